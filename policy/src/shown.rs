@@ -1,0 +1,227 @@
+//! The minimum group: what an epoch may publish of a campaign's counters in the guarded modes.
+//!
+//! Four rules, each on `raw`, on `human` and on what lies between them:
+//!
+//! 1. *Both sides.* A measure is shown only if `n >= k` and `N - n >= k`, where `n` is the number
+//!    of people in the cell and `N` the number of people that the cell is a part of.
+//! 2. *Difference.* `human` is shown only where `raw` is, and where the people between the two
+//!    pass rule 1 themselves, because a reader can subtract.
+//! 3. *Complement.* A table's total gives the sum of its withheld cells away. So one of the
+//!    withheld cells must hold `k` people: else the smallest shown cell is withheld as well.
+//! 4. *Growth.* A shown measure changes only when `k` people were added since it was shown.
+//!
+//! People are distinct messages where the mode knows them, and hits where nobody does (`overall`).
+
+use std::collections::BTreeMap;
+
+/// What the counters hold for one cell. All are totals so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// All hits.
+    pub raw: u64,
+    /// Hits that no machine made, as far as the verdicts know.
+    pub human: u64,
+    /// Distinct messages with a hit, where the mode knows them.
+    pub uniq_raw: Option<u64>,
+    /// Distinct messages with a human hit, where the mode knows them.
+    pub uniq_human: Option<u64>,
+}
+
+/// People behind a cell: for all hits, for human hits, and for the difference of the two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct People {
+    /// People with any hit.
+    pub raw: u64,
+    /// People with a human hit.
+    pub human: u64,
+    /// People with machine hits alone.
+    pub between: u64,
+}
+
+impl People {
+    /// The whole that a campaign's total is a part of: its recipients, for every measure.
+    #[must_use]
+    pub const fn recipients(n: u64) -> Self {
+        Self { raw: n, human: n, between: n }
+    }
+}
+
+impl From<&Count> for People {
+    fn from(count: &Count) -> Self {
+        let raw = count.uniq_raw.unwrap_or(count.raw);
+        // A sketch's estimate can put a part above its whole.
+        let human = count.uniq_human.unwrap_or(count.human).min(raw);
+        Self { raw, human, between: raw - human }
+    }
+}
+
+/// One shown measure: hits, and distinct messages where the mode knows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// Number of hits.
+    pub hits: u64,
+    /// Number of distinct messages.
+    pub uniq: Option<u64>,
+}
+
+/// What is shown of one cell. A measure that is withheld reads "fewer than k", never 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// All hits, if they may be shown.
+    pub raw: Option<Measure>,
+    /// Human hits, if they may be shown.
+    pub human: Option<Measure>,
+    /// The people who were counted when each measure was last changed: growth is measured from
+    /// here. Kept beside the cell, never shown.
+    pub at: People,
+}
+
+/// What may be shown of one cell as a part of `whole`, where `before` is shown already.
+#[must_use]
+pub fn cell(count: &Count, whole: People, before: Option<&Shown>, k: u64) -> Shown {
+    let now = People::from(count);
+    let passes = |n: u64, whole: u64| n >= k && whole.saturating_sub(n) >= k;
+    let raw_passes = passes(now.raw, whole.raw);
+    let human_passes =
+        raw_passes && passes(now.human, whole.human) && passes(now.between, whole.between);
+    let mut shown = before.copied().unwrap_or_default();
+    if raw_passes && (shown.raw.is_none() || now.raw >= shown.at.raw + k) {
+        shown.raw = Some(Measure { hits: count.raw, uniq: count.uniq_raw });
+        shown.at.raw = now.raw;
+    }
+    let human_grew = now.human >= shown.at.human + k && now.between >= shown.at.between + k;
+    if human_passes && (shown.human.is_none() || human_grew) {
+        shown.human = Some(Measure { hits: count.human, uniq: count.uniq_human });
+        shown.at.human = now.human;
+        shown.at.between = now.between;
+    }
+    // `human` without `raw`, or above it, would tell what was withheld.
+    if shown.raw.is_none_or(|raw| shown.human.is_some_and(|human| human.hits > raw.hits)) {
+        shown.human = None;
+    }
+    shown
+}
+
+/// What may be shown of one table, all of whose cells are parts of `total`.
+#[must_use]
+pub fn table<V: Ord + Clone>(
+    cells: &BTreeMap<V, Count>,
+    total: &Count,
+    before: &BTreeMap<V, Shown>,
+    k: u64,
+) -> BTreeMap<V, Shown> {
+    let whole = People::from(total);
+    let mut shown: BTreeMap<V, Shown> = cells
+        .iter()
+        .map(|(value, count)| (value.clone(), cell(count, whole, before.get(value), k)))
+        .collect();
+    withhold_complement(cells, &mut shown, k, |p| p.raw, |s| &mut s.raw);
+    withhold_complement(cells, &mut shown, k, |p| p.human, |s| &mut s.human);
+    for cell in shown.values_mut().filter(|cell| cell.raw.is_none()) {
+        cell.human = None;
+    }
+    shown
+}
+
+/// Rule 3 for one measure.
+fn withhold_complement<V: Ord + Clone>(
+    cells: &BTreeMap<V, Count>,
+    shown: &mut BTreeMap<V, Shown>,
+    k: u64,
+    people: impl Fn(&People) -> u64,
+    measure: impl Fn(&mut Shown) -> &mut Option<Measure>,
+) {
+    let n = |value: &V| cells.get(value).map_or(0, |count| people(&People::from(count)));
+    loop {
+        let (mut withheld, mut largest_withheld, mut smallest_shown) = (false, 0, None);
+        for (value, cell) in shown.iter_mut() {
+            if measure(cell).is_none() {
+                withheld = true;
+                largest_withheld = largest_withheld.max(n(value));
+            } else if smallest_shown.as_ref().is_none_or(|(least, _)| n(value) < *least) {
+                smallest_shown = Some((n(value), value.clone()));
+            }
+        }
+        let Some((_, value)) = smallest_shown.filter(|_| withheld && largest_withheld < k) else {
+            return;
+        };
+        if let Some(cell) = shown.get_mut(&value) {
+            *measure(cell) = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const K: u64 = 10;
+
+    fn count(raw: u64, human: u64) -> Count {
+        Count { raw, human, uniq_raw: None, uniq_human: None }
+    }
+
+    #[test]
+    fn fewer_than_k_and_all_but_fewer_than_k_are_both_withheld() {
+        let whole = People::recipients(100);
+        let shown = |n| cell(&count(n, 0), whole, None, K).raw.is_some();
+        let all: Vec<u64> = (0..=100).filter(|n| shown(*n)).collect();
+        assert_eq!((all.first(), all.last()), (Some(&10), Some(&90)));
+    }
+
+    #[test]
+    fn human_is_withheld_where_subtraction_would_single_out() {
+        let whole = People::recipients(1_000);
+        assert!(cell(&count(100, 91), whole, None, K).human.is_none());
+        assert!(cell(&count(100, 100), whole, None, K).human.is_none());
+        assert!(cell(&count(100, 90), whole, None, K).human.is_some());
+    }
+
+    #[test]
+    fn a_single_small_cell_takes_the_next_smallest_with_it() {
+        let cells = BTreeMap::from([("a", count(50, 0)), ("b", count(30, 0)), ("c", count(4, 0))]);
+        let shown = table(&cells, &count(84, 0), &BTreeMap::new(), K);
+        assert!(shown["a"].raw.is_some());
+        assert!(shown["b"].raw.is_none() && shown["c"].raw.is_none());
+    }
+
+    #[test]
+    fn a_cell_moves_only_in_steps_of_k_people() {
+        let whole = People::recipients(1_000);
+        let first = cell(&count(20, 0), whole, None, K);
+        let later = cell(&count(29, 0), whole, Some(&first), K);
+        assert_eq!(later.raw, first.raw);
+        let grown = cell(&count(30, 0), whole, Some(&first), K);
+        assert_eq!(grown.raw.map(|m| m.hits), Some(30));
+    }
+
+    fn counts() -> impl Strategy<Value = Vec<(u64, u64)>> {
+        prop::collection::vec((0..60u64, 0..60u64), 1..8)
+    }
+
+    proptest! {
+        /// Whatever was published, subtracting shown cells from the total never leaves fewer than
+        /// k people, and no shown cell or its complement holds fewer.
+        #[test]
+        fn no_residue_singles_anyone_out(parts in counts()) {
+            let cells: BTreeMap<usize, Count> = parts.iter().enumerate()
+                .map(|(i, (human, machine))| (i, count(human + machine, *human))).collect();
+            let total = cells.values().fold(count(0, 0), |t, c| count(t.raw + c.raw, t.human + c.human));
+            let shown = table(&cells, &total, &BTreeMap::new(), K);
+            let mut residue = total.raw;
+            for (i, cell) in &shown {
+                if let Some(raw) = cell.raw {
+                    prop_assert!(raw.hits >= K && total.raw - raw.hits >= K);
+                    residue -= raw.hits;
+                    if let Some(human) = cell.human {
+                        prop_assert!(human.hits >= K && raw.hits - human.hits >= K);
+                    }
+                } else {
+                    prop_assert!(cell.human.is_none(), "cell {} shows human alone", i);
+                }
+            }
+            prop_assert!(residue == 0 || residue >= K, "residue {}", residue);
+        }
+    }
+}
