@@ -1,0 +1,324 @@
+//! Many records packed into one batch, and read again. `WIRE.md`, "Batch".
+
+use hushmark_policy::{CampaignId, Day, Generation, Kind, MailType, Mark, Mode, TenantId};
+
+use crate::hit::{Client, Context, Device, Hit, System, Verdict};
+
+/// The version of the packed form.
+const VERSION: u8 = 1;
+
+/// Version, rule version and base time: what every packed batch begins with.
+pub const HEADER_LEN: usize = 1 + 2 + 8;
+
+/// The most bytes that one record takes: tag, context, flags, mark, link, time, four verdict
+/// bytes and the country.
+pub const RECORD_MAX: usize = 1 + 24 + 1 + 8 + 2 + 4 + 4 + 2;
+
+const TAG_VOID: u8 = 0;
+const TAG_NEW_CONTEXT: u8 = 1;
+const TAG_KNOWN_CONTEXT: u8 = 2;
+
+const FLAG_CLICK: u8 = 1;
+const FLAG_HONEYPOT: u8 = 2;
+const FLAG_COUNTRY: u8 = 4;
+const FLAG_MARK: u8 = 8;
+
+/// Slots of the table that finds a context again. A miss only costs the context's bytes.
+const SLOTS: usize = 64;
+
+/// What one request with a valid token left behind.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Record {
+    /// Counted.
+    Hit(Hit),
+    /// Policy forbade a hit; nothing is known but that there was a request.
+    Void,
+}
+
+/// Packs records as they come. One lives on each edge core and is emptied by [`Self::take`].
+pub struct BatchBuilder {
+    bytes: Vec<u8>,
+    rules: u16,
+    base_ms: u64,
+    records: u16,
+    contexts: u16,
+    seen: [Option<(Context, u16)>; SLOTS],
+}
+
+impl BatchBuilder {
+    /// An empty batch under a version of the verdicts' rules.
+    #[must_use]
+    pub fn new(rules: u16) -> Self {
+        let bytes = Vec::with_capacity(4096);
+        Self { bytes, rules, base_ms: 0, records: 0, contexts: 0, seen: [None; SLOTS] }
+    }
+
+    /// Number of records so far.
+    #[must_use]
+    pub const fn records(&self) -> u16 {
+        self.records
+    }
+
+    /// Whether nothing was appended since the last [`Self::take`].
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    /// Whether another record fits: a batch counts its records in 16 bits.
+    #[must_use]
+    pub const fn has_room(&self) -> bool {
+        self.records < u16::MAX
+    }
+
+    fn begin(&mut self, now_ms: u64) {
+        if self.bytes.is_empty() {
+            self.base_ms = now_ms;
+            self.bytes.push(VERSION);
+            self.bytes.extend_from_slice(&self.rules.to_be_bytes());
+            self.bytes.extend_from_slice(&now_ms.to_be_bytes());
+        }
+    }
+
+    /// Appends the trace of a request that policy forbids to count.
+    pub fn push_void(&mut self, now_ms: u64) {
+        self.begin(now_ms);
+        self.bytes.push(TAG_VOID);
+        self.records += 1;
+    }
+
+    /// Appends one hit. Its time is kept to the millisecond, never before the batch's first.
+    pub fn push_hit(&mut self, hit: &Hit) {
+        self.begin(hit.at_ms);
+        self.push_context(&hit.context);
+        let mut flags = 0;
+        if hit.kind == Kind::Click {
+            flags |= FLAG_CLICK;
+        }
+        if hit.honeypot {
+            flags |= FLAG_HONEYPOT;
+        }
+        if hit.country.is_some() {
+            flags |= FLAG_COUNTRY;
+        }
+        if hit.mark.is_some() {
+            flags |= FLAG_MARK;
+        }
+        self.bytes.push(flags);
+        if let Some(mark) = &hit.mark {
+            self.bytes.extend_from_slice(&mark.expose().to_be_bytes());
+        }
+        if hit.kind == Kind::Click {
+            self.bytes.extend_from_slice(&hit.link.to_be_bytes());
+        }
+        let after = u32::try_from(hit.at_ms.saturating_sub(self.base_ms)).unwrap_or(u32::MAX);
+        push_varint(&mut self.bytes, after.min(MAX_AFTER_MS));
+        self.bytes.extend_from_slice(&[
+            hit.verdict as u8,
+            hit.device as u8,
+            hit.client as u8,
+            hit.system as u8,
+        ]);
+        if let Some(country) = hit.country {
+            self.bytes.extend_from_slice(&country);
+        }
+        self.records += 1;
+    }
+
+    fn push_context(&mut self, context: &Context) {
+        let slot = &mut self.seen[(context.campaign.0 % SLOTS as u64) as usize];
+        match slot {
+            Some((seen, index)) if seen == context => {
+                self.bytes.push(TAG_KNOWN_CONTEXT);
+                push_varint(&mut self.bytes, u32::from(*index));
+            }
+            _ => {
+                *slot = Some((*context, self.contexts));
+                self.contexts += 1;
+                self.bytes.push(TAG_NEW_CONTEXT);
+                self.bytes.extend_from_slice(&context.tenant.0.to_be_bytes());
+                self.bytes.extend_from_slice(&context.campaign.0.to_be_bytes());
+                self.bytes.extend_from_slice(&context.generation.0.to_be_bytes());
+                let kind = context.mode as u8 | (context.mail_type as u8) << 2;
+                self.bytes.push(kind);
+                self.bytes.extend_from_slice(&context.last_day.0.to_be_bytes());
+            }
+        }
+    }
+
+    /// Bytes packed so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Takes the packed batch and the number of its records, and begins anew. `into` is cleared
+    /// first and its memory serves the next batch, so that a running edge allocates nothing here.
+    pub fn take(&mut self, into: &mut Vec<u8>) -> u16 {
+        into.clear();
+        std::mem::swap(into, &mut self.bytes);
+        self.seen = [None; SLOTS];
+        self.contexts = 0;
+        std::mem::take(&mut self.records)
+    }
+}
+
+/// The largest offset from the base time: four varint bytes, 74 hours.
+const MAX_AFTER_MS: u32 = (1 << 28) - 1;
+
+fn push_varint(bytes: &mut Vec<u8>, mut n: u32) {
+    while n >= 0x80 {
+        bytes.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    bytes.push(n as u8);
+}
+
+/// The packed bytes are no batch. The batch becomes a dead letter, whole: nothing of it is guessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// The first byte is not a version that this program knows.
+    #[error("batch version {0} is not known to this program; upgrade the writer before the edges")]
+    Version(u8),
+    /// The bytes end within a record.
+    #[error("batch ends within a record")]
+    Short,
+    /// A byte has a value that nothing has.
+    #[error("batch has an impossible byte in {0}")]
+    Value(&'static str),
+}
+
+/// Reads a packed batch record by record; stops for good at the first error.
+pub struct BatchReader<'a> {
+    rest: &'a [u8],
+    rules: u16,
+    base_ms: u64,
+    contexts: Vec<Context>,
+}
+
+impl<'a> BatchReader<'a> {
+    /// Begins to read.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the header is short or of another version.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Self { rest: bytes, rules: 0, base_ms: 0, contexts: Vec::new() };
+        match reader.u8()? {
+            VERSION => {}
+            other => return Err(Malformed::Version(other)),
+        }
+        reader.rules = u16::from_be_bytes(reader.array()?);
+        reader.base_ms = u64::from_be_bytes(reader.array()?);
+        Ok(reader)
+    }
+
+    /// The version of the verdicts' rules that the edge judged by.
+    #[must_use]
+    pub const fn rules(&self) -> u16 {
+        self.rules
+    }
+
+    /// When the batch's first record arrived, in milliseconds since 1970.
+    #[must_use]
+    pub const fn base_ms(&self) -> u64 {
+        self.base_ms
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (head, rest) = self.rest.split_first_chunk().ok_or(Malformed::Short)?;
+        self.rest = rest;
+        Ok(*head)
+    }
+
+    fn u8(&mut self) -> Result<u8, Malformed> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn varint(&mut self) -> Result<u32, Malformed> {
+        let mut n = 0;
+        for shift in [0, 7, 14, 21] {
+            let byte = self.u8()?;
+            n |= u32::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(n);
+            }
+        }
+        Err(Malformed::Value("a number"))
+    }
+
+    fn new_context(&mut self) -> Result<Context, Malformed> {
+        let tenant = TenantId(u64::from_be_bytes(self.array()?));
+        let campaign = CampaignId(u64::from_be_bytes(self.array()?));
+        let generation = Generation(u32::from_be_bytes(self.array()?));
+        let kind = self.u8()?;
+        let mode = match Mode::from_u8(kind & 3) {
+            Some(mode) if mode != Mode::Off && kind >> 3 == 0 => mode,
+            _ => return Err(Malformed::Value("a mode")),
+        };
+        let mail_type = if kind & 4 == 0 { MailType::Campaign } else { MailType::Transactional };
+        let last_day = Day(u16::from_be_bytes(self.array()?));
+        let context = Context { tenant, campaign, generation, mode, mail_type, last_day };
+        self.contexts.push(context);
+        Ok(context)
+    }
+
+    fn record(&mut self) -> Result<Record, Malformed> {
+        let context = match self.u8()? {
+            TAG_VOID => return Ok(Record::Void),
+            TAG_NEW_CONTEXT => self.new_context()?,
+            TAG_KNOWN_CONTEXT => {
+                let index = self.varint()? as usize;
+                *self.contexts.get(index).ok_or(Malformed::Value("a context's number"))?
+            }
+            _ => return Err(Malformed::Value("a record's tag")),
+        };
+        let flags = self.u8()?;
+        if flags >> 4 != 0 || (flags & FLAG_MARK != 0) != context.mode.has_mark() {
+            return Err(Malformed::Value("a record's flags"));
+        }
+        let mark = if flags & FLAG_MARK == 0 {
+            None
+        } else {
+            Some(Mark::new(u64::from_be_bytes(self.array()?)))
+        };
+        let (kind, link) = if flags & FLAG_CLICK == 0 {
+            (Kind::Open, 0)
+        } else {
+            (Kind::Click, u16::from_be_bytes(self.array()?))
+        };
+        let at_ms = self.base_ms.saturating_add(u64::from(self.varint()?));
+        let [verdict, device, client, system] = self.array()?;
+        let country = if flags & FLAG_COUNTRY == 0 { None } else { Some(self.array()?) };
+        if country.is_some_and(|c: [u8; 2]| !c.iter().all(u8::is_ascii_uppercase)) {
+            return Err(Malformed::Value("a country"));
+        }
+        Ok(Record::Hit(Hit {
+            context,
+            kind,
+            link,
+            honeypot: flags & FLAG_HONEYPOT != 0,
+            mark,
+            at_ms,
+            verdict: Verdict::from_u8(verdict).ok_or(Malformed::Value("a verdict"))?,
+            device: Device::from_u8(device).ok_or(Malformed::Value("a device"))?,
+            client: Client::from_u8(client).ok_or(Malformed::Value("a client"))?,
+            system: System::from_u8(system).ok_or(Malformed::Value("a system"))?,
+            country,
+        }))
+    }
+}
+
+impl Iterator for BatchReader<'_> {
+    type Item = Result<Record, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let record = self.record();
+        if record.is_err() {
+            self.rest = &[];
+        }
+        Some(record)
+    }
+}

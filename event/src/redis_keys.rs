@@ -1,0 +1,48 @@
+//! The names of everything in Redis. `WIRE.md`, "Redis", says who may write which.
+
+use crate::lane::Lane;
+
+/// What every lane's stream begins with; the writer finds lanes by `SCAN` for it.
+pub const LANE_PREFIX: &str = "ev:";
+
+/// The field of a stream entry that holds the sealed batch.
+pub const BATCH_FIELD: &str = "b";
+
+/// Hash of dead letters: field `lane:number`, value the sealed batch.
+pub const DEAD: &str = "dead";
+
+/// The fenced lease: its value is the working writer's random id. It expires unless renewed.
+pub const WRITER_LEASE: &str = "writer:lease";
+
+/// What the working writer is about to store, set before the first send. See [`crate::cut`].
+pub const WRITER_CUT: &str = "writer:cut";
+
+/// Stream of the refusal log: entry `n-0`, field `e`, the n-th entry's bytes.
+pub const REFUSALS: &str = "refusals";
+
+/// The field of a refusal entry.
+pub const REFUSAL_FIELD: &str = "e";
+
+/// The refusal log's signed head.
+pub const REFUSALS_HEAD: &str = "refusals:head";
+
+/// Stream of requests to the one who appends to the refusal log.
+pub const ASKS: &str = "asks";
+
+/// A lane's stream.
+#[must_use]
+pub fn lane_stream(lane: Lane) -> String {
+    format!("{LANE_PREFIX}{lane}")
+}
+
+/// The field of a dead letter in [`DEAD`].
+#[must_use]
+pub fn dead_field(lane: Lane, number: u64) -> String {
+    format!("{lane}:{number}")
+}
+
+/// An edge process's heartbeat; it lives ten seconds.
+#[must_use]
+pub fn heartbeat(incarnation: u64) -> String {
+    format!("edge:{incarnation:016x}")
+}

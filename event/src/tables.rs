@@ -1,0 +1,109 @@
+//! The numbered SQL of everything in ClickHouse. The writer applies it; nothing else changes the
+//! schema. A number is given once: what it did is never edited, a later number changes it.
+
+/// One numbered step. Every statement in it is idempotent, so that a step that was cut short is
+/// simply done again.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration {
+    /// Its place in the sequence, from 1 without gaps.
+    pub number: u32,
+    /// What it brings.
+    pub name: &'static str,
+    /// The statements, each ended by a semicolon at the end of a line.
+    sql: &'static str,
+}
+
+impl Migration {
+    /// The statements, without their semicolons and comments.
+    pub fn statements(&self) -> impl Iterator<Item = String> + use<> {
+        let code: Vec<&str> =
+            self.sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+        let statements: Vec<String> = code
+            .join("\n")
+            .split(";\n")
+            .map(|text| text.trim().trim_end_matches(';').to_owned())
+            .filter(|text| !text.is_empty())
+            .collect();
+        statements.into_iter()
+    }
+}
+
+/// Records which steps were applied. It exists before the first of them.
+pub const SCHEMA_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_steps \
+    (number UInt32, name String, at DateTime64(3, 'UTC') DEFAULT now64(3)) \
+    ENGINE = ReplacingMergeTree(at) ORDER BY number";
+
+/// Every step, in order.
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "counters", sql: include_str!("../sql/0001_counters.sql") },
+    Migration { number: 2, name: "hits", sql: include_str!("../sql/0002_hits.sql") },
+    Migration { number: 3, name: "published", sql: include_str!("../sql/0003_published.sql") },
+    Migration { number: 4, name: "mail", sql: include_str!("../sql/0004_mail.sql") },
+    Migration { number: 5, name: "refusals", sql: include_str!("../sql/0005_refusals.sql") },
+];
+
+/// The two tables that hits land in, each repeatable without the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// Counters and sketches of all modes.
+    Counters,
+    /// Rows of `individual`.
+    Hits,
+}
+
+impl Target {
+    /// Both, in the order in which a cut is sent.
+    pub const ALL: [Self; 2] = [Self::Counters, Self::Hits];
+
+    /// The table that keeps the data.
+    #[must_use]
+    pub const fn table(self) -> &'static str {
+        match self {
+            Self::Counters => "counters",
+            Self::Hits => "hits",
+        }
+    }
+
+    /// The Null table that inserts go to.
+    #[must_use]
+    pub const fn landing(self) -> &'static str {
+        match self {
+            Self::Counters => "counters_in",
+            Self::Hits => "hits_in",
+        }
+    }
+
+    /// The column that holds a ledger row's lane.
+    #[must_use]
+    pub const fn lane_column(self) -> &'static str {
+        match self {
+            Self::Counters => "value",
+            Self::Hits => "lane",
+        }
+    }
+
+    /// Asks for the highest number stored of every lane: the whole ledger of this target.
+    #[must_use]
+    pub fn ledger_query(self) -> String {
+        let (lane, table) = (self.lane_column(), self.table());
+        format!(
+            "SELECT {lane} AS lane, max(last) AS last FROM {table} \
+             WHERE tenant = 0 AND campaign = 0 GROUP BY lane ORDER BY lane"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_numbered_without_gaps_and_hold_statements() {
+        for (i, step) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(step.number as usize, i + 1);
+            let statements: Vec<String> = step.statements().collect();
+            assert!(!statements.is_empty());
+            assert!(statements.iter().all(|s| s.starts_with("CREATE") && !s.contains(';')));
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What is packed and sealed reads back as it was, and nothing else is ever read.
+
+use hushmark_event::batch::{Malformed, RECORD_MAX};
+use hushmark_event::seal::Unsealable;
+use hushmark_event::{
+    BatchBuilder, BatchReader, Client, Context, DayKey, Device, Hit, Lane, LaneSealer, Record,
+    Sealed, System, Verdict,
+};
+use hushmark_policy::{CampaignId, Day, Generation, Kind, MailType, Mark, Mode, TenantId};
+use proptest::prelude::*;
+
+const BASE_MS: u64 = 1_795_000_000_000;
+
+/// A record as plain numbers: a record itself cannot be printed, and proptest prints what fails.
+type Seed = Option<(
+    (u64, u64, u32, u8, bool, u16),
+    (bool, u16, bool, u64, u64),
+    (u8, u8, u8, u8, Option<String>),
+)>;
+
+fn seeds(n: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Seed>> {
+    let context = (0..3u64, 0..200u64, 0..3u32, 1..4u8, any::<bool>(), 0..3u16);
+    let request = (any::<bool>(), 0..9u16, any::<bool>(), any::<u64>(), 0..100_000u64);
+    let judged = (0..8u8, 0..6u8, 0..16u8, 0..8u8, prop::option::of("[A-Z]{2}"));
+    prop::collection::vec(prop::option::weighted(0.8, (context, request, judged)), n)
+}
+
+fn record(seed: &Seed) -> Record {
+    let Some((context, request, judged)) = seed else { return Record::Void };
+    let (tenant, campaign, generation, mode, transactional, last_day) = *context;
+    let (click, link, honeypot, mark, after) = *request;
+    let (verdict, device, client, system, country) = judged;
+    let mode = Mode::from_u8(mode).unwrap();
+    Record::Hit(Hit {
+        context: Context {
+            tenant: TenantId(tenant),
+            campaign: CampaignId(campaign),
+            generation: Generation(generation),
+            mode,
+            mail_type: if transactional { MailType::Transactional } else { MailType::Campaign },
+            last_day: Day(last_day),
+        },
+        kind: if click { Kind::Click } else { Kind::Open },
+        link: if click { link } else { 0 },
+        honeypot,
+        mark: mode.has_mark().then(|| Mark::new(mark)),
+        at_ms: BASE_MS + after,
+        verdict: Verdict::from_u8(*verdict).unwrap(),
+        device: Device::from_u8(*device).unwrap(),
+        client: Client::from_u8(*client).unwrap(),
+        system: System::from_u8(*system).unwrap(),
+        country: country.as_ref().map(|c| c.as_bytes().try_into().unwrap()),
+    })
+}
+
+fn pack(records: &[Record]) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(1);
+    // The first record fixes the base time.
+    builder.push_void(BASE_MS);
+    for record in records {
+        let before = builder.len();
+        match record {
+            Record::Hit(hit) => builder.push_hit(hit),
+            Record::Void => builder.push_void(BASE_MS),
+        }
+        assert!(builder.len() - before <= RECORD_MAX);
+    }
+    let mut bytes = Vec::new();
+    assert_eq!(usize::from(builder.take(&mut bytes)), records.len() + 1);
+    bytes
+}
+
+proptest! {
+    #[test]
+    fn every_record_reads_back(seeds in seeds(0..60)) {
+        let records: Vec<Record> = seeds.iter().map(record).collect();
+        let bytes = pack(&records);
+        let reader = BatchReader::new(&bytes).unwrap();
+        prop_assert_eq!(reader.base_ms(), BASE_MS);
+        let read: Vec<Record> = reader.map(Result::unwrap).skip(1).collect();
+        prop_assert!(read == records);
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        if let Ok(reader) = BatchReader::new(&bytes) {
+            prop_assert!(reader.take(1_000).count() <= bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_cut_batch_is_an_error_or_a_shorter_one(
+        seeds in seeds(1..20), keep in 0.0..1.0f64,
+    ) {
+        let records: Vec<Record> = seeds.iter().map(record).collect();
+        let bytes = pack(&records);
+        let cut = &bytes[..(bytes.len() as f64 * keep) as usize];
+        if let Ok(reader) = BatchReader::new(cut) {
+            let read: Vec<_> = reader.collect();
+            prop_assert!(read.len() <= records.len() + 1);
+        }
+    }
+
+    #[test]
+    fn any_changed_bit_lane_or_number_is_found(bit in 0..2_000usize, number in 1..u64::MAX) {
+        let day = Day(20_000);
+        let sealer = |core| LaneSealer::new(&DayKey::new([9; 32]), day, Lane { incarnation: 1, core });
+        let packed = pack(&[Record::Void]);
+        let mut blob = Vec::new();
+        sealer(0).seal(number, 2, &packed, &mut blob);
+        prop_assert_eq!(Sealed::header(&blob), Ok(Sealed { day, records: 2 }));
+
+        let (sealed, opened) = { let mut b = blob.clone(); let (s, o) = sealer(0).open(number, &mut b).unwrap(); (s, o.to_vec()) };
+        prop_assert_eq!(sealed.records, 2);
+        prop_assert_eq!(opened, packed);
+
+        prop_assert_eq!(sealer(1).open(number, &mut blob.clone()).unwrap_err(), Unsealable::Tampered);
+        prop_assert_eq!(sealer(0).open(number - 1, &mut blob.clone()).unwrap_err(), Unsealable::Tampered);
+        let bit = bit % (blob.len() * 8);
+        blob[bit / 8] ^= 1 << (bit % 8);
+        prop_assert!(sealer(0).open(number, &mut blob).is_err());
+    }
+}
+
+#[test]
+fn a_newer_batch_says_which_program_to_upgrade() {
+    assert_eq!(BatchReader::new(&[9, 0, 0]).err(), Some(Malformed::Version(9)));
+}
+
+/// The bytes that WIRE.md shows. Old lane logs hold them: they must never change.
+#[test]
+fn golden_bytes() {
+    let hit = Hit {
+        context: Context {
+            tenant: TenantId(0x1111_1111_1111_1111),
+            campaign: CampaignId(0x2222_2222_2222_2222),
+            generation: Generation(3),
+            mode: Mode::Individual,
+            mail_type: MailType::Transactional,
+            last_day: Day(20_778),
+        },
+        kind: Kind::Click,
+        link: 5,
+        honeypot: false,
+        mark: Some(Mark::new(0x4444_4444_4444_4444)),
+        at_ms: BASE_MS + 300,
+        verdict: Verdict::Scanner,
+        device: Device::Phone,
+        client: Client::Outlook,
+        system: System::Ios,
+        country: Some(*b"NO"),
+    };
+    let packed = pack(&[Record::Hit(hit.clone()), Record::Hit(hit)]);
+    insta::assert_snapshot!("packed", hex(&packed));
+    let lane = Lane { incarnation: 0x0123_4567_89ab_cdef, core: 1 };
+    let mut blob = Vec::new();
+    LaneSealer::new(&DayKey::new([7; 32]), Day(20_778), lane).seal(42, 3, &packed, &mut blob);
+    insta::assert_snapshot!("sealed", hex(&blob));
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.chunks(16).map(hex::encode).collect::<Vec<_>>().join("\n")
+}

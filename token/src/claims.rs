@@ -1,0 +1,150 @@
+//! What a token says, and its bytes before they are sealed.
+
+use hushmark_policy::{CampaignId, Day, Generation, MailType, Mark, Mode, Place, TenantId};
+
+use crate::{DESTINATION_MAX, VERSION};
+
+/// Which path a token belongs to. The same claims on two routes are two tokens, and neither opens
+/// on the other's route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Route {
+    /// `/o/`: the pixel.
+    Open = b'o',
+    /// `/c/`: a link.
+    Click = b'c',
+    /// `/p/`: the page that says what is recorded.
+    Page = b'p',
+}
+
+impl Route {
+    /// Every route.
+    pub const ALL: [Self; 3] = [Self::Open, Self::Click, Self::Page];
+
+    /// The path segment before the token.
+    #[must_use]
+    pub const fn segment(self) -> char {
+        self as u8 as char
+    }
+}
+
+/// What is sealed in a token.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// Whose mail it is.
+    pub tenant: TenantId,
+    /// Which mail it is.
+    pub campaign: CampaignId,
+    /// The tenant's generation for this mail type when the token was sealed.
+    pub generation: Generation,
+    /// How exactly hits may be counted, frozen here; caps can only lower it.
+    pub mode: Mode,
+    /// Campaign or transactional mail.
+    pub mail_type: MailType,
+    /// The finest place that may be kept.
+    pub place: Place,
+    /// The link that people do not see.
+    pub honeypot: bool,
+    /// The message or contact; present exactly where the mode has marks.
+    pub mark: Option<Mark>,
+    /// The link's position in the template, from 1; 0 for a pixel.
+    pub link: u16,
+    /// The last day on which hits count. Afterwards a redirect still works.
+    pub last_day: Day,
+    /// Where a click goes, to the byte; present exactly on [`Route::Click`]. ASCII.
+    pub destination: Option<String>,
+}
+
+const FLAG_TRANSACTIONAL: u8 = 1 << 2;
+const FLAG_HONEYPOT: u8 = 1 << 5;
+const PLACE_SHIFT: u8 = 3;
+
+/// Everything before the mark and the destination.
+const FIXED_LEN: usize = 1 + 1 + 1 + 8 + 4 + 2 + 2;
+
+impl Claims {
+    /// Whether these claims can be sealed for a route: marks where the mode has them, a
+    /// destination that is short visible ASCII where the route is a click, a link number likewise.
+    #[must_use]
+    pub fn fits(&self, route: Route) -> bool {
+        let destination = match (&self.destination, route) {
+            (Some(url), Route::Click) => is_location(url.as_bytes()),
+            (None, Route::Open | Route::Page) => true,
+            _ => false,
+        };
+        let link = (route == Route::Click) == (self.link != 0);
+        destination && link && self.mark.is_some() == self.mode.has_mark()
+    }
+
+    /// The plaintext: one claim has one form, and [`Self::decode`] refuses every other.
+    pub(crate) fn encode(&self, route: Route, into: &mut Vec<u8>) {
+        into.push(VERSION);
+        into.push(route as u8);
+        let mut flags = self.mode as u8 | (self.place as u8) << PLACE_SHIFT;
+        if self.mail_type == MailType::Transactional {
+            flags |= FLAG_TRANSACTIONAL;
+        }
+        if self.honeypot {
+            flags |= FLAG_HONEYPOT;
+        }
+        into.push(flags);
+        into.extend_from_slice(&self.tenant.0.to_be_bytes());
+        into.extend_from_slice(&self.generation.0.to_be_bytes());
+        into.extend_from_slice(&self.link.to_be_bytes());
+        into.extend_from_slice(&self.last_day.0.to_be_bytes());
+        if let Some(mark) = &self.mark {
+            into.extend_from_slice(&mark.expose().to_be_bytes());
+        }
+        if let Some(url) = &self.destination {
+            into.extend_from_slice(url.as_bytes());
+        }
+    }
+
+    pub(crate) fn decode(campaign: CampaignId, route: Route, bytes: &[u8]) -> Option<Self> {
+        let (fixed, rest) = bytes.split_first_chunk::<FIXED_LEN>()?;
+        let flags = fixed[2];
+        if fixed[0] != VERSION || fixed[1] != route as u8 || flags >> 6 != 0 {
+            return None;
+        }
+        let mode = Mode::from_u8(flags & 3)?;
+        let (mark, rest) = if mode.has_mark() {
+            let (mark, rest) = rest.split_first_chunk::<8>()?;
+            (Some(Mark::new(u64::from_be_bytes(*mark))), rest)
+        } else {
+            (None, rest)
+        };
+        let destination = match route {
+            Route::Click => Some(String::from_utf8(rest.to_vec()).ok()?),
+            Route::Open | Route::Page if rest.is_empty() => None,
+            Route::Open | Route::Page => return None,
+        };
+        let claims = Self {
+            tenant: TenantId(u64::from_be_bytes(fixed[3..11].try_into().ok()?)),
+            campaign,
+            generation: Generation(u32::from_be_bytes(fixed[11..15].try_into().ok()?)),
+            mode,
+            mail_type: if flags & FLAG_TRANSACTIONAL == 0 {
+                MailType::Campaign
+            } else {
+                MailType::Transactional
+            },
+            place: Place::from_u8(flags >> PLACE_SHIFT & 3)?,
+            honeypot: flags & FLAG_HONEYPOT != 0,
+            mark,
+            link: u16::from_be_bytes([fixed[15], fixed[16]]),
+            last_day: Day(u16::from_be_bytes([fixed[17], fixed[18]])),
+            destination,
+        };
+        claims.fits(route).then_some(claims)
+    }
+}
+
+/// Whether bytes can stand in a `Location` header as they are: http or https, visible ASCII, and
+/// short enough. A space, a control byte or a line end is never a redirect (RFC 9110, 10.2.2).
+#[must_use]
+pub fn is_location(url: &[u8]) -> bool {
+    let scheme = |s: &[u8]| url.len() > s.len() && url[..s.len()].eq_ignore_ascii_case(s);
+    url.len() <= DESTINATION_MAX
+        && (scheme(b"http://") || scheme(b"https://"))
+        && url.iter().all(u8::is_ascii_graphic)
+}
