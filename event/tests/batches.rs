@@ -1,5 +1,7 @@
 //! What is packed and sealed reads back as it was, and nothing else is ever read.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use hushmark_event::batch::{Malformed, RECORD_MAX};
 use hushmark_event::seal::Unsealable;
 use hushmark_event::{
