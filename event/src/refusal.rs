@@ -7,7 +7,9 @@
 use std::collections::HashSet;
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
-use hushmark_policy::{CampaignId, Cap, Caps, Generation, MailType, Mode, Place, Scope, TenantId};
+use hushmark_policy::{
+    CampaignId, Cap, Caps, Generation, MailType, Mode, Place, Scope, TenantId, Tracking,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -39,8 +41,10 @@ pub enum Refuses {
         scope: CapScope,
         /// The highest generation it covers.
         up_to: u32,
-        /// The mode it allows.
-        mode: Mode,
+        /// The mode it allows for opens.
+        opens: Mode,
+        /// The mode it allows for clicks.
+        clicks: Mode,
         /// The place it allows.
         place: Place,
     },
@@ -162,10 +166,11 @@ impl RefusalLog {
             return Err(LogError::OutOfOrder { length: self.length, found: entry.n });
         }
         match &entry.refuses {
-            Refuses::Cap { scope, up_to, mode, place } => {
+            Refuses::Cap { scope, up_to, opens, clicks, place } => {
                 let scope = scope.parse().ok_or(LogError::Impossible(entry.n))?;
                 let up_to = Generation(*up_to);
-                self.caps.add(Cap { scope, up_to, mode: *mode, place: *place });
+                let tracking = Tracking { opens: *opens, clicks: *clicks };
+                self.caps.add(Cap { scope, up_to, tracking, place: *place });
             }
             Refuses::Takedown(what) => {
                 if !what.is_possible() {
@@ -297,7 +302,13 @@ mod tests {
 
     fn cap(n: u64) -> Vec<u8> {
         let scope = Scope::Tenant(TenantId(n), MailType::Campaign).into();
-        let refuses = Refuses::Cap { scope, up_to: 1, mode: Mode::Off, place: Place::None };
+        let refuses = Refuses::Cap {
+            scope,
+            up_to: 1,
+            opens: Mode::Off,
+            clicks: Mode::Off,
+            place: Place::None,
+        };
         Entry { n, at_ms: 5, refuses }.to_bytes()
     }
 
@@ -309,8 +320,8 @@ mod tests {
         log.append(&cap(2)).unwrap();
         let head = log.sign_head(&key);
         log.verify_head(&head, &key.verifying_key()).unwrap();
-        insta::assert_snapshot!(String::from_utf8(cap(1)).unwrap(), @r#"{"n":1,"at_ms":5,"refuses":{"cap":{"scope":{"tenant":{"id":"0000000000000001","mail":"campaign"}},"up_to":1,"mode":"off","place":"none"}}}"#);
-        insta::assert_snapshot!(log.hash(), @"b9ae62c2eef4b4f86cb617e9240b01e26e1228400f581a6c0d1f067174c4f03a");
+        insta::assert_snapshot!(String::from_utf8(cap(1)).unwrap(), @r#"{"n":1,"at_ms":5,"refuses":{"cap":{"scope":{"tenant":{"id":"0000000000000001","mail":"campaign"}},"up_to":1,"opens":"off","clicks":"off","place":"none"}}}"#);
+        insta::assert_snapshot!(log.hash(), @"3326687ef619afe9db84cd6c943849d77a6ec1cf8e5ce56956653a22a98552fd");
 
         let stranger = SigningKey::from_bytes(&[2; 32]);
         assert!(log.verify_head(&head, &stranger.verifying_key()).is_err());

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::id::{CampaignId, Generation, TenantId};
-use crate::mode::{MailType, Mode, Place};
+use crate::mode::{Kind, MailType, Mode, Place, Tracking};
 
 /// Whom a cap covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,8 +23,8 @@ pub struct Cap {
     pub scope: Scope,
     /// The highest generation it covers; mail sealed later is free of it.
     pub up_to: Generation,
-    /// The mode it allows; `off` is the kill switch.
-    pub mode: Mode,
+    /// The modes it allows, for opens and for clicks apart; `off` for both is the kill switch.
+    pub tracking: Tracking,
     /// The coarsest place it allows.
     pub place: Place,
 }
@@ -42,8 +42,12 @@ impl Caps {
     /// Adds one cap. Adding the same one twice changes nothing.
     pub fn add(&mut self, cap: Cap) {
         let caps = self.by_scope.entry(cap.scope).or_default();
-        let covers =
-            |a: &Cap, b: &Cap| a.up_to >= b.up_to && a.mode <= b.mode && a.place <= b.place;
+        let covers = |a: &Cap, b: &Cap| {
+            a.up_to >= b.up_to
+                && a.tracking.opens <= b.tracking.opens
+                && a.tracking.clicks <= b.tracking.clicks
+                && a.place <= b.place
+        };
         if caps.iter().any(|old| covers(old, &cap)) {
             return;
         }
@@ -64,6 +68,7 @@ impl Caps {
         (tenant, mail_type): (TenantId, MailType),
         campaign: CampaignId,
         generation: Generation,
+        kind: Kind,
         (mode, place): (Mode, Place),
     ) -> (Mode, Place) {
         if self.is_empty() {
@@ -75,7 +80,7 @@ impl Caps {
             .filter_map(|scope| self.by_scope.get(scope))
             .flatten()
             .filter(|cap| cap.up_to >= generation)
-            .fold((mode, place), |(m, p), cap| (m.min(cap.mode), p.min(cap.place)))
+            .fold((mode, place), |(m, p), cap| (m.min(cap.tracking.of(kind)), p.min(cap.place)))
     }
 }
 
@@ -90,10 +95,13 @@ mod tests {
             (0..2u64).prop_map(|t| Scope::Tenant(TenantId(t), MailType::Campaign)),
             (0..2u64).prop_map(|c| Scope::Campaign(CampaignId(c))),
         ];
-        (scope, 0..4u32, 0..4u8, 0..4u8).prop_map(|(scope, g, m, p)| Cap {
+        (scope, 0..4u32, 0..4u8, 0..4u8, 0..4u8).prop_map(|(scope, g, o, c, p)| Cap {
             scope,
             up_to: Generation(g),
-            mode: Mode::from_u8(m).unwrap(),
+            tracking: Tracking {
+                opens: Mode::from_u8(o).unwrap(),
+                clicks: Mode::from_u8(c).unwrap(),
+            },
             place: Place::from_u8(p).unwrap(),
         })
     }
@@ -111,14 +119,16 @@ mod tests {
                 Scope::Tenant(tenant, mail) => tenant.0 == t && mail == MailType::Campaign,
                 Scope::Campaign(campaign) => campaign.0 == c,
             };
-            let expected = caps.iter().filter(|cap| covers(cap))
-                .fold(asked, |(m, p), cap| (m.min(cap.mode), p.min(cap.place)));
-            for order in [caps.clone(), caps.iter().rev().copied().collect()] {
-                let mut all = Caps::default();
-                order.into_iter().for_each(|cap| all.add(cap));
-                let tenant = (TenantId(t), MailType::Campaign);
-                prop_assert_eq!(
-                    all.apply(tenant, CampaignId(c), Generation(g), asked), expected);
+            for kind in Kind::ALL {
+                let expected = caps.iter().filter(|cap| covers(cap))
+                    .fold(asked, |(m, p), cap| (m.min(cap.tracking.of(kind)), p.min(cap.place)));
+                for order in [caps.clone(), caps.iter().rev().copied().collect()] {
+                    let mut all = Caps::default();
+                    order.into_iter().for_each(|cap| all.add(cap));
+                    let tenant = (TenantId(t), MailType::Campaign);
+                    let found = all.apply(tenant, CampaignId(c), Generation(g), kind, asked);
+                    prop_assert_eq!(found, expected);
+                }
             }
         }
     }
