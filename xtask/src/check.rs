@@ -1,0 +1,178 @@
+//! `cargo xtask test`: every check, cheapest first, stopping at the first that fails.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::metadata::Metadata;
+use crate::setup::{self, Need};
+use crate::tree::Tree;
+use crate::{prove, rooms, tidy, tree};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Leave out the release build, the end-to-end tests, the short proofs, docs and licences
+    #[arg(long)]
+    quick: bool,
+}
+
+/// The binaries that end-to-end tests start; each is built where its package has it.
+pub(crate) const SERVERS: &[&str] =
+    &["hushmark-edge", "hushmark-writer", "hushmark-embedded", "hushmark"];
+
+/// The licence checker, from source: it compiles in under three minutes on two cores, once, into
+/// the cache. Without its default features it has no network client.
+const CARGO_DENY: &str = "0.20.2";
+
+/// What has been run, with its time.
+struct Steps {
+    began: Instant,
+    done: Vec<(&'static str, Duration)>,
+}
+
+impl Steps {
+    fn step(
+        &mut self,
+        name: &'static str,
+        remedy: &str,
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        println!("\n== {name}");
+        let began = Instant::now();
+        work().with_context(|| format!("{name} failed: {remedy}"))?;
+        println!("   {name}: {:.1} s", began.elapsed().as_secs_f64());
+        self.done.push((name, began.elapsed()));
+        Ok(())
+    }
+}
+
+pub(crate) fn run(tree: &Tree, options: &Options) -> Result<bool> {
+    let mut steps = Steps { began: Instant::now(), done: Vec::new() };
+    let outcome = every_step(tree, options, &mut steps);
+    println!();
+    for (name, took) in &steps.done {
+        println!("   {name:<22} {:>7.1} s", took.as_secs_f64());
+    }
+    let total = steps.began.elapsed().as_secs_f64();
+    match &outcome {
+        Ok(()) => println!("== all {} steps held in {total:.1} s", steps.done.len()),
+        Err(_) => println!("== {} steps held, the next failed, {total:.1} s", steps.done.len()),
+    }
+    outcome.map(|()| true)
+}
+
+fn every_step(tree: &Tree, options: &Options, steps: &mut Steps) -> Result<()> {
+    let mut engine = PathBuf::new();
+    steps.step("set-up", "see above for what is missing", || {
+        engine = setup::run(tree, Need::Tests)?;
+        Ok(())
+    })?;
+    let cargo = || tree.cargo(Some(&engine));
+
+    steps.step("formatting", "run `cargo fmt --all`", || {
+        succeed(cargo().args(["fmt", "--all", "--check"]))
+    })?;
+    steps.step("rooms and tidiness", "mend each line above", || {
+        let mut breaches = rooms::breaches(&Metadata::read(&tree.root, true)?);
+        breaches.extend(tidy::breaches(&tree.root)?);
+        report(&breaches)
+    })?;
+    steps.step("clippy", "mend each warning above", || {
+        succeed(
+            cargo()
+                .args(["clippy", "--workspace", "--all-targets", "--quiet"])
+                .args(["--", "-D", "warnings"]),
+        )
+    })?;
+    if options.quick {
+        return steps.step("tests", "the first failure above says which", || {
+            succeed(cargo().args(["test", "--workspace", "--exclude", "hushmark-tests"]))
+        });
+    }
+    steps.step("release build", "mend the error above", || build_servers(tree))?;
+    steps.step("tests", "the first failure above says which", || {
+        succeed(cargo().args(["test", "--workspace"]))
+    })?;
+    steps.step(
+        "short proofs",
+        "run the one that failed alone: `cargo xtask prove NAME`",
+        || prove::all_short(tree, &engine),
+    )?;
+    steps.step("docs", "mend each warning above", || {
+        succeed(
+            cargo()
+                .args(["doc", "--workspace", "--no-deps", "--quiet"])
+                .env("RUSTDOCFLAGS", "-D warnings"),
+        )
+    })?;
+    steps.step("licences and sources", "see deny.toml for what is allowed and why", || {
+        let deny = cargo_deny(tree)?;
+        succeed(Command::new(deny).current_dir(&tree.root).args([
+            "--offline",
+            "check",
+            "--hide-inclusion-graph",
+            "licenses",
+            "bans",
+            "sources",
+        ]))
+    })
+}
+
+/// Builds the release binaries that are in the workspace.
+pub(crate) fn build_servers(tree: &Tree) -> Result<()> {
+    build_binaries(tree, SERVERS)
+}
+
+/// One cargo call for all of them, so that they share what they have in common.
+pub(crate) fn build_binaries(tree: &Tree, binaries: &[&str]) -> Result<()> {
+    let metadata = Metadata::read(&tree.root, false)?;
+    let mut cargo = tree.cargo(None);
+    cargo.args(["build", "--release"]);
+    for binary in binaries {
+        let owner = metadata.members().find(|package| package.binaries().any(|b| b == *binary));
+        let owner = owner.with_context(|| format!("no room of the workspace has {binary}"))?;
+        cargo.args(["--package", &owner.name, "--bin", binary]);
+    }
+    succeed(&mut cargo)
+}
+
+fn cargo_deny(tree: &Tree) -> Result<PathBuf> {
+    let folder = tree.cache.join(format!("cargo-deny-{CARGO_DENY}"));
+    let program = folder.join("bin/cargo-deny");
+    if !program.is_file() {
+        println!("   building cargo-deny {CARGO_DENY}, once (about three minutes)");
+        let mut cargo = Command::new(tree::cargo_program());
+        cargo.args(["install", "cargo-deny", "--locked", "--no-default-features", "--quiet"]);
+        cargo.args(["--version", CARGO_DENY, "--root"]).arg(&folder);
+        // Its own build folder, which cargo deletes again: a gigabyte that nothing else uses.
+        succeed(cargo.env_remove("CARGO_TARGET_DIR").current_dir(parent_of(&folder)?))?;
+    }
+    Ok(program)
+}
+
+fn parent_of(folder: &Path) -> Result<&Path> {
+    folder.parent().with_context(|| format!("{} has no parent folder", folder.display()))
+}
+
+fn report(breaches: &[String]) -> Result<()> {
+    for breach in breaches {
+        eprintln!("{breach}");
+    }
+    match breaches.len() {
+        0 => Ok(()),
+        count => bail!("{count} found"),
+    }
+}
+
+fn succeed(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
+    if !status.success() {
+        let words = [command.get_program()].into_iter().chain(command.get_args());
+        let shown: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+        bail!("`{}` ended with {status}", shown.join(" "));
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! `cargo xtask prove`: runs a named proof, shows what it measured, and keeps the result.
+//!
+//! A proof is a program of the rooms `tests` or `benches`. It is started as
+//! `PROGRAM NAME --bin-dir DIR --engine-lib FILE --json [--short] [--seed N]` and prints one JSON
+//! object a line: a figure each, and last the verdict. Its stderr is for people. `catalogue` lists
+//! the proofs, `figure` reads and shows what they print, `record` keeps it.
+
+mod catalogue;
+mod figure;
+mod record;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::check;
+use crate::metadata::Metadata;
+use crate::setup::{self, Need};
+use crate::tree::Tree;
+use catalogue::Proof;
+use figure::{Figure, Line, Verdict};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The proof to run; `--list` shows them
+    #[arg(required_unless_present = "list")]
+    name: Option<String>,
+    /// List the proofs and what each has to show
+    #[arg(long)]
+    list: bool,
+    /// Print one JSON object a figure and last the verdict, instead of a table
+    #[arg(long)]
+    json: bool,
+    /// The short form that runs in the tests; its result is not kept
+    #[arg(long)]
+    short: bool,
+    /// Seed of what is random in the proof, to see a run again
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+/// What one run of a proof came to.
+struct Outcome {
+    figures: Vec<Figure>,
+    verdict: Verdict,
+    seconds: f64,
+}
+
+/// Returns whether the proof holds.
+pub(crate) fn run(tree: &Tree, options: &Options) -> Result<bool> {
+    if options.list {
+        list(options.json);
+        return Ok(true);
+    }
+    let name = options.name.as_deref().unwrap_or_default();
+    let proof = catalogue::find(name)?;
+    if !exists(&Metadata::read(&tree.root, false)?, proof) {
+        bail!("{}: no room has its program, {}", proof.name, proof.program);
+    }
+    let engine = setup::run(tree, if proof.peers { Need::Peers } else { Need::Tests })?;
+    check::build_binaries(tree, &[check::SERVERS, &[proof.program]].concat())?;
+    let outcome = run_one(tree, proof, &engine, options)?;
+    if !options.json {
+        figure::show(&outcome.figures, &outcome.verdict);
+    }
+    if !options.short {
+        let file = record::keep(tree, proof.name, options.seed, &outcome)?;
+        eprintln!("kept in {}", file.display());
+    }
+    Ok(outcome.verdict.holds)
+}
+
+/// The short form of every proof whose program there is; an error names those that do not hold.
+pub(crate) fn all_short(tree: &Tree, engine: &Path) -> Result<()> {
+    let metadata = Metadata::read(&tree.root, false)?;
+    let proofs: Vec<&Proof> = catalogue::PROOFS
+        .iter()
+        .filter(|proof| proof.short_in_tests && exists(&metadata, proof))
+        .collect();
+    let mut programs: Vec<&str> = proofs.iter().map(|proof| proof.program).collect();
+    programs.sort_unstable();
+    programs.dedup();
+    if programs.is_empty() {
+        return Ok(());
+    }
+    check::build_binaries(tree, &programs)?;
+    let options = Options { name: None, list: false, json: false, short: true, seed: None };
+    let mut failed = Vec::new();
+    for proof in proofs {
+        let outcome = run_one(tree, proof, engine, &options)?;
+        println!("   {}: {:.1} s", proof.name, outcome.seconds);
+        if !outcome.verdict.holds {
+            figure::show(&outcome.figures, &outcome.verdict);
+            failed.push(proof.name);
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { bail!("does not hold: {}", failed.join(", ")) }
+}
+
+fn list(json: bool) {
+    for proof in catalogue::PROOFS {
+        if json {
+            println!("{}", serde_json::json!({"proof": proof.name, "claim": proof.claim}));
+        } else {
+            println!("{:<14} {}", proof.name, proof.claim);
+        }
+    }
+}
+
+fn exists(metadata: &Metadata, proof: &Proof) -> bool {
+    metadata.members().any(|package| package.binaries().any(|name| name == proof.program))
+}
+
+fn run_one(tree: &Tree, proof: &Proof, engine: &Path, options: &Options) -> Result<Outcome> {
+    let mut command = Command::new(tree.binaries().join(proof.program));
+    command.current_dir(&tree.root).arg(proof.name).arg("--json");
+    command.arg("--bin-dir").arg(tree.binaries()).arg("--engine-lib").arg(engine);
+    if options.short {
+        command.arg("--short");
+    }
+    if let Some(seed) = options.seed {
+        command.args(["--seed", &seed.to_string()]);
+    }
+    let began = Instant::now();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", proof.program))?;
+    let stdout = child.stdout.take().context("the proof's output is not piped")?;
+    let (mut figures, mut verdict) = (Vec::new(), None);
+    for line in BufReader::new(stdout).lines() {
+        let line = line.context("reading what the proof prints")?;
+        if options.json {
+            println!("{line}");
+        }
+        match figure::read(&line).with_context(|| format!("{} printed: {line}", proof.program))? {
+            Line::Figure(figure) => figures.push(figure),
+            Line::Verdict(last) => verdict = Some(last),
+        }
+    }
+    let status = child.wait()?;
+    let Some(verdict) = verdict else {
+        bail!("{} ended with {status} and without a verdict: it does not hold", proof.name);
+    };
+    Ok(Outcome { figures, verdict, seconds: began.elapsed().as_secs_f64() })
+}

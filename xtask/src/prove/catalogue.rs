@@ -1,0 +1,51 @@
+//! The proofs there are, and which program runs each.
+
+use anyhow::{Context, Result};
+
+pub(crate) struct Proof {
+    pub(crate) name: &'static str,
+    pub(crate) claim: &'static str,
+    /// The binary that runs it, in whichever room has it.
+    pub(crate) program: &'static str,
+    /// Whether other people's servers are measured beside ours.
+    pub(crate) peers: bool,
+    /// Whether its short form is part of `cargo xtask test`. What only measures peers is not.
+    pub(crate) short_in_tests: bool,
+}
+
+const PROVE: &str = "hushmark-prove";
+
+pub(crate) const PROOFS: &[Proof] = &[
+    proof(
+        "exactly-once",
+        "a million hits while everything is killed at random: each is stored once, none twice",
+    ),
+    proof("outages", "Redis, disk, writer or engine gone: all answered, replayed, drops counted"),
+    Proof {
+        program: "hushmark-bench-edge",
+        peers: true,
+        ..proof("edge", "CPU a hit at most 1.45 times a bare hyper server's, beside nginx")
+    },
+    proof("pipeline", "CPU and memory a hit in Redis, writer and engine, from stream to counters"),
+    proof("soak", "30 minutes at 60 % of capacity: lag, parts and memory stay flat, nothing lost"),
+    proof("report", "a campaign's full report in under 100 ms over 100 million hits"),
+    proof("tokens", "a million valid tokens accepted, ten million others refused, no nonce twice"),
+    proof("footprint", "size of the edge's binary, its memory, and how fast the stack starts"),
+    Proof {
+        program: "hushmark-bench-peers",
+        peers: true,
+        short_in_tests: false,
+        ..proof("peers", "what other servers cost a request, as multiples of a bare hyper server")
+    },
+];
+
+const fn proof(name: &'static str, claim: &'static str) -> Proof {
+    Proof { name, claim, program: PROVE, peers: false, short_in_tests: true }
+}
+
+pub(crate) fn find(name: &str) -> Result<&'static Proof> {
+    PROOFS.iter().find(|proof| proof.name == name).with_context(|| {
+        let names: Vec<&str> = PROOFS.iter().map(|proof| proof.name).collect();
+        format!("no proof is called {name:?}; there are: {}", names.join(", "))
+    })
+}
