@@ -1,0 +1,113 @@
+//! `hushmark-embedded`: a process that is a ClickHouse server, as far as Hushmark needs one.
+
+use anyhow::{Context as _, bail};
+use clap::Parser;
+use hushmark_embedded::engine::{Engine, Options};
+use hushmark_embedded::server;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Serves ClickHouse's HTTP interface from the in-process engine.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The engine library, libchdb.so.
+    #[arg(long, value_name = "PATH")]
+    lib: PathBuf,
+    /// The folder that holds the data; made where it is missing.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Where to listen; port 0 takes a free one. There is no password, so only addresses of this
+    /// machine itself are taken unless --allow-remote is given.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8123")]
+    listen: SocketAddr,
+    /// Take an address that other machines reach. Whoever reaches it can read and delete all.
+    #[arg(long)]
+    allow_remote: bool,
+    /// Write the address that was bound here, once queries are answered.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// Memory, in MiB, above which statements are refused.
+    #[arg(long, value_name = "MIB", default_value_t = 4096)]
+    memory_mib: u64,
+}
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_env("HUSHMARK_LOG").unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.context("cannot start the runtime").and_then(|it| it.block_on(run(arguments))) {
+        Ok(true) => ExitCode::SUCCESS,
+        // The engine's exit handlers would crash under the statements that still run. The data
+        // outlives this: it is what kill -9 does.
+        Ok(false) => {
+            tracing::error!("the engine could not be closed in time, ending hard");
+            std::process::abort()
+        }
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<bool> {
+    let Arguments { lib, data, listen, allow_remote, ready_file, memory_mib } = arguments;
+    if !listen.ip().is_loopback() && !allow_remote {
+        bail!(
+            "{listen} is reachable from other machines and this server asks for no password; \
+               listen on 127.0.0.1, or give --allow-remote"
+        );
+    }
+    if let Some(file) = &ready_file {
+        remove(file)?;
+    }
+    // The engine reads standard input where an insert brings no rows.
+    let nothing = std::fs::File::open("/dev/null").context("cannot open /dev/null")?;
+    rustix::stdio::dup2_stdin(nothing).context("cannot replace standard input")?;
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("cannot listen on {listen}; stop what uses it, or give another --listen")
+    })?;
+    let address = listener.local_addr().context("cannot read the bound address")?;
+    let options = Options { library: lib, data, memory_bytes: memory_mib << 20 };
+    let engine = tokio::task::spawn_blocking(move || Engine::start(&options)).await??;
+    // After the engine, which installs handlers of its own.
+    let mut term = signal(SignalKind::terminate()).context("cannot watch SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch SIGINT")?;
+    tracing::info!(%address, engine = engine.version(), "listening");
+    if let Some(file) = &ready_file {
+        announce(file, address)?;
+    }
+    let shutdown = async move {
+        tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
+    };
+    let closed = server::run(listener, Arc::new(engine), shutdown).await;
+    if let Some(file) = &ready_file {
+        remove(file)?;
+    }
+    tracing::info!("stopped");
+    Ok(closed)
+}
+
+/// Whole or not at all, so that a reader never sees half an address.
+fn announce(file: &Path, address: SocketAddr) -> anyhow::Result<()> {
+    let unfinished = file.with_extension("unfinished");
+    std::fs::write(&unfinished, format!("{address}\n"))
+        .and_then(|()| std::fs::rename(&unfinished, file))
+        .with_context(|| format!("cannot write the ready file {}", file.display()))
+}
+
+fn remove(file: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove the old {}", file.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,109 @@
+//! The HTTP server: accepts, bounds, hands a request to [`crate::answer`], drains.
+#![forbid(unsafe_code)]
+
+use crate::answer::answer;
+use crate::engine::Engine;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// Connections at once: the eight places, their queue of 64, and idle ones kept alive.
+const CONNECTIONS: usize = 256;
+/// One request's line and headers; an insert's statement is in its line.
+const HEADER_BYTES: usize = 128 << 10;
+/// For a header to arrive, and for a kept connection to stay without one (hyper has one clock for
+/// both). Long, because the writer's connection must outlive a quiet campaign's minutes.
+const HEADER_TIME: Duration = Duration::from_secs(300);
+/// What runs at SIGTERM may take so long to end.
+pub const DRAIN_TIME: Duration = Duration::from_secs(30);
+
+/// Serves until `shutdown` is ready, then lets the requests under way end and closes the engine.
+/// `false`: the engine could not be closed in time.
+pub async fn run(
+    listener: TcpListener,
+    engine: Arc<Engine>,
+    shutdown: impl Future<Output = ()>,
+) -> bool {
+    let (stop, stopped) = watch::channel(());
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        // Taken before accepting: the rest waits in the kernel's backlog.
+        let place = tokio::select! {
+            () = &mut shutdown => break,
+            place = Arc::clone(&room).acquire_owned() => place,
+        };
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = listener.accept() => accepted,
+        };
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, _)) => {
+                let (engine, stopped) = (Arc::clone(&engine), stopped.clone());
+                connections.spawn(async move {
+                    let _place = place;
+                    serve(stream, engine, stopped).await;
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: let some close.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(listener);
+    tracing::info!(connections = connections.len(), "draining");
+    drop(stop);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if timeout(DRAIN_TIME, all).await.is_err() {
+        tracing::warn!("requests are still under way at the end of the drain");
+    }
+    connections.abort_all();
+    engine.close(DRAIN_TIME / 3).await
+}
+
+async fn serve(stream: TcpStream, engine: Arc<Engine>, mut stopped: watch::Receiver<()>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection is gone already");
+        return;
+    }
+    let service = service_fn(move |request| {
+        let engine = Arc::clone(&engine);
+        async move { Ok::<_, Infallible>(answer(&engine, request).await) }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIME)
+            .max_header_size(HEADER_BYTES)
+            // The read buffer: pieces of an insert are as large as this at most.
+            .max_buf_size(512 << 10)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let mut draining = false;
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break ended,
+            // The sender's drop is the signal.
+            _ = stopped.changed(), if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended badly");
+    }
+}
