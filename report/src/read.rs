@@ -1,0 +1,152 @@
+//! From ClickHouse to a [`Report`].
+
+use std::collections::BTreeMap;
+
+use clickhouse::{Client, Compression, Row};
+use hushmark_event::cell::Dimension;
+use hushmark_policy::{CampaignId, Kind, Mode, TenantId};
+use serde::Deserialize;
+
+use crate::model::{Cell, KindReport, Report, Uniques, sort};
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// ClickHouse did not answer, or refused.
+    #[error("cannot read the published tables from {url}: {source}; is `hushmark up` running?")]
+    ClickHouse {
+        /// Where it was asked.
+        url: String,
+        /// What it said.
+        source: clickhouse::error::Error,
+    },
+    /// No epoch has published this campaign.
+    #[error(
+        "nothing is published of campaign {0} yet: check its name, and wait for the end of the \
+         epoch after it was stamped"
+    )]
+    NotPublished(String),
+    /// The tables hold what this program does not know.
+    #[error("the published tables hold {0}, which this program does not know: upgrade it")]
+    Unknown(String),
+}
+
+/// A client for the tables. Answers are small and local, so they are not compressed.
+#[must_use]
+pub fn client(url: &str) -> Client {
+    Client::default().with_url(url).with_compression(Compression::None)
+}
+
+#[derive(Row, Deserialize)]
+struct KindRow {
+    kind: String,
+    epoch_seconds: u32,
+    mode: String,
+    uniques: String,
+    k: u32,
+    sent: u64,
+    rules: Vec<u16>,
+    last_epoch: u32,
+}
+
+#[derive(Row, Deserialize)]
+struct CellRow {
+    kind: String,
+    dimension: String,
+    value: String,
+    raw: Option<u64>,
+    human: Option<u64>,
+    uniq_raw: Option<u64>,
+    uniq_human: Option<u64>,
+}
+
+const KINDS: &str = "SELECT toString(kind) AS kind, epoch_seconds, toString(mode) AS mode, \
+    toString(uniques) AS uniques, k, sent, rules, \
+    (SELECT toUnixTimestamp(max(epoch)) FROM published_campaigns \
+     WHERE tenant = 0 AND campaign = 0) AS last_epoch \
+    FROM published_campaigns FINAL WHERE tenant = ? AND campaign = ? ORDER BY kind";
+
+const CELLS: &str = "SELECT toString(kind) AS kind, toString(dimension) AS dimension, value, raw, \
+    human, uniq_raw, uniq_human \
+    FROM published FINAL WHERE tenant = ? AND campaign = ?";
+
+/// Reads what the last epoch published of one campaign.
+///
+/// # Errors
+/// [`ReadError`] when ClickHouse cannot be asked, or nothing was published yet.
+pub async fn campaign(
+    url: &str,
+    name: &str,
+    (tenant, campaign): (TenantId, CampaignId),
+) -> Result<Report, ReadError> {
+    let client = client(url);
+    let failed = |source| ReadError::ClickHouse { url: url.to_owned(), source };
+    let ask = |sql: &str| client.query(sql).bind(tenant.0).bind(campaign.0);
+    let kinds = ask(KINDS).fetch_all::<KindRow>().await.map_err(failed)?;
+    let cells = ask(CELLS).fetch_all::<CellRow>().await.map_err(failed)?;
+    let Some(first) = kinds.first() else {
+        return Err(ReadError::NotPublished(name.to_owned()));
+    };
+    let mut report = Report {
+        schema: 1,
+        campaign: name.to_owned(),
+        epoch: first.last_epoch,
+        epoch_seconds: first.epoch_seconds,
+        minimum_group: first.k,
+        kinds: Vec::new(),
+    };
+    for row in kinds {
+        report.kinds.push(kind_report(row)?);
+    }
+    for row in cells {
+        place(&mut report, row)?;
+    }
+    for kind in &mut report.kinds {
+        for (dimension, rows) in &mut kind.tables {
+            sort(*dimension, rows);
+        }
+    }
+    Ok(report)
+}
+
+fn named<T: Copy>(all: &[T], name: impl Fn(T) -> &'static str, text: &str) -> Result<T, ReadError> {
+    all.iter()
+        .copied()
+        .find(|value| name(*value) == text)
+        .ok_or_else(|| ReadError::Unknown(format!("{text:?}")))
+}
+
+fn kind_report(row: KindRow) -> Result<KindReport, ReadError> {
+    let uniques = match row.uniques.as_str() {
+        "none" => Uniques::None,
+        "sketch" => Uniques::Sketch,
+        "exact" => Uniques::Exact,
+        other => return Err(ReadError::Unknown(format!("uniques {other:?}"))),
+    };
+    Ok(KindReport {
+        kind: named(&Kind::ALL, Kind::name, &row.kind)?,
+        mode: named(&Mode::ALL, Mode::name, &row.mode)?,
+        uniques,
+        sent: row.sent,
+        rules: row.rules,
+        total: Cell::default(),
+        tables: BTreeMap::new(),
+    })
+}
+
+fn place(report: &mut Report, row: CellRow) -> Result<(), ReadError> {
+    let kind = named(&Kind::ALL, Kind::name, &row.kind)?;
+    let dimension = Dimension::from_name(&row.dimension)
+        .ok_or_else(|| ReadError::Unknown(format!("dimension {:?}", row.dimension)))?;
+    let CellRow { value, raw, human, uniq_raw, uniq_human, .. } = row;
+    let cell = Cell { raw, human, uniq_raw, uniq_human };
+    let Some(kind) = report.kinds.iter_mut().find(|k| k.kind == kind) else {
+        return Ok(());
+    };
+    if dimension == Dimension::Total {
+        kind.total = cell;
+    } else if cell.raw.is_some() {
+        kind.tables.entry(dimension).or_default().push((value, cell));
+    }
+    Ok(())
+}
