@@ -1,0 +1,73 @@
+//! Fields that several resources share.
+//!
+//! The types have no `deny_unknown_fields`: the loader refuses unknown fields by the schema, as
+//! `kubectl` does, and an operator that is older than the CRDs must still be able to read.
+
+use hushmark_policy::{Mode, Place, Tracking};
+use kube::core::Rule;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// What opens and clicks may tell. In YAML, "off" needs its quotes: a bare `off` is a boolean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Modes {
+    /// What an open may tell: "off", overall, anonymous or individual.
+    #[schemars(schema_with = "mode")]
+    pub opens: Mode,
+    /// What a click may tell: "off", overall, anonymous or individual.
+    #[schemars(schema_with = "mode")]
+    pub clicks: Mode,
+}
+
+impl From<Modes> for Tracking {
+    fn from(modes: Modes) -> Self {
+        Self { opens: modes.opens, clicks: modes.clicks }
+    }
+}
+
+/// Whether a policy only says what it would remove, or removes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(title = "policy mode")]
+pub enum PolicyMode {
+    /// Say what would be removed; remove nothing.
+    #[default]
+    Plan,
+    /// Remove what an approved plan announced.
+    Enforce,
+}
+
+/// The schema of a tracking mode. `title` is the word that an error uses for it.
+pub(crate) fn mode(_: &mut SchemaGenerator) -> Schema {
+    let names: Vec<&str> = Mode::ALL.iter().map(|mode| mode.name()).collect();
+    json_schema!({ "type": "string", "title": "mode", "enum": names })
+}
+
+/// The schema of a place. Finer ones than a country are known to tokens and not offered yet.
+pub(crate) fn place(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "title": "place", "enum": [Place::None, Place::Country] })
+}
+
+/// The default of every place: none.
+pub(crate) const fn no_place() -> Place {
+    Place::None
+}
+
+/// The rule for policies until enforcing exists: a policy that is accepted and does nothing
+/// would be worse than one that is refused.
+pub(crate) fn plan_only() -> Rule {
+    Rule::new("self == 'plan'").message(
+        "this version makes plans and removes nothing: write plan, so that nobody relies on a \
+         removal that does not happen",
+    )
+}
+
+/// The rule for a path beside the manifest. A path that leaves the folder would name a file
+/// that the next machine does not have.
+pub(crate) fn path_in_folder() -> Rule {
+    Rule::new("self != '' && !self.startsWith('/') && !self.split('/').exists(p, p == '..')")
+        .message(
+            "must be a path inside the manifest's own folder, like newsletter.html: not empty, no \
+             / at the start and no ..",
+        )
+}

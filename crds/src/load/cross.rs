@@ -1,0 +1,376 @@
+//! What no single resource can know: one region, one tenant a namespace, names that are there,
+//! ceilings that hold. What passes becomes the plan.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use hushmark_policy::resolve::{AboveCeiling, Asked, Effective, effective};
+use hushmark_policy::{CampaignId, Kind, MailType, Place, TenantId, Tracking};
+
+use super::ManifestError;
+use super::resource::{Found, Resources};
+use super::schema::quoted;
+use crate::plan::{
+    BaseUrl, CampaignPlan, Content, Mailbox, Manifests, PolicyPlan, RegionPlan, TenantPlan,
+};
+use crate::{Campaign, Region, Tenant};
+
+/// Checks the resources against each other. `incomplete` says that some could not be read: then
+/// what is missing may only be unread, and is not reported.
+pub(super) fn check(
+    folder: &Path,
+    found: &Resources,
+    incomplete: bool,
+    faults: &mut Vec<ManifestError>,
+) -> Option<Manifests> {
+    unique(&found.regions, "Region", faults);
+    unique(&found.tenants, "Tenant", faults);
+    unique(&found.campaigns, "Campaign", faults);
+    unique(&found.retention, "RetentionPolicy", faults);
+    unique(&found.anonymization, "AnonymizationPolicy", faults);
+
+    let region = one_region(folder, found, incomplete, faults)?;
+    let plan = region_plan(region, faults)?;
+    let mut checker = Checker { found, region: &plan, incomplete, faults };
+    let tenants = checker.tenants();
+    let campaigns = checker.campaigns(&tenants);
+    Some(Manifests {
+        tenants: tenants.into_values().collect(),
+        campaigns,
+        retention: policies(&found.retention, |policy| policy.spec.clone()),
+        anonymization: policies(&found.anonymization, |policy| policy.spec.clone()),
+        region: plan,
+    })
+}
+
+fn unique<T>(all: &[Found<T>], kind: &str, faults: &mut Vec<ManifestError>) {
+    for (i, this) in all.iter().enumerate() {
+        let same = |o: &&Found<T>| o.name == this.name && o.namespace == this.namespace;
+        if let Some(first) = all[..i].iter().find(same) {
+            let message = format!(
+                "the {kind} {} is there twice, first at {}: keep one of the two",
+                quoted(&this.name),
+                first.place()
+            );
+            faults.push(this.fault("metadata.name", message));
+        }
+    }
+}
+
+fn one_region<'a>(
+    folder: &Path,
+    found: &'a Resources,
+    incomplete: bool,
+    faults: &mut Vec<ManifestError>,
+) -> Option<&'a Found<Region>> {
+    let Some((first, more)) = found.regions.split_first() else {
+        if !incomplete {
+            let message = "no Region in the *.yaml files here, and everything needs one: add a \
+                           manifest with kind: Region, as in examples/quickstart/region.yaml";
+            faults.push(ManifestError::of_file(folder, message));
+        }
+        return None;
+    };
+    for region in more.iter().filter(|region| region.name != first.name) {
+        let message = format!(
+            "a folder describes one Region, and {} at {} is one already: give this one a folder \
+             of its own",
+            quoted(&first.name),
+            first.place()
+        );
+        faults.push(region.fault("metadata.name", message));
+    }
+    Some(first)
+}
+
+fn region_plan(region: &Found<Region>, faults: &mut Vec<ManifestError>) -> Option<RegionPlan> {
+    let spec = &region.object.spec;
+    let mut must = |field: &str, text: &str| {
+        let url = BaseUrl::new(text);
+        if url.is_none() {
+            faults.push(region.fault(field, format!("cannot read {}", quoted(text))));
+        }
+        url
+    };
+    let base_url = must("spec.baseUrl", &spec.base_url);
+    let former: Option<Vec<BaseUrl>> =
+        spec.former_base_urls.iter().map(|url| must("spec.formerBaseUrls", url)).collect();
+    let epoch = epoch(&spec.epoch);
+    if epoch.is_none() {
+        faults.push(region.fault("spec.epoch", format!("cannot read {}", quoted(&spec.epoch))));
+    }
+    Some(RegionPlan {
+        name: region.name.clone(),
+        jurisdiction: spec.jurisdiction.clone(),
+        base_url: base_url?,
+        former_base_urls: former?,
+        edge_threads: spec.edge.as_ref().and_then(|edge| edge.threads),
+        acknowledgement: spec.acknowledgement,
+        trusted_proxies: spec.trusted_proxies.clone(),
+        place_database: spec.place_database.as_ref().map(|path| beside(&region.file).join(path)),
+        ceiling: Tracking { opens: spec.ceilings.opens, clicks: spec.ceilings.clicks },
+        place_ceiling: spec.ceilings.place,
+        minimum_group: spec.minimum_group.into(),
+        epoch: epoch?,
+        longest_tracking_days: spec.longest_tracking_days,
+        privacy_signals: spec.privacy_signals,
+        egress: spec.egress.clone(),
+    })
+}
+
+/// A duration that passed the Region's rule.
+fn epoch(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return None,
+    };
+    Some(Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?))
+}
+
+fn policies<T, S>(all: &[Found<T>], spec: impl Fn(&T) -> S) -> Vec<PolicyPlan<S>> {
+    let mut plans: Vec<PolicyPlan<S>> = all
+        .iter()
+        .map(|policy| PolicyPlan {
+            namespace: policy.namespace.clone(),
+            name: policy.name.clone(),
+            spec: spec(&policy.object),
+        })
+        .collect();
+    plans.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    plans
+}
+
+struct Checker<'a> {
+    found: &'a Resources,
+    region: &'a RegionPlan,
+    incomplete: bool,
+    faults: &'a mut Vec<ManifestError>,
+}
+
+impl Checker<'_> {
+    fn tenants(&mut self) -> BTreeMap<String, TenantPlan> {
+        let mut tenants: BTreeMap<String, TenantPlan> = BTreeMap::new();
+        for tenant in &self.found.tenants {
+            if let Some(first) = tenants.get(&tenant.namespace) {
+                // The same name twice is reported as such.
+                if first.name != tenant.name {
+                    let message = format!(
+                        "the namespace has the Tenant {} already, and a namespace has one: put \
+                         this one into a namespace of its own",
+                        quoted(&first.name)
+                    );
+                    self.faults.push(tenant.fault("metadata.namespace", message));
+                }
+                continue;
+            }
+            tenants.insert(tenant.namespace.clone(), self.tenant(tenant));
+        }
+        tenants
+    }
+
+    fn tenant(&mut self, tenant: &Found<Tenant>) -> TenantPlan {
+        let spec = &tenant.object.spec;
+        if spec.region != self.region.name && !self.incomplete {
+            let message = format!(
+                "there is no Region {} in this folder; the one here is {}",
+                quoted(&spec.region),
+                quoted(&self.region.name)
+            );
+            self.faults.push(tenant.fault("spec.region", message));
+        }
+        let plan = TenantPlan {
+            id: TenantId::derive(&self.region.name, &tenant.namespace),
+            namespace: tenant.namespace.clone(),
+            name: tenant.name.clone(),
+            campaign: spec.defaults.campaign.map(Tracking::from),
+            transactional: spec.defaults.transactional.map(Tracking::from),
+            killed: spec.kill_switch,
+        };
+        for mail_type in [MailType::Campaign, MailType::Transactional] {
+            let asked = self.asked(mail_type, plan.default_for(mail_type), None, false);
+            for kind in Kind::ALL {
+                if let Err(above) = effective(&asked, kind) {
+                    let field = format!("spec.defaults.{}.{}s", mail_type.name(), kind.name());
+                    self.faults.push(tenant.fault(&field, above.to_string()));
+                }
+            }
+        }
+        plan
+    }
+
+    fn asked(
+        &self,
+        mail_type: MailType,
+        tenant: Option<Tracking>,
+        campaign: Option<Tracking>,
+        killed: bool,
+    ) -> Asked {
+        Asked { mail_type, ceiling: self.region.ceiling, tenant, campaign, killed }
+    }
+
+    fn campaigns(&mut self, tenants: &BTreeMap<String, TenantPlan>) -> Vec<CampaignPlan> {
+        let mut plans = Vec::new();
+        for campaign in &self.found.campaigns {
+            match tenants.get(&campaign.namespace) {
+                Some(tenant) => plans.extend(self.campaign(campaign, tenant)),
+                None if self.incomplete => {}
+                None => {
+                    let message = format!(
+                        "the namespace {} has no Tenant, so nobody says what may be tracked: add \
+                         a manifest with kind: Tenant in this namespace",
+                        quoted(&campaign.namespace)
+                    );
+                    self.faults.push(campaign.fault("metadata.namespace", message));
+                }
+            }
+        }
+        plans.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        plans
+    }
+
+    fn campaign(
+        &mut self,
+        campaign: &Found<Campaign>,
+        tenant: &TenantPlan,
+    ) -> Option<CampaignPlan> {
+        let spec = &campaign.object.spec;
+        self.check_place(campaign);
+        self.check_policies(campaign);
+        let track_for_days = self.track_for_days(campaign);
+        // Both before either `?`, so that both are reported.
+        let opens = self.effective(campaign, tenant, Kind::Open);
+        let clicks = self.effective(campaign, tenant, Kind::Click);
+        Some(CampaignPlan {
+            id: CampaignId::derive(&self.region.name, &campaign.namespace, &campaign.name),
+            tenant: tenant.id,
+            namespace: campaign.namespace.clone(),
+            name: campaign.name.clone(),
+            mail_type: spec.mail_type,
+            opens: opens?,
+            clicks: clicks?,
+            place: spec.place,
+            track_for_days,
+            declared_recipients: spec.recipients,
+            subject: spec.subject.clone(),
+            from: Mailbox::new(&spec.from),
+            content: self.content(campaign)?,
+            list: spec.list.as_ref().map(|list| beside(&campaign.file).join(&list.path)),
+            send_at: spec.schedule.as_ref().map(|schedule| schedule.at.0),
+            retention_policy: spec.retention_policy.clone(),
+            anonymization_policy: spec.anonymization_policy.clone(),
+        })
+    }
+
+    fn content(&mut self, campaign: &Found<Campaign>) -> Option<Content> {
+        let content = &campaign.object.spec.content;
+        let path = beside(&campaign.file).join(&content.path);
+        let Some(text) = &content.digest else { return Some(Content { path, sha256: None }) };
+        let digest = sha256(text);
+        if digest.is_none() {
+            // The rule has seen it; yet a digest that is not understood must never pass for none.
+            let message = format!("cannot read {}", quoted(text));
+            self.faults.push(campaign.fault("spec.content.digest", message));
+        }
+        Some(Content { path, sha256: Some(digest?) })
+    }
+
+    fn effective(
+        &mut self,
+        campaign: &Found<Campaign>,
+        tenant: &TenantPlan,
+        kind: Kind,
+    ) -> Option<Effective> {
+        let spec = &campaign.object.spec;
+        let own = spec.tracking.map(Tracking::from);
+        // Without the tenant first: its own faults are reported where it is.
+        let alone = self.asked(spec.mail_type, None, own, false);
+        if let Err(above) = effective(&alone, kind) {
+            let field = format!("spec.tracking.{}s", kind.name());
+            self.faults.push(campaign.fault(&field, above.to_string()));
+            return None;
+        }
+        let default = tenant.default_for(spec.mail_type);
+        let asked = self.asked(spec.mail_type, default, own, tenant.killed);
+        let result: Result<Effective, AboveCeiling> = effective(&asked, kind);
+        result.ok()
+    }
+
+    fn check_place(&mut self, campaign: &Found<Campaign>) {
+        let name = |place: Place| if place == Place::None { "none" } else { "country" };
+        let (asked, ceiling) = (campaign.object.spec.place, self.region.place_ceiling);
+        if asked > ceiling {
+            let (asked, ceiling) = (name(asked), name(ceiling));
+            let message = format!(
+                "the campaign asks for the place {asked}, and the region allows at most \
+                 {ceiling}: ask for {ceiling}, or raise the region's ceiling"
+            );
+            self.faults.push(campaign.fault("spec.place", message));
+        }
+    }
+
+    fn track_for_days(&mut self, campaign: &Found<Campaign>) -> u16 {
+        let longest = self.region.longest_tracking_days;
+        let asked = campaign.object.spec.track_for_days.unwrap_or(longest);
+        if asked > longest {
+            let message = format!(
+                "the campaign asks for {asked} days, and the region tracks for at most {longest}: \
+                 ask for {longest} or less, or raise the region's longestTrackingDays"
+            );
+            self.faults.push(campaign.fault("spec.trackForDays", message));
+        }
+        asked
+    }
+
+    fn check_policies(&mut self, campaign: &Found<Campaign>) {
+        if self.incomplete {
+            return;
+        }
+        let spec = &campaign.object.spec;
+        let here = campaign.namespace.as_str();
+        let mut missing = |field: &str, kind: &str, name: Option<&String>, known: Vec<&str>| {
+            if let Some(name) = name.filter(|name| !known.contains(&name.as_str())) {
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                let message = format!(
+                    "the namespace {} has no {kind} {}; there: {known}",
+                    quoted(here),
+                    quoted(name)
+                );
+                self.faults.push(campaign.fault(field, message));
+            }
+        };
+        let retention = names_in(&self.found.retention, here);
+        let anonymization = names_in(&self.found.anonymization, here);
+        missing(
+            "spec.retentionPolicy",
+            "RetentionPolicy",
+            spec.retention_policy.as_ref(),
+            retention,
+        );
+        missing(
+            "spec.anonymizationPolicy",
+            "AnonymizationPolicy",
+            spec.anonymization_policy.as_ref(),
+            anonymization,
+        );
+    }
+}
+
+/// The folder that a manifest's paths start from.
+fn beside(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new(""))
+}
+
+fn names_in<'a, T>(all: &'a [Found<T>], namespace: &str) -> Vec<&'a str> {
+    all.iter().filter(|one| one.namespace == namespace).map(|one| one.name.as_str()).collect()
+}
+
+/// A digest that passed the Campaign's rule.
+fn sha256(text: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    hex::decode_to_slice(text.strip_prefix("sha256:")?, &mut digest).ok()?;
+    Some(digest)
+}

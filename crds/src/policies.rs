@@ -1,0 +1,147 @@
+//! `RetentionPolicy` and `AnonymizationPolicy`: what is kept, how exactly, for how long.
+
+#![expect(unreachable_pub, reason = "KubeSchema copies each struct into a function")]
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::field::{self, PolicyMode};
+
+/// How long data is kept.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[kube(
+    group = "hushmark.io",
+    version = "v1alpha1",
+    kind = "RetentionPolicy",
+    plural = "retentionpolicies",
+    namespaced,
+    derive = "PartialEq",
+    doc = "How long data is kept.",
+    category = "hushmark",
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
+    printcolumn(name = "Rows", type_ = "integer", json_path = ".spec.keep.rowsDays"),
+    printcolumn(name = "Counters", type_ = "integer", json_path = ".spec.keep.countersDays"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    cel
+)]
+#[serde(rename_all = "camelCase")]
+pub struct RetentionPolicySpec {
+    /// `plan` says what would be removed; `enforce` removes what an approved plan announced.
+    #[serde(default)]
+    #[x_kube(validation = field::plan_only())]
+    pub mode: PolicyMode,
+    /// For how long what is kept.
+    pub keep: Keep,
+    /// While it is there nothing is removed, whatever else is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legal_hold: Option<LegalHold>,
+    /// How wrong a plan may be before enforcing stops.
+    #[serde(default)]
+    pub guard: Guard,
+}
+
+/// For how many days what is kept, counted from a hit's arrival.
+#[derive(KubeSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.rowsDays) || has(self.countersDays)")
+        .message("says nothing: give rowsDays, countersDays or both"),
+    validation = Rule::new(
+        "!has(self.rowsDays) || !has(self.countersDays) || self.rowsDays <= self.countersDays"
+    ).message("keeps rows longer than the counters made of them: a row tells more than a counter, \
+               so rowsDays is at most countersDays").field_path(".rowsDays"),
+)]
+pub struct Keep {
+    /// Rows of `individual` hits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32", range(min = 1, max = 3660))]
+    pub rows_days: Option<u16>,
+    /// Counters and sketches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32", range(min = 1, max = 3660))]
+    pub counters_days: Option<u16>,
+}
+
+/// A reason that forbids every removal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LegalHold {
+    /// Who asked for it and why, in words for whoever reads it in two years.
+    #[schemars(length(min = 1, max = 500))]
+    pub reason: String,
+}
+
+/// The blast radius that a removal must stay within.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Guard {
+    /// By how many per cent the rows found may differ from the rows announced.
+    #[serde(default = "default_drift")]
+    #[schemars(with = "i32", range(min = 0, max = 100))]
+    pub drift_percent: u8,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self { drift_percent: default_drift() }
+    }
+}
+
+const fn default_drift() -> u8 {
+    5
+}
+
+/// How exactly data is kept as it ages.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[kube(
+    group = "hushmark.io",
+    version = "v1alpha1",
+    kind = "AnonymizationPolicy",
+    plural = "anonymizationpolicies",
+    namespaced,
+    derive = "PartialEq",
+    doc = "How exactly data is kept as it ages.",
+    category = "hushmark",
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    cel
+)]
+pub struct AnonymizationPolicySpec {
+    /// `plan` says what would be changed; `enforce` changes what an approved plan announced.
+    #[serde(default)]
+    #[x_kube(validation = field::plan_only())]
+    pub mode: PolicyMode,
+    /// What is made coarser, and when. Each action once.
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["action".into()]))]
+    #[schemars(length(min = 1, max = 8))]
+    pub steps: Vec<Step>,
+    /// How wrong a plan may be before enforcing stops.
+    #[serde(default)]
+    pub guard: Guard,
+}
+
+/// One step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// What happens.
+    pub action: Action,
+    /// How many days after a hit's arrival.
+    #[schemars(with = "i32", range(min = 1, max = 3660))]
+    pub after_days: u16,
+}
+
+/// What makes data coarser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(title = "action")]
+pub enum Action {
+    /// Drop the place.
+    DropPlace,
+    /// Keep the day of a hit and drop its hour.
+    HourToDay,
+    /// Drop client, device and system.
+    DropClient,
+    /// Delete the rows of `individual` hits; their counters and sketches stay.
+    DropRows,
+}

@@ -1,0 +1,248 @@
+//! `Region`: where data lives, and the most that anyone in it may ask for.
+
+#![expect(unreachable_pub, reason = "KubeSchema copies each struct into a function")]
+
+use hushmark_policy::{Mode, Place};
+use kube::core::Rule;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::field;
+
+/// A region: one jurisdiction, one stack, one set of ceilings.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "hushmark.io",
+    version = "v1alpha1",
+    kind = "Region",
+    derive = "PartialEq",
+    doc = "Where data lives, and the most that anyone in it may ask for.",
+    category = "hushmark",
+    printcolumn(name = "Jurisdiction", type_ = "string", json_path = ".spec.jurisdiction"),
+    printcolumn(name = "URL", type_ = "string", json_path = ".spec.baseUrl"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    cel
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.ceilings.place == 'none' || has(self.placeDatabase)")
+        .message("ceilings.place allows a country, and there is no placeDatabase to find it with: \
+                  name an .mmdb file, or set ceilings.place to none")
+        .field_path(".ceilings.place"),
+    validation = Rule::new("!has(self.formerBaseUrls) || !(self.baseUrl in self.formerBaseUrls)")
+        .message("names baseUrl again: a host is either the one for new mail or a former one")
+        .field_path(".formerBaseUrls"),
+)]
+pub struct RegionSpec {
+    /// The law that the data is under: EU, or a country's ISO 3166-1 code such as DE or CA.
+    #[x_kube(validation = Rule::new("self.matches('^[A-Z]{2}$')")
+        .message("must be EU or a country's code in two capital letters, like DE"))]
+    #[x_kube(validation = Rule::new("self == oldSelf")
+        .message("cannot change: what is stored was stored under this law; make a new Region"))]
+    #[schemars(length(max = 2))]
+    pub jurisdiction: String,
+
+    /// What the links of new mail begin with: scheme, host and at most a port.
+    #[x_kube(validation = base_url_form(), validation = base_url_scheme())]
+    #[schemars(length(max = 300))]
+    pub base_url: String,
+
+    /// What the links of older mail begin with, as long as such mail is to be answered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(
+        merge_strategy = kube::core::ListMerge::Set,
+        validation = former_base_urls(),
+    )]
+    #[schemars(length(max = 16), inner(length(max = 300)))]
+    pub former_base_urls: Vec<String>,
+
+    /// The size of the edge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edge: Option<EdgeSpec>,
+
+    /// When a hit is answered: `redis` once Redis has it on disk, `disk` once the edge's own lane
+    /// log has it on disk.
+    #[serde(default)]
+    pub acknowledgement: Acknowledgement,
+
+    /// Networks whose `X-Forwarded-For` and `Forwarded` headers are believed, in CIDR notation.
+    /// With none, the address that connects is the client's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(
+        merge_strategy = kube::core::ListMerge::Set,
+        validation = Rule::new("self.all(net, isCIDR(net))")
+            .message("every entry must be a network in CIDR notation, like 10.0.0.0/8 or fd00::/8"),
+    )]
+    #[schemars(length(max = 64), inner(length(max = 43)))]
+    pub trusted_proxies: Vec<String>,
+
+    /// A MaxMind database (.mmdb) that says which country an address is in. A relative path is
+    /// beside the manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.endsWith('.mmdb')")
+        .message("must be the path of a MaxMind database, which ends in .mmdb"))]
+    #[schemars(length(max = 1024))]
+    pub place_database: Option<String>,
+
+    /// The most that any tenant or campaign may ask for. More is refused, never clamped.
+    pub ceilings: Ceilings,
+
+    /// The smallest number of people that a figure may stand for, in `overall` and `anonymous`.
+    #[serde(default = "default_minimum_group")]
+    #[schemars(with = "i32", range(min = 5, max = 10_000))]
+    #[x_kube(validation = Rule::new("self >= oldSelf")
+        .message("can only be raised: people were counted under the promise of the old number"))]
+    pub minimum_group: u32,
+
+    /// How often figures are published: a number and s, m or h. Between two epochs nothing that a
+    /// reader sees changes.
+    #[serde(default = "default_epoch")]
+    #[x_kube(validation = Rule::new(
+        "self.matches('^[0-9]{1,5}[smh]$') && duration(self) >= duration('1s') && \
+         duration(self) <= duration('24h')"
+    ).message("must be a number and s, m or h, from 1s to 24h, like 10s or 1h"))]
+    #[schemars(length(max = 6))]
+    pub epoch: String,
+
+    /// For how many days after sending a hit may count at the longest. Keys exist that far ahead.
+    #[serde(default = "default_longest_tracking")]
+    #[schemars(with = "i32", range(min = 1, max = 1096))]
+    pub longest_tracking_days: u16,
+
+    /// What an open with Global Privacy Control or Do Not Track does. A click is always counted.
+    #[serde(default)]
+    pub privacy_signals: PrivacySignals,
+
+    /// The only hosts outside that the region's stack may connect to. Empty: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["host".into()]))]
+    #[schemars(length(max = 64))]
+    pub egress: Vec<Egress>,
+}
+
+/// How large the edge is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EdgeSpec {
+    /// Threads, and so lanes, of one edge. Left out: one a core.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32", range(min = 1, max = 256))]
+    pub threads: Option<u16>,
+    /// Edges in a cluster. On one machine there is always one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32", range(min = 1, max = 1000))]
+    pub replicas: Option<u16>,
+}
+
+/// What has to be durable before a hit is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(title = "acknowledgement")]
+pub enum Acknowledgement {
+    /// Redis has it; while Redis is away, the lane log.
+    #[default]
+    Redis,
+    /// The lane log has it, synced.
+    Disk,
+}
+
+/// The most that may be asked for in a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ceilings {
+    /// The most that an open may tell: "off", overall, anonymous or individual.
+    #[schemars(schema_with = "field::mode")]
+    pub opens: Mode,
+    /// The most that a click may tell: "off", overall, anonymous or individual.
+    #[schemars(schema_with = "field::mode")]
+    pub clicks: Mode,
+    /// The finest place that may be kept: none or country.
+    #[serde(default = "field::no_place")]
+    #[schemars(schema_with = "field::place")]
+    pub place: Place,
+}
+
+/// What an open with a privacy signal does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(title = "answer to privacy signals")]
+pub enum PrivacySignals {
+    /// It stores nothing.
+    #[default]
+    IgnoreOpen,
+    /// It adds one to the raw count and tells nothing else.
+    CountRaw,
+}
+
+/// One host outside that the stack may connect to.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Egress {
+    /// Why, in words for a data protection officer.
+    #[schemars(length(min = 1, max = 200))]
+    pub purpose: String,
+    /// The host's name or address, with a port if need be.
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9.-]+(:[0-9]{1,5})?$')")
+        .message("must be one host in lower case, like smtp.example.com:587: no scheme, no path"))]
+    #[schemars(length(max = 260))]
+    pub host: String,
+    /// The law that the host is under: EU or a country's code.
+    #[x_kube(validation = Rule::new("self.matches('^[A-Z]{2}$')")
+        .message("must be EU or a country's code in two capital letters, like DE"))]
+    #[schemars(length(max = 2))]
+    pub jurisdiction: String,
+}
+
+/// Scheme, host, and a port from 1 to 65535; nothing that a link could not be joined to.
+macro_rules! base_url {
+    ($on:literal) => {
+        concat!(
+            $on,
+            ".matches('^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|",
+            "6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$')"
+        )
+    };
+}
+
+/// Links in mail cross networks that nobody chose, so they are https; a machine's own loopback
+/// crosses none.
+macro_rules! safe_scheme {
+    ($on:literal) => {
+        concat!(
+            "(",
+            $on,
+            ".startsWith('https://') || ",
+            $on,
+            ".matches('^http://(localhost|127[.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]{1,3})(:[0-9]+)?$'))"
+        )
+    };
+}
+
+fn base_url_form() -> Rule {
+    Rule::new(base_url!("self")).message(
+        "must be a scheme, a host in lower case and at most a port, like https://t.example.com: no \
+         path, no / at the end, no user",
+    )
+}
+
+fn base_url_scheme() -> Rule {
+    Rule::new(safe_scheme!("self"))
+        .message("must be https: plain http is for localhost and 127.0.0.1 alone")
+}
+
+fn former_base_urls() -> Rule {
+    Rule::new(concat!("self.all(u, ", base_url!("u"), " && ", safe_scheme!("u"), ")")).message(
+        "every entry must be a scheme, a host in lower case and at most a port, like \
+         https://t.example.com; plain http is for localhost and 127.0.0.1 alone",
+    )
+}
+
+const fn default_minimum_group() -> u32 {
+    10
+}
+
+fn default_epoch() -> String {
+    "1h".to_owned()
+}
+
+const fn default_longest_tracking() -> u16 {
+    400
+}

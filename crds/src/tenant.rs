@@ -1,0 +1,61 @@
+//! `Tenant`: who sends, and what is tracked where a campaign does not say.
+
+#![expect(unreachable_pub, reason = "KubeSchema copies each struct into a function")]
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::field::Modes;
+
+/// A tenant. Its namespace is its identity; a namespace has one.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "hushmark.io",
+    version = "v1alpha1",
+    kind = "Tenant",
+    namespaced,
+    derive = "PartialEq",
+    doc = "Who sends, and what is tracked where a campaign does not say. One a namespace.",
+    category = "hushmark",
+    printcolumn(name = "Region", type_ = "string", json_path = ".spec.region"),
+    printcolumn(name = "Killed", type_ = "boolean", json_path = ".spec.killSwitch"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    selectable = ".spec.region",
+    cel
+)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantSpec {
+    /// The name of the Region that holds the tenant's data.
+    #[x_kube(validation = Rule::new("self == oldSelf")
+        .message("cannot change: the tenant's data lives there; make a Tenant in another namespace"))]
+    #[schemars(length(min = 1, max = 253))]
+    pub region: String,
+
+    /// What is tracked at most, for each type of mail. Where it says nothing and the campaign says
+    /// nothing either, nothing is tracked.
+    #[serde(default, skip_serializing_if = "Defaults::is_empty")]
+    pub defaults: Defaults,
+
+    /// `true` stops all tracking of this tenant, mail that was already sent included. Links go on
+    /// working.
+    #[serde(default)]
+    pub kill_switch: bool,
+}
+
+/// Defaults for each type of mail. A campaign can ask for less and never gets more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Defaults {
+    /// For newsletters and announcements.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<Modes>,
+    /// For mail that one person's action caused: receipts, password resets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transactional: Option<Modes>,
+}
+
+impl Defaults {
+    fn is_empty(&self) -> bool {
+        self.campaign.is_none() && self.transactional.is_none()
+    }
+}
