@@ -1,1 +1,27 @@
-//! To be filled.
+//! The rooms together, on a real Redis and the real engine: what the guarantees are worth.
+//!
+//! This room is a harness and the proofs that stand on it. The binary `hushmark-prove` runs a proof
+//! at full size; the tests of this crate run each in its short form. In reading order:
+//!
+//! 1. [`tools`]: the binaries and the engine library that are put to the test.
+//! 2. [`process`], [`ports`] and [`http`]: children that can be killed, stopped and asked.
+//! 3. [`keys`] and [`stack`]: a whole stack on one machine, each part of which can be killed.
+//! 4. [`plan`]: which hit is sent when, each a cell of its own, and the tokens for them.
+//! 5. [`load`]: a client that remembers what was sent and what was answered.
+//! 6. [`killer`]: kills everything at random, again and again.
+//! 7. [`verify`]: what was answered against what was stored, to the hit.
+//! 8. [`figure`] and [`proofs`]: the guarantees, each with a proof that tries to break it.
+
+pub mod bitmap;
+pub mod figure;
+pub mod http;
+pub mod keys;
+pub mod killer;
+pub mod load;
+pub mod plan;
+pub mod ports;
+pub mod process;
+pub mod proofs;
+pub mod stack;
+pub mod tools;
+pub mod verify;

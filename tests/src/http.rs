@@ -1,0 +1,113 @@
+//! One request over one connection, for admin ports and the engine: slow, and hard to get wrong.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+/// An answer: status, head as text, and body.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The status line and headers.
+    pub head: String,
+    /// The body, decoded.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// Gets a path.
+///
+/// # Errors
+/// When the server cannot be reached or its answer cannot be read.
+pub fn get(address: SocketAddr, path: &str, patience: Duration) -> Result<Answer> {
+    request(address, &format!("GET {path} HTTP/1.1\r\n"), b"", patience)
+}
+
+/// Posts a body to a path.
+///
+/// # Errors
+/// As [`get`].
+pub fn post(address: SocketAddr, path: &str, body: &[u8], patience: Duration) -> Result<Answer> {
+    let line = format!("POST {path} HTTP/1.1\r\nContent-Length: {}\r\n", body.len());
+    request(address, &line, body, patience)
+}
+
+fn request(address: SocketAddr, line: &str, body: &[u8], patience: Duration) -> Result<Answer> {
+    let mut stream = TcpStream::connect_timeout(&address, patience)
+        .with_context(|| format!("cannot connect to {address}"))?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    let head = format!("{line}Host: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(&[head.as_bytes(), body].concat())?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).with_context(|| format!("{address} stopped answering"))?;
+    parse(&bytes).with_context(|| format!("{address} answered something that is not HTTP"))
+}
+
+fn parse(bytes: &[u8]) -> Result<Answer> {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut response = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(end) = response.parse(bytes)? else {
+        bail!("the answer ends within its headers");
+    };
+    let status = response.code.context("the answer has no status")?;
+    let named = |name: &str| response.headers.iter().find(|h| h.name.eq_ignore_ascii_case(name));
+    let chunked = named("transfer-encoding").is_some_and(|h| h.value == b"chunked");
+    let length = named("content-length")
+        .and_then(|h| std::str::from_utf8(h.value).ok())
+        .and_then(|text| text.parse::<usize>().ok());
+    let rest = &bytes[end..];
+    let body = if chunked {
+        dechunk(rest)?
+    } else if length.is_some_and(|length| length != rest.len()) {
+        bail!("the answer ends within its body");
+    } else {
+        rest.to_vec()
+    };
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    Ok(Answer { status, head, body })
+}
+
+fn dechunk(mut rest: &[u8]) -> Result<Vec<u8>> {
+    let mut body = Vec::with_capacity(rest.len());
+    loop {
+        let httparse::Status::Complete((begin, length)) =
+            httparse::parse_chunk_size(rest).ok().context("a chunk has no size")?
+        else {
+            bail!("the answer ends within a chunk's size");
+        };
+        if length == 0 {
+            return Ok(body);
+        }
+        let end = begin + length as usize;
+        body.extend_from_slice(rest.get(begin..end).context("the answer ends within a chunk")?);
+        rest = rest.get(end + 2..).context("the answer ends after a chunk")?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_answers_are_read_and_cut_ones_are_errors() {
+        let plain = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nOk\n";
+        assert_eq!(parse(plain).unwrap().text(), "Ok\n");
+        let chunks =
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n";
+        assert_eq!(parse(chunks).unwrap().text(), "abc");
+        for cut in [&plain[..plain.len() - 1], &chunks[..chunks.len() - 8]] {
+            assert!(parse(cut).is_err());
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The proofs. Each breaks what it can and measures what is left.
+
+mod tokens;
+
+use anyhow::{Result, bail};
+
+use crate::figure::Figures;
+use crate::tools::Tools;
+
+/// How a proof is run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What is put to the test.
+    pub tools: Tools,
+    /// The short form, which a test can afford.
+    pub short: bool,
+    /// Seed of all that is random.
+    pub seed: Option<u64>,
+}
+
+impl Run {
+    /// A number for the full size and one for the short form.
+    #[must_use]
+    pub fn size<T>(&self, full: T, short: T) -> T {
+        if self.short { short } else { full }
+    }
+
+    /// The seed, or the one that is used where none was given.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed.unwrap_or(1)
+    }
+}
+
+/// The names of all proofs.
+pub const NAMES: &[&str] = &["tokens"];
+
+/// Runs a proof by its name.
+///
+/// # Errors
+/// When there is no such proof, or it could not be carried out; that it does not hold is no error.
+pub fn run(name: &str, run: &Run) -> Result<Figures> {
+    match name {
+        "tokens" => tokens::prove(run),
+        _ => bail!("no proof is called {name:?}; there are: {}", NAMES.join(", ")),
+    }
+}

@@ -1,0 +1,77 @@
+//! What is put to the test: our binaries and the engine library, found once and named clearly.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// Where the programs are.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    bin_dir: PathBuf,
+    engine_lib: PathBuf,
+}
+
+impl Tools {
+    /// Programs of one folder, and an engine library. Each program is looked for when it is used.
+    #[must_use]
+    pub const fn new(bin_dir: PathBuf, engine_lib: PathBuf) -> Self {
+        Self { bin_dir, engine_lib }
+    }
+
+    /// From `HUSHMARK_BIN_DIR` (else the folder that this program was built into) and
+    /// `HUSHMARK_ENGINE_LIB`. `cargo xtask test` sets both.
+    ///
+    /// # Errors
+    /// Says which variable is missing and how to set it.
+    pub fn from_env() -> Result<Self> {
+        let bin_dir = match env::var_os("HUSHMARK_BIN_DIR") {
+            Some(folder) => PathBuf::from(folder),
+            None => own_folder()?,
+        };
+        let engine_lib = env::var_os("HUSHMARK_ENGINE_LIB").map(PathBuf::from).context(
+            "HUSHMARK_ENGINE_LIB is not set: run `cargo xtask test`, which fetches the engine, \
+             or set it to the path of libchdb.so",
+        )?;
+        Ok(Self { bin_dir, engine_lib })
+    }
+
+    /// One of our own programs.
+    ///
+    /// # Errors
+    /// When it was not built into the folder.
+    pub fn program(&self, name: &str) -> Result<PathBuf> {
+        let path = self.bin_dir.join(name);
+        if !path.is_file() {
+            bail!(
+                "{} is not there: build it with `cargo build --release -p {name}`, or set \
+                 HUSHMARK_BIN_DIR to the folder that has it",
+                path.display()
+            );
+        }
+        Ok(path)
+    }
+
+    /// The engine library.
+    ///
+    /// # Errors
+    /// When the path names no file.
+    pub fn engine_lib(&self) -> Result<&Path> {
+        if !self.engine_lib.is_file() {
+            bail!(
+                "the engine library {} is not there: run `cargo xtask setup` or set \
+                 HUSHMARK_ENGINE_LIB",
+                self.engine_lib.display()
+            );
+        }
+        Ok(&self.engine_lib)
+    }
+}
+
+/// A test lies in `target/PROFILE/deps`, a program in `target/PROFILE`.
+fn own_folder() -> Result<PathBuf> {
+    let own = env::current_exe().context("cannot tell where this program lies")?;
+    let folder = own.parent().context("this program lies in no folder")?;
+    let folder = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
+    Ok(folder.context("this program's folder has no parent")?.to_owned())
+}
