@@ -23,6 +23,10 @@ pub const REFUSALS: &str = "refusals";
 /// The field of a refusal entry.
 pub const REFUSAL_FIELD: &str = "e";
 
+/// Set of days, as `2026-11-21`, that every lane has passed: whoever holds the key files destroys
+/// their keys and takes them out.
+pub const CLOSABLE_DAYS: &str = "days:closable";
+
 /// The refusal log's signed head.
 pub const REFUSALS_HEAD: &str = "refusals:head";
 
