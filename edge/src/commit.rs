@@ -1,0 +1,108 @@
+//! The meeting point of a core's requests and its lane: requests append records and wait, the lane
+//! takes the batch and says when it is durable.
+//!
+//! All of it lives on one thread: no lock, no channel. Waiting is a list of wakers.
+
+use std::cell::{Cell, RefCell};
+use std::task::{Context, Poll, Waker};
+
+use hushmark_event::{BatchBuilder, Hit};
+
+/// Which batch a record went into; batches are counted from 1 within a core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ticket(u64);
+
+pub(crate) struct Commit {
+    open: RefCell<BatchBuilder>,
+    /// The number of the batch that is being filled.
+    filling: Cell<u64>,
+    /// The last batch that is durable, or whose drop was counted.
+    durable: Cell<u64>,
+    /// Requests in the open batch. Bounded by the core's connections: one request each.
+    waiting: RefCell<Vec<Waker>>,
+    /// Requests in the batch that is in flight.
+    in_flight: RefCell<Vec<Waker>>,
+    /// The lane, while it waits for a first record.
+    lane: Cell<Option<Waker>>,
+}
+
+impl Commit {
+    pub(crate) fn new(rules: u16) -> Self {
+        Self {
+            open: RefCell::new(BatchBuilder::new(rules)),
+            filling: Cell::new(1),
+            durable: Cell::new(0),
+            waiting: RefCell::default(),
+            in_flight: RefCell::default(),
+            lane: Cell::new(None),
+        }
+    }
+
+    /// Whether another record fits. A batch holds 65,535 and a process has at most 60,000
+    /// connections with one request each, so it is full only where clients hang up and come back
+    /// thousands of times within one batch.
+    pub(crate) fn has_room(&self) -> bool {
+        self.open.borrow().has_room()
+    }
+
+    pub(crate) fn hit(&self, hit: &Hit) -> Ticket {
+        self.open.borrow_mut().push_hit(hit);
+        self.appended()
+    }
+
+    pub(crate) fn void(&self, now_ms: u64) -> Ticket {
+        self.open.borrow_mut().push_void(now_ms);
+        self.appended()
+    }
+
+    fn appended(&self) -> Ticket {
+        if let Some(lane) = self.lane.take() {
+            lane.wake();
+        }
+        Ticket(self.filling.get())
+    }
+
+    /// Whether the record's batch may be answered; `cx` is woken when it may. `registered` is the
+    /// request's own, so that it stands in the list once.
+    pub(crate) fn poll_durable(
+        &self,
+        ticket: Ticket,
+        registered: &mut bool,
+        cx: &Context<'_>,
+    ) -> Poll<()> {
+        if ticket.0 <= self.durable.get() {
+            return Poll::Ready(());
+        }
+        if !*registered {
+            *registered = true;
+            let list = if ticket.0 == self.filling.get() { &self.waiting } else { &self.in_flight };
+            list.borrow_mut().push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// For the lane: takes the open batch as soon as there is a record in it.
+    pub(crate) fn poll_take(&self, packed: &mut Vec<u8>, cx: &Context<'_>) -> Poll<u16> {
+        if self.open.borrow().is_empty() {
+            self.lane.set(Some(cx.waker().clone()));
+            return Poll::Pending;
+        }
+        let records = self.open.borrow_mut().take(packed);
+        self.filling.set(self.filling.get() + 1);
+        self.waiting.swap(&self.in_flight);
+        Poll::Ready(records)
+    }
+
+    /// Whether nothing waits to be taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.borrow().is_empty()
+    }
+
+    /// For the lane: the batch last taken is durable, and its requests are answered.
+    pub(crate) fn answered(&self) {
+        self.durable.set(self.filling.get() - 1);
+        for waker in self.in_flight.borrow_mut().drain(..) {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! One connection, from its first byte to its end.
+//!
+//! hyper serves it while there is something to do. A connection that says nothing for a second is
+//! parked: hyper's buffers are dropped and the socket alone is kept, so that ten thousand idle
+//! mail clients cost little more than their sockets. hyper's own header timer would be set and
+//! dropped once a request; here a sweep over all connections, four times a second, does the same
+//! for every limit on time.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use hyper::rt::ReadBufCursor;
+use hyper::server::conn::http1;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::handler::{Desk, Handler};
+use crate::stats::CoreStats;
+
+/// Bytes of a request's head at most, and of hyper's buffers.
+pub(crate) const HEAD_MAX: usize = 8 * 1024;
+
+/// How often connections are looked at.
+pub(crate) const TICK: Duration = Duration::from_millis(250);
+
+/// Ticks after which a silent connection is parked.
+const PARK_AFTER: u32 = 4;
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing: the next request has not begun.
+    Idle,
+    /// The head of a request is coming in.
+    Head,
+    /// The request waits for its batch, which is bounded by the lane.
+    Asked,
+    /// The answer is being written.
+    Answering,
+}
+
+/// What is to become of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Live,
+    Park,
+    /// Answer what was asked, then close.
+    Finish,
+    Abort,
+}
+
+/// What the sweep sees of a connection.
+pub(crate) struct ConnState {
+    phase: Cell<Phase>,
+    since: Cell<u32>,
+    parked: Cell<bool>,
+    fate: Cell<Fate>,
+    waker: RefCell<Option<Waker>>,
+    tick: Rc<Cell<u32>>,
+    /// Its place in the list.
+    at: Cell<usize>,
+}
+
+impl ConnState {
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.since.set(self.tick.get());
+    }
+
+    pub(crate) fn asked(&self) {
+        self.phase.set(Phase::Asked);
+    }
+
+    pub(crate) fn answering(&self) {
+        self.enter(Phase::Answering);
+    }
+
+    fn received(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.enter(Phase::Head);
+        }
+    }
+
+    fn flushed(&self) {
+        if self.phase.get() == Phase::Answering {
+            self.enter(Phase::Idle);
+        }
+    }
+
+    fn end(&self, fate: Fate) {
+        self.fate.set(fate);
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// How long what may take.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) head: Duration,
+    pub(crate) idle: Duration,
+}
+
+/// All connections of a core.
+pub(crate) struct Connections {
+    list: RefCell<Vec<Rc<ConnState>>>,
+    tick: Rc<Cell<u32>>,
+    finishing: Cell<bool>,
+}
+
+impl Connections {
+    pub(crate) fn new() -> Self {
+        Self { list: RefCell::default(), tick: Rc::default(), finishing: Cell::new(false) }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.list.borrow().len()
+    }
+
+    fn add(&self) -> Rc<ConnState> {
+        let mut list = self.list.borrow_mut();
+        let state = Rc::new(ConnState {
+            phase: Cell::new(Phase::Idle),
+            since: Cell::new(self.tick.get()),
+            parked: Cell::new(true),
+            fate: Cell::new(if self.finishing.get() { Fate::Finish } else { Fate::Live }),
+            waker: RefCell::default(),
+            tick: Rc::clone(&self.tick),
+            at: Cell::new(list.len()),
+        });
+        list.push(Rc::clone(&state));
+        state
+    }
+
+    fn remove(&self, state: &ConnState) {
+        let mut list = self.list.borrow_mut();
+        let at = state.at.get();
+        list.swap_remove(at);
+        if let Some(moved) = list.get(at) {
+            moved.at.set(at);
+        }
+    }
+
+    /// Ends connections that took too long, and parks silent ones.
+    pub(crate) fn sweep(&self, limits: Limits, stats: &CoreStats) {
+        let now = self.tick.get().wrapping_add(1);
+        self.tick.set(now);
+        let ticks = |limit: Duration| (limit.as_millis() / TICK.as_millis()) as u32;
+        let (head, idle) = (ticks(limits.head), ticks(limits.idle));
+        for state in &*self.list.borrow() {
+            let waited = now.wrapping_sub(state.since.get());
+            let late = match state.phase.get() {
+                Phase::Idle => waited > idle,
+                Phase::Head | Phase::Answering => waited > head,
+                Phase::Asked => false,
+            };
+            if late {
+                stats.timed_out.one();
+                state.end(Fate::Abort);
+            } else if state.phase.get() == Phase::Idle
+                && !state.parked.get()
+                && waited >= PARK_AFTER
+                && state.fate.get() == Fate::Live
+            {
+                state.end(Fate::Park);
+            }
+        }
+    }
+
+    /// Lets every connection answer what was asked and then close.
+    pub(crate) fn finish(&self) {
+        self.finishing.set(true);
+        for state in &*self.list.borrow() {
+            if state.fate.get() != Fate::Abort {
+                state.end(Fate::Finish);
+            }
+        }
+    }
+}
+
+/// hyper's settings, the same for every connection.
+pub(crate) fn http() -> http1::Builder {
+    let mut http = http1::Builder::new();
+    // Answers to pipelined requests are flushed one by one: with `pipeline_flush` a client that
+    // always leaves half a request behind is never flushed, and its answers pile up without bound.
+    http.pipeline_flush(false)
+        .writev(false)
+        .max_buf_size(HEAD_MAX)
+        .header_read_timeout(None)
+        .keep_alive(true)
+        .half_close(false);
+    http
+}
+
+enum Outcome {
+    Closed,
+    Parked,
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(
+    connections: Rc<Connections>,
+    http: Rc<http1::Builder>,
+    desk: Rc<Desk>,
+    stream: TcpStream,
+    peer: IpAddr,
+) {
+    let state = connections.add();
+    poll_fn(|cx| {
+        // A task's waker stays the same for as long as the task lives.
+        *state.waker.borrow_mut() = Some(cx.waker().clone());
+        Poll::Ready(())
+    })
+    .await;
+    let mut next = Some((stream, Bytes::new()));
+    while let Some((stream, begun)) = next.take() {
+        state.parked.set(true);
+        if begun.is_empty() && !first_byte(&stream, &state).await {
+            break;
+        }
+        state.parked.set(false);
+        state.enter(Phase::Head);
+        let handler = Handler { desk: Rc::clone(&desk), conn: Rc::clone(&state), peer };
+        let io = Io { stream, begun, state: Rc::clone(&state) };
+        let mut conn = Box::new(http.serve_connection(io, handler));
+        let mut told = false;
+        let outcome = poll_fn(|cx| {
+            match state.fate.get() {
+                Fate::Abort => return Poll::Ready(Outcome::Closed),
+                Fate::Park => {
+                    state.fate.set(Fate::Live);
+                    if state.phase.get() == Phase::Idle {
+                        return Poll::Ready(Outcome::Parked);
+                    }
+                }
+                Fate::Finish if !told => {
+                    told = true;
+                    Pin::new(&mut *conn).graceful_shutdown();
+                }
+                Fate::Finish | Fate::Live => {}
+            }
+            // What went wrong on a client's connection is the client's to know.
+            std::future::Future::poll(Pin::new(&mut *conn), cx).map(|_| Outcome::Closed)
+        })
+        .await;
+        if let Outcome::Parked = outcome {
+            let parts = conn.into_parts();
+            next = Some((parts.io.stream, parts.read_buf));
+        }
+    }
+    connections.remove(&state);
+    desk.stats.connections.set(connections.count() as u64);
+}
+
+/// Waits, parked, for the first byte of a request; `false` when the connection is to be closed.
+async fn first_byte(stream: &TcpStream, state: &ConnState) -> bool {
+    poll_fn(|cx| match state.fate.get() {
+        Fate::Abort | Fate::Finish => Poll::Ready(false),
+        Fate::Live | Fate::Park => {
+            state.fate.set(Fate::Live);
+            stream.poll_read_ready(cx).map(|ready| ready.is_ok())
+        }
+    })
+    .await
+}
+
+thread_local! {
+    /// Where reads land before hyper's buffer gets them. hyper's own buffer may be uninitialised,
+    /// which safe code cannot lend to the socket; a copy of some hundred bytes costs nothing.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; HEAD_MAX].into_boxed_slice());
+}
+
+/// The socket as hyper sees it, reporting to the sweep.
+struct Io {
+    stream: TcpStream,
+    /// What was read of a request before the connection was parked.
+    begun: Bytes,
+    state: Rc<ConnState>,
+}
+
+impl hyper::rt::Read for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut into: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.begun.is_empty() {
+            let n = this.begun.len().min(into.remaining());
+            into.put_slice(&this.begun[..n]);
+            this.begun.advance(n);
+            return Poll::Ready(Ok(()));
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let room = scratch.len().min(into.remaining());
+            let mut buf = ReadBuf::new(&mut scratch[..room]);
+            let read = Pin::new(&mut this.stream).poll_read(cx, &mut buf);
+            if !buf.filled().is_empty() {
+                this.state.received();
+                into.put_slice(buf.filled());
+            }
+            read
+        })
+    }
+}
+
+impl hyper::rt::Write for Io {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes once its buffer is empty; a socket has none of its own to flush.
+        self.state.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

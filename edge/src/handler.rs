@@ -1,0 +1,337 @@
+//! One request: verify, classify, append, answer once it is durable.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response};
+use http_body_util::Full;
+use hushmark_event::{self as event, Client, Device, Hit, System};
+use hushmark_policy::{Day, Kind, Mode, Place};
+use hushmark_token::{Claims, Route, Verified, Verifier};
+use hyper::body::{Body as _, Incoming};
+use hyper::service::Service;
+
+use crate::classify::VerdictCache;
+use crate::classify::{Classifier, Judgement, RULES_VERSION, RequestHead, RequestSignals};
+use crate::client_addr::TrustedProxies;
+use crate::commit::{Commit, Ticket};
+use crate::config::PrivacySignals;
+use crate::conn::ConnState;
+use crate::known::{Known, Shared};
+use crate::reply::Reply;
+use crate::stats::{CoreStats, TAKEN_DOWN};
+
+/// The longest request target that is looked at: a token of 2,800 characters and what some mail
+/// programs append to links.
+const TARGET_MAX: usize = 4 * 1024;
+
+/// The rules that all cores share and nobody changes.
+pub(crate) struct Rules {
+    pub(crate) classifier: Classifier,
+    pub(crate) proxies: TrustedProxies,
+    pub(crate) privacy_signals: PrivacySignals,
+}
+
+/// What one core has for its requests.
+pub(crate) struct Desk {
+    pub(crate) commit: Commit,
+    pub(crate) stats: Arc<CoreStats>,
+    pub(crate) shared: Arc<Shared>,
+    rules: Arc<Rules>,
+    /// The version of what follows.
+    version: Cell<u64>,
+    local: RefCell<Local>,
+}
+
+struct Local {
+    known: Known,
+    verifier: Verifier,
+    verdicts: VerdictCache,
+}
+
+impl Desk {
+    /// `key` is random: it keys this core's cache of verdicts.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        rules: Arc<Rules>,
+        stats: Arc<CoreStats>,
+        key: [u8; 16],
+    ) -> Self {
+        let version = Cell::new(shared.version());
+        let known = shared.get();
+        let verifier = Verifier::new((*known.keys).clone());
+        let local = RefCell::new(Local { known, verifier, verdicts: VerdictCache::new(key) });
+        Self { commit: Commit::new(RULES_VERSION), stats, shared, rules, version, local }
+    }
+
+    /// Takes over keys, refusals and places that changed since the last request.
+    fn refresh(&self) {
+        let version = self.shared.version();
+        if version == self.version.get() {
+            return;
+        }
+        self.version.set(version);
+        let known = self.shared.get();
+        let local = &mut *self.local.borrow_mut();
+        if !Arc::ptr_eq(&known.keys, &local.known.keys) {
+            local.verifier = Verifier::new((*known.keys).clone());
+        }
+        local.known = known;
+    }
+
+    fn receive(&self, peer: IpAddr, request: &Request<Incoming>) -> (Reply, Option<Ticket>) {
+        let stats = &self.stats;
+        let uri = request.uri();
+        let reject = |reply| {
+            stats.rejected.one();
+            (reply, None)
+        };
+        if uri.path().len() + uri.query().map_or(0, str::len) > TARGET_MAX {
+            return reject(Reply::TargetTooLong);
+        }
+        let head_only = match *request.method() {
+            Method::GET => false,
+            Method::HEAD => true,
+            _ => return reject(Reply::MethodNotAllowed),
+        };
+        if !request.body().is_end_stream() {
+            return reject(Reply::BodyRefused);
+        }
+        let Some((route, token)) = route(uri.path()) else {
+            stats.not_found.one();
+            return (Reply::NotFound, None);
+        };
+        self.refresh();
+        let local = &mut *self.local.borrow_mut();
+        let Verified { kid, claims } = match local.verifier.verify(route, token) {
+            Ok(verified) => verified,
+            Err(why) => {
+                stats.refuse(why);
+                return (refused(route), None);
+            }
+        };
+        if !self.commit.has_room() {
+            return reject(Reply::Busy);
+        }
+        let now_ms = now_ms();
+        let to = claims.destination.as_deref();
+        let down = local
+            .known
+            .refusals
+            .as_ref()
+            .is_some_and(|log| log.is_taken_down(claims.tenant, claims.campaign, kid.0, to));
+        if down {
+            // A valid token leaves its record even so: who takes a link down learns nothing more
+            // than who forges one, and who counts batches learns nothing at all.
+            stats.refused[TAKEN_DOWN].one();
+            stats.voids.one();
+            return (refused(route), Some(self.commit.void(now_ms)));
+        }
+        let asked = Asked { peer, request, head_only, now_ms };
+        let hit = self.hit(local, route, &claims, &asked);
+        let ticket = match &hit {
+            Some(hit) => {
+                let kind = if hit.kind == Kind::Open { &stats.opens } else { &stats.clicks };
+                kind.one();
+                self.commit.hit(hit)
+            }
+            None => {
+                stats.voids.one();
+                self.commit.void(now_ms)
+            }
+        };
+        let reply = match (route, claims.destination) {
+            (Route::Open, _) => Reply::Pixel,
+            (Route::Page, _) => Reply::Page(claims.mode),
+            // The token's bytes became a header value without a change, or not at all.
+            (Route::Click, Some(url)) => HeaderValue::from_maybe_shared(Bytes::from(url))
+                .map_or(Reply::NotFound, Reply::Redirect),
+            (Route::Click, None) => Reply::NotFound,
+        };
+        (reply, Some(ticket))
+    }
+
+    /// The hit that policy allows of this request, or `None` where it is a void.
+    fn hit(
+        &self,
+        local: &mut Local,
+        route: Route,
+        claims: &Claims,
+        asked: &Asked<'_>,
+    ) -> Option<Hit> {
+        let kind = match route {
+            Route::Open => Kind::Open,
+            Route::Click => Kind::Click,
+            Route::Page => return None,
+        };
+        // Without the refusal log nobody knows what was withdrawn.
+        let refusals = local.known.refusals.as_ref()?;
+        let (mut mode, mut place) = refusals.caps().apply(
+            (claims.tenant, claims.mail_type),
+            claims.campaign,
+            claims.generation,
+            kind,
+            (claims.mode, claims.place),
+        );
+        if mode == Mode::Off || asked.head_only || Day::of_unix_ms(asked.now_ms) > claims.last_day {
+            return None;
+        }
+        let headers = asked.request.headers();
+        let RequestHead { user_agent, prefetch, objects } = RequestHead::of(headers);
+        if kind == Kind::Open && prefetch {
+            return None;
+        }
+        let client = self.rules.proxies.client(asked.peer, headers);
+        let signals = RequestSignals { kind, user_agent, prefetch, client: client.as_ref() };
+        let mut judgement = local.verdicts.judge(&self.rules.classifier, &signals);
+        if kind == Kind::Open && objects {
+            match self.rules.privacy_signals {
+                PrivacySignals::IgnoreOpen => return None,
+                PrivacySignals::CountRaw => {
+                    (mode, place) = (Mode::Overall, Place::None);
+                    judgement = untold(judgement);
+                }
+            }
+        }
+        let countries = local.known.countries.as_ref().filter(|_| place >= Place::Country);
+        let country = countries.and_then(|db| db.lookup(client.as_ref()?));
+        Some(Hit {
+            context: event::Context {
+                tenant: claims.tenant,
+                campaign: claims.campaign,
+                generation: claims.generation,
+                mode,
+                mail_type: claims.mail_type,
+                last_day: claims.last_day,
+            },
+            kind,
+            link: claims.link,
+            honeypot: claims.honeypot,
+            mark: claims.mark.clone().filter(|_| mode.has_mark()),
+            at_ms: asked.now_ms,
+            verdict: judgement.verdict,
+            device: judgement.device,
+            client: judgement.client,
+            system: judgement.system,
+            country,
+        })
+    }
+}
+
+/// What the rules look at.
+struct Asked<'a> {
+    peer: IpAddr,
+    request: &'a Request<Incoming>,
+    head_only: bool,
+    now_ms: u64,
+}
+
+/// A judgement that tells machines from people and nothing else.
+const fn untold(judgement: Judgement) -> Judgement {
+    Judgement {
+        verdict: judgement.verdict,
+        device: Device::Unknown,
+        client: Client::Unknown,
+        system: System::Unknown,
+    }
+}
+
+/// The one answer for every token that is no good.
+const fn refused(route: Route) -> Reply {
+    match route {
+        Route::Open => Reply::Pixel,
+        Route::Click | Route::Page => Reply::NotFound,
+    }
+}
+
+/// The route and token of a path.
+fn route(path: &str) -> Option<(Route, &[u8])> {
+    let (route, token) = match path.as_bytes() {
+        [b'/', b'o', b'/', token @ ..] => {
+            (Route::Open, token.strip_suffix(b".gif").unwrap_or(token))
+        }
+        [b'/', b'c', b'/', token @ ..] => (Route::Click, token),
+        [b'/', b'p', b'/', token @ ..] => (Route::Page, token),
+        _ => return None,
+    };
+    Some((route, token))
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What hyper calls for each request of one connection.
+pub(crate) struct Handler {
+    pub(crate) desk: Rc<Desk>,
+    pub(crate) conn: Rc<ConnState>,
+    pub(crate) peer: IpAddr,
+}
+
+impl Service<Request<Incoming>> for Handler {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        self.conn.asked();
+        let (reply, ticket) = self.desk.receive(self.peer, &request);
+        Answering {
+            desk: Rc::clone(&self.desk),
+            conn: Rc::clone(&self.conn),
+            reply: Some(reply),
+            ticket,
+            registered: false,
+        }
+    }
+}
+
+/// An answer that waits until its record is durable.
+pub(crate) struct Answering {
+    desk: Rc<Desk>,
+    conn: Rc<ConnState>,
+    reply: Option<Reply>,
+    ticket: Option<Ticket>,
+    registered: bool,
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Full<Bytes>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Some(ticket) = this.ticket {
+            ready!(this.desk.commit.poll_durable(ticket, &mut this.registered, cx));
+        }
+        this.desk.stats.answered.one();
+        this.conn.answering();
+        let reply = this.reply.take().expect("a finished future is not polled again");
+        Poll::Ready(Ok(reply.into_response()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_routes() {
+        let routed = |path| route(path).map(|(route, token)| (route, token.len()));
+        assert_eq!(routed("/o/abc"), Some((Route::Open, 3)));
+        assert_eq!(routed("/o/abc.gif"), Some((Route::Open, 3)));
+        assert_eq!(routed("/c/abc.gif"), Some((Route::Click, 7)));
+        assert_eq!(routed("/p/"), Some((Route::Page, 0)));
+        for path in ["/", "", "/o", "/x/abc", "/favicon.ico", "//o/abc"] {
+            assert_eq!(routed(path), None, "{path}");
+        }
+    }
+}

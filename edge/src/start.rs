@@ -1,0 +1,160 @@
+//! Everything that can fail before the first request: files, keys, ports.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hushmark_event::Ring;
+use hushmark_event::ring::RingError;
+use hushmark_token::{KeyError, RegionKeys};
+use socket2::{Domain, Protocol, Socket, Type};
+use zeroize::Zeroizing;
+
+use crate::client_addr::RangesError;
+use crate::config::Config;
+use crate::link::RedisAt;
+use crate::place::CountryDbError;
+
+/// Why the edge does not start: what, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The region keys cannot be used.
+    #[error("region keys: {0}")]
+    Keys(#[from] KeyError),
+    /// The day ring cannot be used.
+    #[error("batch ring: {0}")]
+    Ring(#[from] RingError),
+    /// The country database cannot be used.
+    #[error("{0}: {source}", source = std::error::Error::source(.0).map_or(String::new(), ToString::to_string))]
+    Countries(#[from] CountryDbError),
+    /// A list of networks cannot be read.
+    #[error("{what}: {source}")]
+    Ranges {
+        /// Which list.
+        what: String,
+        /// What is wrong.
+        source: RangesError,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot {what} {path}: {source}")]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The key that verifies the refusal log is none.
+    #[error("{0} is no Ed25519 verifying key of 32 bytes: restore it from the Secret")]
+    RefusalKey(PathBuf),
+    /// A port is taken or forbidden.
+    #[error("cannot listen on {addr} ({option}): {source}; {hint}")]
+    Port {
+        /// Which address.
+        addr: SocketAddr,
+        /// Which option named it.
+        option: &'static str,
+        /// What the system said.
+        source: io::Error,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The system gives no random numbers, threads or the like.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A function that names what could not be done with a path.
+pub(crate) fn file_error(
+    what: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> StartError + use<> {
+    let path = path.to_owned();
+    move |source| StartError::File { what, path, source }
+}
+
+/// The keys and the ring, or why the edge does not start.
+pub(crate) fn load_keys(config: &Config) -> Result<(Arc<RegionKeys>, Arc<Ring>), StartError> {
+    let keys = RegionKeys::load(config.keys.as_deref().unwrap_or(Path::new("")))?;
+    let ring = Ring::load(config.ring.as_deref().unwrap_or(Path::new("")))?;
+    Ok((Arc::new(keys), Arc::new(ring)))
+}
+
+/// Where Redis is, with the password from its file.
+pub(crate) fn redis_at(config: &Config) -> Result<RedisAt, StartError> {
+    let password = match &config.redis_password_file {
+        None => None,
+        Some(path) => {
+            let text = Zeroizing::new(
+                std::fs::read_to_string(path).map_err(file_error("read the password in", path))?,
+            );
+            Some(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+        }
+    };
+    Ok(RedisAt { url: config.redis.clone(), password })
+}
+
+/// One listener a core on one port. The kernel spreads connections over them.
+pub(crate) fn listeners(
+    addr: SocketAddr,
+    option: &'static str,
+    cores: u16,
+) -> Result<Vec<TcpListener>, StartError> {
+    let failed = |source: io::Error| StartError::Port {
+        addr,
+        option,
+        hint: match source.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another program has it (`ss -ltnp` says which): stop that, or choose another port"
+            }
+            io::ErrorKind::PermissionDenied => "ports below 1024 need a right: choose a higher one",
+            _ => "choose an address of this machine",
+        },
+        source,
+    };
+    // A second edge would share the port without a word, so one socket that shares nothing asks
+    // first whether anybody listens there.
+    let probe = bound(addr, false).map_err(failed)?;
+    probe.listen(1).map_err(failed)?;
+    drop(probe);
+    let first = bound(addr, true).map_err(failed)?;
+    let addr = first.local_addr().map_err(failed)?.as_socket().unwrap_or(addr);
+    let mut sockets = vec![first];
+    for _ in 1..cores {
+        sockets.push(bound(addr, true).map_err(failed)?);
+    }
+    // Listening only once all are bound: a connection belongs to one listener for good.
+    for socket in &sockets {
+        socket.listen(BACKLOG).map_err(failed)?;
+    }
+    Ok(sockets.into_iter().map(TcpListener::from).collect())
+}
+
+/// Connections that wait to be accepted, a core. The kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4_096;
+
+fn bound(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    Ok(socket)
+}
+
+/// Random bytes from the system.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| StartError::System {
+        what: "no random numbers",
+        source: io::Error::other(error),
+    })?;
+    Ok(bytes)
+}
