@@ -1,0 +1,337 @@
+//! The loop over the list: one message a recipient, or one for all.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use hushmark_policy::{
+    CampaignId, Day, Generation, MailType, Mark, Mode, Place, TenantId, Tracking,
+};
+use hushmark_token::{Claims, Route, SealError, Sealer};
+
+use crate::html::{RenderError, Template, Tracked, Warning, Wrap};
+use crate::message::{Envelope, HeaderError, Message, To, check_subject};
+use crate::recipients::{Address, BadRow, Columns, List, Recipient, RowReason};
+use crate::slot::{PlainTemplate, Reader, Values};
+use crate::url::TrackingHost;
+
+/// A campaign as it is to be stamped. The modes are what policy resolved to, and are frozen here.
+pub struct Plan {
+    /// Whose mail it is.
+    pub tenant: TenantId,
+    /// Which mail it is.
+    pub campaign: CampaignId,
+    /// The tenant's generation for this mail type.
+    pub generation: Generation,
+    /// What opens and clicks may tell.
+    pub tracking: Tracking,
+    /// Campaign or transactional mail.
+    pub mail_type: MailType,
+    /// The finest place that hits may keep.
+    pub place: Place,
+    /// The last day on which hits count.
+    pub last_day: Day,
+    /// Who serves pixels and redirects.
+    pub host: TrackingHost,
+    /// Headers that every message has.
+    pub envelope: Envelope,
+    /// The subject, which may have placeholders.
+    pub subject: PlainTemplate,
+    /// The newsletter.
+    pub html: Template,
+    /// A plain-text part. Its placeholders are filled and its links are left alone.
+    pub text: Option<PlainTemplate>,
+    /// Where one message goes to all: the list's own address. Without one, `To` names nobody.
+    pub list_address: Option<Address>,
+    /// Whether good rows are stamped when others are bad.
+    pub keep_going: bool,
+}
+
+/// What the loop needs from outside.
+pub struct Sources<'a> {
+    /// Draws 64 random bits that nobody can guess: marks, Message-IDs, boundaries.
+    pub random: &'a mut dyn FnMut() -> u64,
+    /// Says which contact an address belongs to. Asked in `individual` alone.
+    pub contact: &'a mut dyn FnMut(&Address) -> io::Result<Mark>,
+    /// Takes a file's name and its bytes.
+    pub sink: &'a mut dyn FnMut(&str, &[u8]) -> io::Result<()>,
+}
+
+/// What was stamped.
+#[derive(Debug, Default)]
+pub struct Stamped {
+    /// Messages written: one a recipient, or one in all.
+    pub messages: u64,
+    /// People they are for. In `overall` with a list's address nobody here knows how many read.
+    pub recipients: u64,
+    /// Rows that were left out, where the plan says to keep going.
+    pub left_out: Vec<BadRow>,
+    /// What a person should look at, and how many messages it is about.
+    pub warnings: BTreeMap<Warning, u64>,
+}
+
+/// Why nothing, or not everything, was stamped.
+#[derive(Debug, thiserror::Error)]
+pub enum StampError {
+    /// Rows that cannot be used; nothing was written.
+    #[error("{} of the list cannot be used, so nothing was written:{}", rows(.0.len()), listed(.0))]
+    BadRows(Vec<BadRow>),
+    /// The subject, the HTML or the text cannot be rendered for anyone; nothing was written.
+    #[error("{part}: {source}")]
+    Template {
+        /// Which of the three.
+        part: &'static str,
+        /// Why.
+        source: RenderError,
+    },
+    /// The subject of the one message for all breaks its header; nothing was written.
+    #[error(transparent)]
+    Header(HeaderError),
+    /// Nobody to write to.
+    #[error("the list has no recipient: it holds a header row and nothing below it")]
+    Empty,
+    /// The contact of a row could not be found out; messages before it were written.
+    #[error("row {row}: the contact cannot be looked up: {source}")]
+    Contact {
+        /// The row.
+        row: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// A message could not be written; those before it were.
+    #[error("{file} cannot be written: {source}")]
+    Sink {
+        /// The file's name.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+fn rows(n: usize) -> String {
+    if n == 1 { "1 row".to_owned() } else { format!("{n} rows") }
+}
+
+fn listed(bad: &[BadRow]) -> String {
+    bad.iter().map(|row| format!("\n  {row}")).collect()
+}
+
+impl Plan {
+    /// Whether one message goes to all: something is tracked, and nothing tells readers apart.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.tracking.opens.max(self.tracking.clicks) == Mode::Overall
+    }
+
+    fn values<'a>(&'a self, reader: Reader<'a>) -> Values<'a> {
+        Values { reader, unsubscribe: self.envelope.unsubscribe_url() }
+    }
+
+    fn claims(&self, mode: Mode, mark: Option<&Mark>, what: Tracked<'_>) -> (Route, Claims) {
+        let (route, link, destination, honeypot) = match what {
+            Tracked::Open => (Route::Open, 0, None, false),
+            Tracked::Click { link, destination, honeypot } => {
+                (Route::Click, link, Some(destination.to_owned()), honeypot)
+            }
+        };
+        let claims = Claims {
+            tenant: self.tenant,
+            campaign: self.campaign,
+            generation: self.generation,
+            mode,
+            mail_type: self.mail_type,
+            place: self.place,
+            honeypot,
+            mark: mark.cloned(),
+            link,
+            last_day: self.last_day,
+            destination,
+        };
+        (route, claims)
+    }
+}
+
+/// What tells one message's hits from another's, for opens and for clicks.
+#[derive(Default)]
+struct Marks {
+    opens: Option<Mark>,
+    clicks: Option<Mark>,
+}
+
+impl Marks {
+    /// An anonymous message has one mark, fresh and kept nowhere; a contact's is always the same.
+    fn of(plan: &Plan, recipient: &Recipient, from: &mut Sources<'_>) -> Result<Self, StampError> {
+        let Tracking { opens, clicks } = plan.tracking;
+        let has = |mode| opens == mode || clicks == mode;
+        let message = has(Mode::Anonymous).then(|| Mark::new((from.random)()));
+        let contact = if has(Mode::Individual) {
+            let row = recipient.row;
+            let found = (from.contact)(&recipient.address);
+            Some(found.map_err(|source| StampError::Contact { row, source })?)
+        } else {
+            None
+        };
+        let mark = |mode| match mode {
+            Mode::Off | Mode::Overall => None,
+            Mode::Anonymous => message.clone(),
+            Mode::Individual => contact.clone(),
+        };
+        Ok(Self { opens: mark(opens), clicks: mark(clicks) })
+    }
+}
+
+/// A message without its headers.
+struct Rendered {
+    subject: String,
+    html: String,
+    text: Option<String>,
+}
+
+/// Why one message cannot be rendered.
+enum Unrenderable {
+    Part(&'static str, RenderError),
+    Header(HeaderError),
+}
+
+impl Unrenderable {
+    /// What only this row is to blame for; anything else stops the run.
+    fn of_row(self) -> Result<RowReason, StampError> {
+        match self {
+            Self::Part(_, error @ RenderError::BadUrl { .. }) => Ok(RowReason::Render(error)),
+            Self::Header(error) => Ok(RowReason::Header(error)),
+            Self::Part(..) => Err(self.into()),
+        }
+    }
+}
+
+impl From<Unrenderable> for StampError {
+    fn from(reason: Unrenderable) -> Self {
+        match reason {
+            Unrenderable::Part(part, source) => Self::Template { part, source },
+            Unrenderable::Header(error) => Self::Header(error),
+        }
+    }
+}
+
+type Seal<'a> = dyn FnMut(Tracked<'_>) -> Result<String, SealError> + 'a;
+
+fn render(
+    plan: &Plan,
+    reader: Reader<'_>,
+    seal: &mut Seal<'_>,
+    warn: &mut dyn FnMut(Warning),
+) -> Result<Rendered, Unrenderable> {
+    let values = plan.values(reader);
+    let plain = |part, template: &PlainTemplate| {
+        let rendered = template.render(&values);
+        rendered.map_err(|error| Unrenderable::Part(part, RenderError::Slot(error)))
+    };
+    let subject = plain("subject", &plan.subject)?;
+    check_subject(&subject).map_err(Unrenderable::Header)?;
+    let text = plan.text.as_ref().map(|text| plain("text", text)).transpose()?;
+    let Tracking { opens, clicks } = plan.tracking;
+    let mut wrap = Wrap {
+        host: &plan.host,
+        opens: opens != Mode::Off,
+        clicks: clicks != Mode::Off,
+        same_links: clicks == Mode::Overall,
+        seal,
+        warn,
+    };
+    let html = plan.html.render(&values, &mut wrap);
+    let html = html.map_err(|error| Unrenderable::Part("html", error))?;
+    Ok(Rendered { subject, html, text })
+}
+
+/// Stamps a campaign: every message is handed to the sink, in the list's order.
+///
+/// # Errors
+/// [`StampError`]. Every row is rendered once before the first is written, so that a bad one stops
+/// the run while nothing is out yet.
+pub fn stamp(
+    plan: &Plan,
+    list: List,
+    sealer: &Sealer,
+    mut from: Sources<'_>,
+) -> Result<Stamped, StampError> {
+    let List { columns, mut recipients, mut bad } = list;
+    if recipients.is_empty() && bad.is_empty() {
+        return Err(StampError::Empty);
+    }
+    if !plan.is_shared() {
+        let refused = refused(plan, &columns, &recipients)?;
+        recipients.retain(|recipient| !refused.contains_key(&recipient.row));
+        bad.extend(refused.into_iter().map(|(row, reason)| BadRow { row, reason }));
+        bad.sort_by_key(|bad| bad.row);
+    }
+    if !bad.is_empty() && !plan.keep_going {
+        return Err(StampError::BadRows(bad));
+    }
+    let mut stamped =
+        Stamped { recipients: recipients.len() as u64, left_out: bad, ..Stamped::default() };
+    if plan.is_shared() {
+        let to = plan.list_address.as_ref().map_or(To::Undisclosed, To::One);
+        let (reader, marks) = (Reader::Everyone(&columns), Marks::default());
+        one(plan, sealer, (reader, to, &marks, "message.eml"), &mut from, &mut stamped)?;
+    } else {
+        for recipient in &recipients {
+            let marks = Marks::of(plan, recipient, &mut from)?;
+            let (reader, to) = (Reader::One(&columns, recipient), To::One(&recipient.address));
+            // The row tells nothing that the message's own `To` does not.
+            let file = format!("{:06}.eml", recipient.row);
+            one(plan, sealer, (reader, to, &marks, &file), &mut from, &mut stamped)?;
+        }
+    }
+    if plan.tracking.clicks != Mode::Off {
+        let messages = stamped.messages;
+        stamped.warnings.extend(plan.html.warnings().iter().map(|w| (w.clone(), messages)));
+    }
+    Ok(stamped)
+}
+
+/// Rows that the newsletter cannot be filled from.
+fn refused(
+    plan: &Plan,
+    columns: &Columns,
+    recipients: &[Recipient],
+) -> Result<BTreeMap<u64, RowReason>, StampError> {
+    let mut refused = BTreeMap::new();
+    for recipient in recipients {
+        let reader = Reader::One(columns, recipient);
+        if let Err(error) = render(plan, reader, &mut |_| Ok(String::new()), &mut |_| {}) {
+            refused.insert(recipient.row, error.of_row()?);
+        }
+    }
+    Ok(refused)
+}
+
+/// Renders, seals and hands on one message.
+fn one(
+    plan: &Plan,
+    sealer: &Sealer,
+    (reader, to, marks, file): (Reader<'_>, To<'_>, &Marks, &str),
+    from: &mut Sources<'_>,
+    stamped: &mut Stamped,
+) -> Result<(), StampError> {
+    let mut seal = |what: Tracked<'_>| {
+        let (route, claims) = match what {
+            Tracked::Open => plan.claims(plan.tracking.opens, marks.opens.as_ref(), what),
+            Tracked::Click { .. } => plan.claims(plan.tracking.clicks, marks.clicks.as_ref(), what),
+        };
+        sealer.seal(route, &claims)
+    };
+    let warnings = &mut stamped.warnings;
+    let mut warn = |warning| *warnings.entry(warning).or_default() += 1;
+    let rendered = render(plan, reader, &mut seal, &mut warn)?;
+    let message = Message {
+        to,
+        subject: &rendered.subject,
+        html: &rendered.html,
+        text: rendered.text.as_deref(),
+        random: [(from.random)(), (from.random)(), (from.random)()],
+    };
+    let bytes = message.build(&plan.envelope).map_err(StampError::Header)?;
+    (from.sink)(file, &bytes)
+        .map_err(|source| StampError::Sink { file: file.to_owned(), source })?;
+    stamped.messages += 1;
+    Ok(())
+}
