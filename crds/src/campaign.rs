@@ -51,7 +51,8 @@ pub struct CampaignSpec {
 
     /// Who it is from: an address, or a name with the address in angle brackets.
     #[x_kube(validation = Rule::new(
-        "self.matches('^([^<>\\\\x00-\\\\x1f\\\\x7f]*<[^<>@\\\\s]+@[^<>@\\\\s]+>|[^<>@\\\\s]+@[^<>@\\\\s]+)$')"
+        "self.matches('^([^<>\\\\x00-\\\\x1f\\\\x7f]*<[^<>@\\\\s]+@[^<>@\\\\s]+>|\
+         [^<>@\\\\s]+@[^<>@\\\\s]+)$')"
     ).message("must be one address, like news@example.com or Example News <news@example.com>"))]
     #[schemars(length(max = 600))]
     pub from: String,
@@ -122,8 +123,8 @@ pub struct ContentRef {
     /// What the file must hash to, so that what was approved is what is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self.matches('^sha256:[0-9a-f]{64}$')")
-        .message("must be sha256: and 64 lower-case hexadecimal digits, as in sha256:$(sha256sum FILE)"))]
-    #[schemars(length(max = 71))]
+        .message("must be sha256: and the 64 lower-case hexadecimal digits that sha256sum prints"))]
+    #[schemars(length(max = 200))]
     pub digest: Option<String>,
 }
 

@@ -9,7 +9,7 @@
 //!
 //! 1. [`region`], [`tenant`], [`campaign`], [`policies`]: the resources and their rules.
 //! 2. [`field`]: what several of them share.
-//! 3. [`generate`]: the CRDs as YAML, as they are checked in under `crds/generated/`.
+//! 3. [`mod@generate`]: the CRDs as YAML, as they are checked in under `crds/generated/`.
 //! 4. [`load`]: a folder of manifests, read and checked, every fault with its file and line.
 //! 5. [`plan`]: what comes out, in plain types.
 //!

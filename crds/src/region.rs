@@ -40,7 +40,7 @@ pub struct RegionSpec {
         .message("must be EU or a country's code in two capital letters, like DE"))]
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("cannot change: what is stored was stored under this law; make a new Region"))]
-    #[schemars(length(max = 2))]
+    #[schemars(length(max = 64))]
     pub jurisdiction: String,
 
     /// What the links of new mail begin with: scheme, host and at most a port.
@@ -74,7 +74,7 @@ pub struct RegionSpec {
         validation = Rule::new("self.all(net, isCIDR(net))")
             .message("every entry must be a network in CIDR notation, like 10.0.0.0/8 or fd00::/8"),
     )]
-    #[schemars(length(max = 64), inner(length(max = 43)))]
+    #[schemars(length(max = 64), inner(length(max = 64)))]
     pub trusted_proxies: Vec<String>,
 
     /// A MaxMind database (.mmdb) that says which country an address is in. A relative path is
@@ -102,7 +102,7 @@ pub struct RegionSpec {
         "self.matches('^[0-9]{1,5}[smh]$') && duration(self) >= duration('1s') && \
          duration(self) <= duration('24h')"
     ).message("must be a number and s, m or h, from 1s to 24h, like 10s or 1h"))]
-    #[schemars(length(max = 6))]
+    #[schemars(length(max = 32))]
     pub epoch: String,
 
     /// For how many days after sending a hit may count at the longest. Keys exist that far ahead.
@@ -187,7 +187,7 @@ pub struct Egress {
     /// The law that the host is under: EU or a country's code.
     #[x_kube(validation = Rule::new("self.matches('^[A-Z]{2}$')")
         .message("must be EU or a country's code in two capital letters, like DE"))]
-    #[schemars(length(max = 2))]
+    #[schemars(length(max = 64))]
     pub jurisdiction: String,
 }
 
@@ -207,9 +207,9 @@ macro_rules! base_url {
 macro_rules! safe_scheme {
     ($on:literal) => {
         concat!(
-            "(",
+            "(!",
             $on,
-            ".startsWith('https://') || ",
+            ".startsWith('http://') || ",
             $on,
             ".matches('^http://(localhost|127[.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]{1,3})(:[0-9]+)?$'))"
         )

@@ -28,7 +28,7 @@ use crate::field::Modes;
 pub struct TenantSpec {
     /// The name of the Region that holds the tenant's data.
     #[x_kube(validation = Rule::new("self == oldSelf")
-        .message("cannot change: the tenant's data lives there; make a Tenant in another namespace"))]
+        .message("cannot change: the tenant's data lives there; make another in a new namespace"))]
     #[schemars(length(min = 1, max = 253))]
     pub region: String,
 

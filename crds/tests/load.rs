@@ -1,9 +1,11 @@
 //! What a good folder comes to.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is its purpose")]
+
 use std::path::Path;
 use std::time::Duration;
 
-use hushmark_crds::plan::NoSuchCampaign;
+use hushmark_crds::plan::{Content, ContentError, NoSuchCampaign};
 use hushmark_crds::{directory, plan::Manifests};
 use hushmark_policy::{CampaignId, MailType, Mode, TenantId};
 
@@ -49,4 +51,22 @@ fn a_campaign_that_is_not_there_is_answered_with_those_that_are() {
         "no campaign \"autumn\"; there are: acme/spring-anonymous, acme/spring-individual, \
          acme/spring-off, acme/spring-overall"
     );
+}
+
+#[test]
+fn content_that_is_not_what_was_approved_is_refused_when_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("newsletter.html");
+    let approved = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    let mut sha256 = [0; 32];
+    hex::decode_to_slice(approved, &mut sha256).unwrap();
+    let content = Content { path: path.clone(), sha256: Some(sha256) };
+
+    assert!(matches!(content.read(), Err(ContentError::Io { .. })));
+    std::fs::write(&path, "hello").unwrap();
+    assert_eq!(content.read().unwrap(), b"hello");
+    std::fs::write(&path, "hell").unwrap();
+    assert!(matches!(content.read(), Err(ContentError::Changed { .. })));
+    std::fs::write(&path, vec![b'x'; 9 << 20]).unwrap();
+    assert!(matches!(content.read(), Err(ContentError::TooLarge { .. })));
 }

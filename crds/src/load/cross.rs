@@ -96,6 +96,9 @@ fn region_plan(region: &Found<Region>, faults: &mut Vec<ManifestError>) -> Optio
     let base_url = must("spec.baseUrl", &spec.base_url);
     let former: Option<Vec<BaseUrl>> =
         spec.former_base_urls.iter().map(|url| must("spec.formerBaseUrls", url)).collect();
+    if let (Some(new), Some(former)) = (&base_url, &former) {
+        unique_hosts(region, new, former, faults);
+    }
     let epoch = epoch(&spec.epoch);
     if epoch.is_none() {
         faults.push(region.fault("spec.epoch", format!("cannot read {}", quoted(&spec.epoch))));
@@ -117,6 +120,24 @@ fn region_plan(region: &Found<Region>, faults: &mut Vec<ManifestError>) -> Optio
         privacy_signals: spec.privacy_signals,
         egress: spec.egress.clone(),
     })
+}
+
+/// The resource's rules compare text; a port that is written out and the same one that the scheme
+/// implies are one host all the same.
+fn unique_hosts(
+    region: &Found<Region>,
+    new: &BaseUrl,
+    former: &[BaseUrl],
+    faults: &mut Vec<ManifestError>,
+) {
+    let all: Vec<&BaseUrl> = std::iter::once(new).chain(former).collect();
+    for (i, url) in all.iter().enumerate() {
+        let same = |o: &&&BaseUrl| (o.host(), o.port()) == (url.host(), url.port());
+        if let Some(first) = all[..i].iter().find(same) {
+            let message = format!("{url} and {first} are one host: keep one of the two");
+            faults.push(region.fault(&format!("spec.formerBaseUrls[{}]", i - 1), message));
+        }
+    }
 }
 
 /// A duration that passed the Region's rule.

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::ManifestError;
 use super::schema::{self, Fault, quoted};
-use super::tree::{self, Node};
+use super::tree::{self, Node, Value};
 use crate::{AnonymizationPolicy, Campaign, GROUP, Region, RetentionPolicy, Tenant, VERSION};
 
 /// A resource and where each part of it was written.
@@ -146,6 +146,14 @@ impl Kinds {
     }
 
     fn kind(&self, node: &Node, faults: &mut Vec<Fault>) -> Option<&Kind> {
+        if !matches!(node.value, Value::Map(_)) {
+            let message = format!(
+                "expected a resource with apiVersion, kind, metadata and spec, found {}",
+                schema::describe(&node.value)
+            );
+            faults.push(Fault { line: node.line, field: String::new(), message });
+            return None;
+        }
         let names: Vec<&str> = self.kinds.iter().map(|kind| kind.name.as_str()).collect();
         let version = format!("{GROUP}/{VERSION}");
         let mut refuse = |field: &str, what: Option<&str>, allowed: &str| {
@@ -196,7 +204,8 @@ fn metadata(namespaced: bool) -> Json {
     });
     if namespaced {
         schema["required"] = json!(["name", "namespace"]);
-        schema["properties"]["namespace"] = json!({ "type": "string", "description": "The namespace, which is the tenant's identity." });
+        schema["properties"]["namespace"] =
+            json!({ "type": "string", "description": "Its tenant's namespace." });
     }
     schema
 }

@@ -4,7 +4,7 @@
 //! schema itself (`description`, `title`) are the words of the faults, so that they cannot drift
 //! from the reference that `kubectl explain` shows.
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::tree::{Node, Value};
 
@@ -26,11 +26,18 @@ pub(super) fn check(schema: &Json, node: &Node, field: &str, line: u64, faults: 
         ("string", Value::Text(text)) => string(schema, text).into_iter().for_each(fault),
         ("integer", Value::Int(n)) => integer(schema, *n).into_iter().for_each(fault),
         ("boolean", Value::Bool(..)) => {}
-        ("string", Value::Bool(_, written)) => fault(format!(
-            "{written} without quotes is a boolean in YAML, and kubectl sends it as one: write \
-             \"{written}\"{}",
-            allowed(schema),
-        )),
+        ("string", Value::Bool(_, written)) => {
+            // Only "off" is ever meant where modes are allowed, however it was written.
+            let meant = written.to_lowercase();
+            let is_allowed =
+                schema["enum"].as_array().is_some_and(|all| all.contains(&json!(meant)));
+            let meant = if is_allowed { &meant } else { written };
+            fault(format!(
+                "{written} without quotes is a boolean in YAML, and kubectl sends it as one: \
+                 write \"{meant}\"{}",
+                allowed(schema),
+            ));
+        }
         ("string", Value::Int(n)) => {
             fault(format!("{n} without quotes is a number in YAML: write \"{n}\""));
         }
@@ -50,7 +57,8 @@ pub(super) fn check(schema: &Json, node: &Node, field: &str, line: u64, faults: 
     }
 }
 
-fn describe(value: &Value) -> String {
+/// A value in the words of a message.
+pub(super) fn describe(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
         Value::Bool(_, written) => format!("the boolean {written}"),
@@ -98,7 +106,10 @@ fn object(schema: &Json, node: &Node, field: &str, line: u64, faults: &mut Vec<F
         if node.entry(name).is_none() {
             let child = &schema["properties"][name];
             let says = child["description"].as_str().unwrap_or_default().replace('\n', " ");
-            let message = format!("missing. {says}{}", allowed(child)).trim_end().to_owned();
+            let message = match allowed(child) {
+                none if none.is_empty() => format!("missing. {says}").trim_end().to_owned(),
+                allowed => format!("missing{allowed}"),
+            };
             faults.push(Fault { line, field: path(name), message });
         }
     }

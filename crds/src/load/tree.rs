@@ -6,6 +6,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value as Json;
 use serde_saphyr::{MessageFormatter, Spanned, UserMessageFormatter};
 
+use super::schema::quoted;
+
 /// A value and where it is.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -122,13 +124,15 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
 
 fn why(text: &str, error: &serde_saphyr::Error) -> SyntaxError {
     use serde_saphyr::Error as E;
-    let error = error.without_snippet();
+    let mut error = error.without_snippet();
+    // Where an alias is used is where a person has to look, and what is wrong lies inside.
     let line = error.location().map(|at| at.line());
-    let written = line.and_then(|n| text.lines().nth(usize::try_from(n).ok()?.checked_sub(1)?));
-    let tab = written.is_some_and(|l| l.trim_start_matches(' ').starts_with('\t'));
+    while let E::AliasError { error: inner, .. } = error {
+        error = inner;
+    }
     let message = match error {
         E::DuplicateMappingKey { key: Some(key), .. } => {
-            format!("{key:?} is there twice: keep one of the two")
+            format!("{} is there twice: keep one of the two", quoted(key))
         }
         E::Budget { .. }
         | E::AliasReplayLimitExceeded { .. }
@@ -139,13 +143,25 @@ fn why(text: &str, error: &serde_saphyr::Error) -> SyntaxError {
              the fields out, without anchors"
                 .to_owned()
         }
-        _ if tab => "is not YAML: it is indented with a tab; use spaces".to_owned(),
         other => {
-            let message = UserMessageFormatter.format_message(other);
-            format!("is not YAML: {}", message.escape_debug())
+            if let Some(tab) = line.and_then(|line| tab_near(text, line)) {
+                let message = "is indented with a tab, which YAML forbids: use spaces".to_owned();
+                return SyntaxError { line: Some(tab), message };
+            }
+            let why = UserMessageFormatter.format_message(other).replace(char::is_control, " ");
+            format!("cannot be read as YAML: {why}")
         }
     };
     SyntaxError { line, message }
+}
+
+/// The line, at a parser's fault or right after it, that is indented with a tab: a parser that
+/// runs into the tab blames the value before it.
+fn tab_near(text: &str, line: u64) -> Option<u64> {
+    let first = usize::try_from(line).ok()?.checked_sub(1)?;
+    let is_tabbed = |l: &str| l.trim_start_matches(' ').starts_with('\t');
+    let offset = text.lines().skip(first).take(2).position(is_tabbed)?;
+    Some(line + offset as u64)
 }
 
 fn node(raw: Spanned<Raw>, text: &str) -> Node {
