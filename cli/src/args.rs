@@ -1,0 +1,117 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args as Group, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// Email open and click tracking that can prove what it forgot
+#[derive(Parser)]
+#[command(name = "hushmark", version, propagate_version = true)]
+pub(crate) struct Args {
+    /// Folder that holds everything a running stack keeps
+    #[arg(long, global = true, env = "HUSHMARK_DATA", default_value = ".hushmark")]
+    pub(crate) data: PathBuf,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Start Redis, the ClickHouse engine, edge and writer from a folder of manifests
+    Up(Up),
+    /// Write one ready .eml a recipient, links wrapped and pixel placed
+    Stamp(Stamp),
+    /// Show what the last epoch published of a campaign
+    Report(Report),
+    /// Show a campaign's raw counters, below any minimum group; for operators of this machine
+    Counters(Counters),
+    /// Send a realistic morning of hits at the running edge, and check every counter
+    Demo(Demo),
+    /// Answer links with a plain 404 from now on; it cannot be undone
+    Takedown(Takedown),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+#[derive(Group)]
+pub(crate) struct Up {
+    /// Folder of manifests: one Region, its Tenants, Campaigns and policies
+    pub(crate) manifests: PathBuf,
+    /// Where the edge listens; default: where the Region's baseUrl points, if that is this machine
+    #[arg(long)]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// A ClickHouse that runs already, instead of one started here
+    #[arg(long, value_name = "URL")]
+    pub(crate) clickhouse: Option<String>,
+    /// Run the demo once everything is ready, and print its reports
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// Stop once everything is ready, and the demo's reports are printed
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+#[derive(Group)]
+pub(crate) struct Stamp {
+    /// The campaign: NAME or NAMESPACE/NAME
+    pub(crate) campaign: String,
+    /// Folder for the messages; made if missing, refused if it holds any
+    #[arg(long, short, default_value = "out")]
+    pub(crate) out: PathBuf,
+    /// Leave rows out that cannot be used, instead of writing nothing
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+    /// Print what was done as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Group)]
+pub(crate) struct Report {
+    /// The campaign: NAME or NAMESPACE/NAME
+    pub(crate) campaign: String,
+    /// Print JSON
+    #[arg(long, conflicts_with = "csv")]
+    pub(crate) json: bool,
+    /// Print CSV
+    #[arg(long)]
+    pub(crate) csv: bool,
+}
+
+#[derive(Group)]
+pub(crate) struct Counters {
+    /// The campaign: NAME or NAMESPACE/NAME
+    pub(crate) campaign: String,
+    /// Print one JSON object a counter
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Group)]
+pub(crate) struct Demo {
+    /// Do not print the reports at the end
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Group)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Takedown {
+    /// Every link of the tenant in this namespace
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) tenant: Option<String>,
+    /// Every link of this campaign
+    #[arg(long, value_name = "CAMPAIGN")]
+    pub(crate) campaign: Option<String>,
+    /// Every link to this destination, byte for byte
+    #[arg(long)]
+    pub(crate) url: Option<String>,
+    /// Every token sealed under this key
+    #[arg(long)]
+    pub(crate) kid: Option<u16>,
+}

@@ -1,0 +1,44 @@
+//! Campaigns as their manifests say, written down for the publisher.
+
+use anyhow::{Context, Result};
+use clickhouse::Row;
+use hushmark_crds::Manifests;
+use serde::Serialize;
+
+#[derive(Row, Serialize)]
+struct CampaignRow<'a> {
+    tenant: u64,
+    campaign: u64,
+    namespace: &'a str,
+    name: &'a str,
+    mail_type: i8,
+    opens: i8,
+    clicks: i8,
+    declared: Option<u64>,
+    at: i64,
+}
+
+/// Records every campaign. A row replaces the one before it.
+pub(crate) async fn record(clickhouse: &str, manifests: &Manifests, now_ms: u64) -> Result<()> {
+    let client = hushmark_report::client(clickhouse).with_setting("async_insert", "0");
+    let write = async {
+        let mut insert = client.insert::<CampaignRow<'_>>("campaigns").await?;
+        for campaign in &manifests.campaigns {
+            insert
+                .write(&CampaignRow {
+                    tenant: campaign.tenant.0,
+                    campaign: campaign.id.0,
+                    namespace: &campaign.namespace,
+                    name: &campaign.name,
+                    mail_type: campaign.mail_type as i8,
+                    opens: campaign.opens.mode as i8,
+                    clicks: campaign.clicks.mode as i8,
+                    declared: campaign.declared_recipients,
+                    at: i64::try_from(now_ms).unwrap_or(i64::MAX),
+                })
+                .await?;
+        }
+        insert.end().await
+    };
+    write.await.context("cannot record the campaigns in ClickHouse")
+}

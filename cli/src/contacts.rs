@@ -1,0 +1,119 @@
+//! Contacts of `individual` mail: a random id beside the sealed address, found by a keyed hash.
+
+use std::collections::HashMap;
+
+use aes_gcm::aead::{Aead, KeyInit, Payload};
+use aes_gcm::{Aes256Gcm, Nonce};
+use anyhow::{Context, Result};
+use clickhouse::Row;
+use hmac::{Hmac, Mac};
+use hushmark_policy::{Mark, TenantId};
+use hushmark_sender::Address;
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use crate::keys::random64;
+
+type Lookup = [u8; 32];
+
+#[derive(Row, Serialize)]
+struct ContactRow {
+    tenant: u64,
+    lookup: Lookup,
+    contact: u64,
+    #[serde(with = "serde_bytes_as_string")]
+    sealed: Vec<u8>,
+    at: i64,
+}
+
+/// A String column takes any bytes; serde's bytes are length-prefixed just so.
+mod serde_bytes_as_string {
+    pub(super) fn serialize<S: serde::Serializer>(
+        bytes: &[u8],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+}
+
+#[derive(Row, Deserialize)]
+struct Known {
+    lookup: Lookup,
+    contact: u64,
+}
+
+/// One tenant's contacts, as far as they are known, and those that a stamping adds.
+pub(crate) struct Contacts {
+    tenant: TenantId,
+    key: Zeroizing<[u8; 32]>,
+    known: HashMap<Lookup, u64>,
+    added: Vec<ContactRow>,
+}
+
+impl Contacts {
+    /// Reads the tenant's contacts: keyed hashes and ids, no address.
+    pub(crate) async fn read(
+        clickhouse: &str,
+        tenant: TenantId,
+        key: Zeroizing<[u8; 32]>,
+    ) -> Result<Self> {
+        let known = hushmark_report::client(clickhouse)
+            .query("SELECT lookup, contact FROM contacts FINAL WHERE tenant = ?")
+            .bind(tenant.0)
+            .fetch_all::<Known>()
+            .await
+            .context("cannot read the contacts from ClickHouse; is `hushmark up` running?")?;
+        let known = known.into_iter().map(|row| (row.lookup, row.contact)).collect();
+        Ok(Self { tenant, key, known, added: Vec::new() })
+    }
+
+    /// The contact's id: the one it has, or a random one from now on.
+    pub(crate) fn mark(&mut self, address: &Address, now_ms: u64) -> Result<Mark> {
+        let folded = address.folded();
+        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(self.key.as_ref())
+            .expect("HMAC takes any key");
+        mac.update(b"hushmark contact 1");
+        mac.update(folded.as_bytes());
+        let lookup: Lookup = mac.finalize().into_bytes().into();
+        if let Some(contact) = self.known.get(&lookup) {
+            return Ok(Mark::new(*contact));
+        }
+        let contact = random64();
+        let sealed = self.seal(address.expose().as_bytes(), contact)?;
+        let at = i64::try_from(now_ms).unwrap_or(i64::MAX);
+        self.added.push(ContactRow { tenant: self.tenant.0, lookup, contact, sealed, at });
+        self.known.insert(lookup, contact);
+        Ok(Mark::new(contact))
+    }
+
+    /// Nonce ‖ AES-256-GCM of the address, bound to tenant and contact. The nonce is random: a
+    /// contact is sealed once.
+    fn seal(&self, address: &[u8], contact: u64) -> Result<Vec<u8>> {
+        let mut nonce = [0; 12];
+        getrandom::fill(&mut nonce).context("the system has no random numbers")?;
+        let bound = [self.tenant.0.to_be_bytes(), contact.to_be_bytes()].concat();
+        let cipher = Aes256Gcm::new_from_slice(self.key.as_ref()).expect("the key has 32 bytes");
+        let sealed = cipher
+            .encrypt(&Nonce::from(nonce), Payload { msg: address, aad: &bound })
+            .map_err(|_| anyhow::anyhow!("an address could not be sealed"))?;
+        Ok([&nonce[..], &sealed].concat())
+    }
+
+    /// Stores the contacts that were added. Done before any message leaves, so that no hit ever
+    /// names a contact that nobody knows.
+    pub(crate) async fn store(self, clickhouse: &str) -> Result<()> {
+        if self.added.is_empty() {
+            return Ok(());
+        }
+        let client = hushmark_report::client(clickhouse).with_setting("async_insert", "0");
+        let write = async {
+            let mut insert = client.insert::<ContactRow>("contacts").await?;
+            for row in &self.added {
+                insert.write(row).await?;
+            }
+            insert.end().await
+        };
+        write.await.context("cannot store the contacts in ClickHouse")
+    }
+}

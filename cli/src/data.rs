@@ -1,0 +1,131 @@
+//! The data folder: everything a stack on one machine keeps, and what commands need to find it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use hushmark_policy::{CampaignId, TenantId};
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use crate::files;
+
+/// The folder and the names in it.
+#[derive(Clone)]
+pub(crate) struct DataFolder {
+    root: PathBuf,
+}
+
+/// What a running `up` tells the other commands, and the next `up`.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub(crate) region: String,
+    pub(crate) manifests: PathBuf,
+    pub(crate) base_url: String,
+    /// Namespaces that have a tenant.
+    pub(crate) namespaces: Vec<String>,
+    pub(crate) clickhouse: String,
+    pub(crate) edge: String,
+    pub(crate) edge_admin: String,
+    pub(crate) writer_admin: String,
+    pub(crate) epoch_seconds: u64,
+    pub(crate) children: Vec<ChildRecord>,
+}
+
+/// A child process by what no later process can share: its number and when it started.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ChildRecord {
+    pub(crate) name: String,
+    pub(crate) pid: i32,
+    /// Clock ticks since boot, from `/proc/PID/stat`.
+    pub(crate) started: u64,
+}
+
+impl DataFolder {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// Makes the folder ready for `up`, and holds it until the returned file is dropped.
+    pub(crate) fn claim(root: &Path) -> Result<(Self, File)> {
+        files::private_folder(root)?;
+        let root =
+            root.canonicalize().with_context(|| format!("cannot find {}", root.display()))?;
+        let folder = Self { root };
+        let path = folder.root.join("lock");
+        let mut lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut pid = String::new();
+            lock.read_to_string(&mut pid).context("cannot read the lock file")?;
+            bail!(
+                "{} is in use by `hushmark up` with process id {}: stop that one first, or give \
+                 another folder with --data",
+                folder.root.display(),
+                pid.trim()
+            );
+        }
+        lock.set_len(0).context("cannot write the lock file")?;
+        write!(lock, "{}", std::process::id()).context("cannot write the lock file")?;
+        for sub in ["redis", "clickhouse", "edge", "writer", "logs", "refusals", "stamps"] {
+            files::private_folder(&folder.root.join(sub))?;
+        }
+        Ok((folder, lock))
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    pub(crate) fn redis_socket(&self) -> PathBuf {
+        self.path("redis/redis.sock")
+    }
+
+    pub(crate) fn redis_url(&self) -> String {
+        format!("unix://{}", self.redis_socket().display())
+    }
+
+    pub(crate) fn state(&self) -> Result<State> {
+        let path = self.path("state.json");
+        let Some(bytes) = files::read_if_there(&path)? else {
+            bail!(
+                "nothing has run in {} yet: start `hushmark up DIR` first, or name its folder with \
+                 --data",
+                self.root.display()
+            );
+        };
+        serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    pub(crate) fn save(&self, state: &State) -> Result<()> {
+        let bytes = serde_json::to_vec_pretty(state).context("cannot write the state down")?;
+        files::replace(&self.path("state.json"), &bytes)
+    }
+}
+
+impl State {
+    /// The ids and the full name of a campaign given as NAME or NAMESPACE/NAME. Ids follow from
+    /// names, so that a report needs no manifest.
+    pub(crate) fn campaign(&self, asked: &str) -> Result<(String, TenantId, CampaignId)> {
+        let (namespace, name) = match (asked.split_once('/'), self.namespaces.as_slice()) {
+            (Some(parts), _) => parts,
+            (None, [only]) => (only.as_str(), asked),
+            (None, several) => bail!(
+                "say which tenant's campaign {asked} is meant: NAMESPACE/{asked}, with one of {}",
+                several.join(", ")
+            ),
+        };
+        if !self.namespaces.iter().any(|known| known == namespace) {
+            bail!("no tenant in namespace {namespace}; there are {}", self.namespaces.join(", "));
+        }
+        let full = format!("{}/{namespace}/{name}", self.region);
+        let tenant = TenantId::derive(&self.region, namespace);
+        Ok((full, tenant, CampaignId::derive(&self.region, namespace, name)))
+    }
+}

@@ -1,0 +1,94 @@
+//! The keys of a region on one machine: files of mode 0600, made where they are missing.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use ed25519_dalek::SigningKey;
+use hushmark_policy::{Day, TenantId};
+use zeroize::Zeroizing;
+
+use crate::data::DataFolder;
+use crate::files;
+
+/// How many keys deep the batch and salt rings are made: today, and as many days ahead.
+pub(crate) fn make(folder: &DataFolder, today: Day, days_ahead: u16) -> Result<()> {
+    for sub in ["keys", "ring", "ring/batch", "ring/salt", "tenants"] {
+        files::private_folder(&folder.path(sub))?;
+    }
+    if fs::read_dir(folder.path("keys")).context("cannot read the key folder")?.next().is_none() {
+        random_file(&folder.path("keys/1.key"))?;
+    }
+    let signing = folder.path("refusal.key");
+    if !signing.exists() {
+        random_file(&signing)?;
+    }
+    let public = signing_key(folder)?.verifying_key().to_bytes();
+    files::replace(&folder.path("refusal.pub"), &public)?;
+    extend_ring(folder, today, days_ahead)
+}
+
+/// Makes the day keys that are missing from today on. A day that was closed never gets new ones:
+/// it lies before the first day that has any.
+pub(crate) fn extend_ring(folder: &DataFolder, today: Day, days_ahead: u16) -> Result<()> {
+    for ring in ["ring/batch", "ring/salt"] {
+        for ahead in 0..=days_ahead {
+            let path = folder.path(ring).join(today.plus(ahead).to_string());
+            if !path.exists() {
+                random_file(&path)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Closes a day by destroying both of its keys. What was sealed or salted with them is gone.
+pub(crate) fn close_day(folder: &DataFolder, day: Day) -> Result<()> {
+    for ring in ["ring/batch", "ring/salt"] {
+        let path = folder.path(ring).join(day.to_string());
+        if path.exists() {
+            // Overwritten first, for file systems that write in place.
+            fs::write(&path, [0; 32]).with_context(|| format!("cannot wipe {}", path.display()))?;
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The key that signs the refusal log's head.
+pub(crate) fn signing_key(folder: &DataFolder) -> Result<SigningKey> {
+    let seed = read_key(&folder.path("refusal.key"))?;
+    Ok(SigningKey::from_bytes(&seed))
+}
+
+/// The key that seals a tenant's addresses, made when it is first needed.
+pub(crate) fn tenant_key(folder: &DataFolder, tenant: TenantId) -> Result<Zeroizing<[u8; 32]>> {
+    let path = folder.path("tenants").join(format!("{tenant}.key"));
+    if !path.exists() {
+        random_file(&path)?;
+    }
+    read_key(&path)
+}
+
+fn read_key(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
+    let bytes = fs::read(path)
+        .map(Zeroizing::new)
+        .with_context(|| format!("cannot read the key {}", path.display()))?;
+    let found = bytes.len();
+    bytes.as_slice().try_into().map(Zeroizing::new).map_err(|_| {
+        anyhow::anyhow!("{} holds {found} bytes, a key has 32: restore it", path.display())
+    })
+}
+
+fn random_file(path: &Path) -> Result<()> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(bytes.as_mut()).context("the system has no random numbers")?;
+    files::replace(path, bytes.as_ref())
+}
+
+/// 64 random bits that nobody can guess.
+pub(crate) fn random64() -> u64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).expect("the system's random numbers never end once it has booted");
+    u64::from_ne_bytes(bytes)
+}

@@ -1,0 +1,34 @@
+//! `hushmark report`.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use hushmark_report::{export, text};
+
+use crate::args::Report;
+use crate::data::DataFolder;
+
+pub(crate) async fn run(data: &Path, options: &Report) -> Result<()> {
+    let state = DataFolder::new(data).state()?;
+    let (name, tenant, campaign) = state.campaign(&options.campaign)?;
+    let report = hushmark_report::campaign(&state.clickhouse, &name, (tenant, campaign)).await?;
+    let rendered = if options.json {
+        export::json(&report) + "\n"
+    } else if options.csv {
+        export::csv(&report).context("cannot write CSV")?
+    } else {
+        text::render(&report)
+    };
+    print(&rendered)
+}
+
+/// Prints a finished text. A reader who left early (`| head`) is no fault.
+pub(crate) fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write the report")
+        }
+        _ => Ok(()),
+    }
+}

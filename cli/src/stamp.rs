@@ -1,0 +1,253 @@
+//! `hushmark stamp`: a newsletter and a list become ready messages.
+//!
+//! In order: messages are written beside the target folder, contacts and the number of messages
+//! are stored, and only then does the folder get its name. A stamping that fails leaves nothing.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clickhouse::Row;
+use hushmark_crds::CampaignPlan;
+use hushmark_policy::{Day, Generation, Mode, Tracking};
+use hushmark_sender::{
+    Envelope, List, Mailbox, PlainTemplate, Plan, Sources, Stamped, Template, TrackingHost,
+};
+use hushmark_token::{Kid, RegionKeys, Sealer};
+use serde::{Deserialize, Serialize};
+
+use crate::contacts::Contacts;
+use crate::data::{DataFolder, State};
+use crate::keys::{self, random64};
+use crate::up::{now_ms, refusals::Applied};
+use crate::{args, files};
+
+/// What a campaign's first message fixed, so that `overall` URLs stay the same for everyone.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Fixed {
+    kid: u16,
+    generation: u32,
+    /// Days since 1970.
+    last_day: u16,
+}
+
+/// What was done, as `--json` prints it.
+#[derive(Serialize)]
+pub(crate) struct Done {
+    pub(crate) campaign: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) messages: u64,
+    pub(crate) recipients: u64,
+    pub(crate) left_out: usize,
+}
+
+pub(crate) async fn run(data: &Path, options: &args::Stamp) -> Result<()> {
+    let done = stamp(data, &options.campaign, &options.out, options.keep_going).await?;
+    if options.json {
+        println!("{}", serde_json::to_string(&done).context("cannot write JSON")?);
+    } else {
+        println!(
+            "{}: {} for {} in {}",
+            done.campaign,
+            plural(done.messages, "message"),
+            plural(done.recipients, "recipient"),
+            done.folder.display()
+        );
+    }
+    Ok(())
+}
+
+/// Stamps one campaign into a folder that does not exist yet, or is empty.
+pub(crate) async fn stamp(
+    data: &Path,
+    campaign: &str,
+    out: &Path,
+    keep_going: bool,
+) -> Result<Done> {
+    let folder = DataFolder::new(data);
+    let state = folder.state()?;
+    let manifests = hushmark_crds::directory(&state.manifests).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!(
+            "the manifests cannot be used, so nothing was written:\n{}",
+            lines.join("\n")
+        )
+    })?;
+    let campaign = manifests.campaign(campaign)?;
+    let draft = draft_folder(out)?;
+    let now = now_ms();
+    let keys = RegionKeys::load(&folder.path("keys"))?;
+    let fixed = fixed(&folder, campaign, &keys, Day::of_unix_ms(now))?;
+    let kid = Kid(fixed.kid);
+    let key = keys.get(kid).with_context(|| format!("region key {kid} is gone: restore it"))?;
+    let sealer = Sealer::new(kid, key, campaign.id);
+    let key = keys::tenant_key(&folder, campaign.tenant)?;
+    let mut contacts = Contacts::read(&state.clickhouse, campaign.tenant, key).await?;
+    let plan = plan(&state, campaign, fixed, keep_going, now)?;
+    let stamped = write_messages(&plan, list(campaign)?, &sealer, &mut contacts, (&draft, now));
+    let stamped = stamped.inspect_err(|_| discard(&draft))?;
+    say(&stamped);
+    contacts.store(&state.clickhouse).await.inspect_err(|_| discard(&draft))?;
+    record(&state, campaign, &stamped, now).await.inspect_err(|_| discard(&draft))?;
+    fs::rename(&draft, out).with_context(|| format!("cannot make {}", out.display()))?;
+    Ok(Done {
+        campaign: campaign.full_name(),
+        folder: out.to_owned(),
+        messages: stamped.messages,
+        recipients: stamped.recipients,
+        left_out: stamped.left_out.len(),
+    })
+}
+
+/// A folder beside `out`, which must not hold anything yet.
+fn draft_folder(out: &Path) -> Result<PathBuf> {
+    match fs::read_dir(out).map(|mut entries| entries.next().is_none()) {
+        Ok(false) => bail!("{} is not empty: give another folder with --out", out.display()),
+        Ok(true) => {
+            fs::remove_dir(out).with_context(|| format!("cannot replace {}", out.display()))?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", out.display())),
+    }
+    let mut name = out.file_name().context("--out names no folder")?.to_owned();
+    name.push(format!(".{:016x}.partial", random64()));
+    let draft = out.with_file_name(name);
+    files::private_folder(&draft)?;
+    Ok(draft)
+}
+
+/// What cannot be removed is named `.partial`, and nobody sends it.
+fn discard(draft: &Path) {
+    if let Err(error) = fs::remove_dir_all(draft) {
+        eprintln!("cannot remove {}: {error}", draft.display());
+    }
+}
+
+/// Key, generation and last day: as the campaign's first message fixed them, or from now on.
+fn fixed(
+    folder: &DataFolder,
+    campaign: &CampaignPlan,
+    keys: &RegionKeys,
+    today: Day,
+) -> Result<Fixed> {
+    let path = folder.path("stamps").join(format!("{}.json", campaign.id));
+    if let Some(bytes) = files::read_if_there(&path)? {
+        return serde_json::from_slice(&bytes)
+            .with_context(|| format!("{} is damaged: restore it", path.display()));
+    }
+    let kid = keys.kids().next_back().context("there is no region key")?;
+    let generation = Applied::load(folder)?.generation(campaign.tenant, campaign.mail_type);
+    let last_day = today.plus(campaign.track_for_days).0;
+    let fixed = Fixed { kid: kid.0, generation, last_day };
+    files::replace(&path, &serde_json::to_vec(&fixed).context("cannot write JSON")?)?;
+    Ok(fixed)
+}
+
+fn plan(
+    state: &State,
+    campaign: &CampaignPlan,
+    fixed: Fixed,
+    keep_going: bool,
+    now: u64,
+) -> Result<Plan> {
+    let host = TrackingHost::parse(&state.base_url)?;
+    let mailbox = match &campaign.from.name {
+        Some(name) => format!("{name} <{}>", campaign.from.address),
+        None => campaign.from.address.clone(),
+    };
+    let from = Mailbox::parse(&mailbox)?;
+    // Message-IDs name the sender's domain: the tracking host may be an address and a port.
+    let domain = campaign.from.address.rsplit('@').next().unwrap_or_default();
+    let seconds = i64::try_from(now / 1_000).unwrap_or(i64::MAX);
+    let path = &campaign.content.path;
+    let html = fs::read_to_string(path)
+        .with_context(|| format!("cannot read the newsletter {}", path.display()))?;
+    Ok(Plan {
+        tenant: campaign.tenant,
+        campaign: campaign.id,
+        generation: Generation(fixed.generation),
+        tracking: campaign.tracking(),
+        mail_type: campaign.mail_type,
+        place: campaign.place,
+        last_day: Day(fixed.last_day),
+        host,
+        envelope: Envelope::new(from, seconds, domain, None)?,
+        subject: PlainTemplate::parse(campaign.subject.clone()).context("the subject")?,
+        html: Template::parse(html).with_context(|| path.display().to_string())?,
+        text: None,
+        list_address: None,
+        keep_going,
+    })
+}
+
+fn list(campaign: &CampaignPlan) -> Result<List> {
+    let path = campaign.list.as_ref().with_context(|| {
+        format!("campaign {} names no list: spec.list.path says where it is", campaign.full_name())
+    })?;
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    List::read(file).with_context(|| path.display().to_string())
+}
+
+fn write_messages(
+    plan: &Plan,
+    list: List,
+    sealer: &Sealer,
+    contacts: &mut Contacts,
+    (draft, now): (&Path, u64),
+) -> Result<Stamped> {
+    let mut contact =
+        |address: &hushmark_sender::Address| contacts.mark(address, now).map_err(io::Error::other);
+    let mut sink = |name: &str, bytes: &[u8]| fs::write(draft.join(name), bytes);
+    let from = Sources { random: &mut random64, contact: &mut contact, sink: &mut sink };
+    Ok(hushmark_sender::stamp(plan, list, sealer, from)?)
+}
+
+/// Tells what a person should look at.
+fn say(stamped: &Stamped) {
+    for row in &stamped.left_out {
+        eprintln!("left out: {row}");
+    }
+    for (warning, messages) in &stamped.warnings {
+        eprintln!("warning: {warning} ({})", plural(*messages, "message"));
+    }
+}
+
+#[derive(Row, Serialize)]
+struct SendRow {
+    tenant: u64,
+    campaign: u64,
+    run: u64,
+    at: i64,
+    messages: u64,
+    opens: i8,
+    clicks: i8,
+}
+
+/// Writes down how many messages left and how they were tracked, never to whom.
+async fn record(state: &State, campaign: &CampaignPlan, stamped: &Stamped, now: u64) -> Result<()> {
+    let Tracking { opens, clicks } = campaign.tracking();
+    if opens.max(clicks) == Mode::Off {
+        return Ok(());
+    }
+    let row = SendRow {
+        tenant: campaign.tenant.0,
+        campaign: campaign.id.0,
+        run: random64(),
+        at: i64::try_from(now).unwrap_or(i64::MAX),
+        messages: stamped.recipients,
+        opens: opens as i8,
+        clicks: clicks as i8,
+    };
+    let client = hushmark_report::client(&state.clickhouse).with_setting("async_insert", "0");
+    let write = async {
+        let mut insert = client.insert::<SendRow>("sends").await?;
+        insert.write(&row).await?;
+        insert.end().await
+    };
+    write.await.context("cannot record the sending in ClickHouse; nothing was written")
+}
+
+pub(crate) fn plural(n: u64, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}

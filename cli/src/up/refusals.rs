@@ -1,0 +1,263 @@
+//! The refusal log's one appender on one machine, and the policies that it follows.
+//!
+//! A cap is never lifted. Tightening a policy appends a cap that covers every generation so far;
+//! loosening one raises the tenant's generation, so that only mail sealed afterwards is freer.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use hushmark_crds::Manifests;
+use hushmark_event::redis_keys::{ASKS, REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
+use hushmark_event::refusal::{CapScope, Entry, RefusalLog, Refuses};
+use hushmark_policy::{CampaignId, MailType, Place, Scope, TenantId, Tracking};
+use redis::aio::MultiplexedConnection;
+use redis::streams::StreamRangeReply;
+use serde::{Deserialize, Serialize};
+
+use crate::data::DataFolder;
+use crate::{files, keys};
+
+/// How long Redis may take to answer one command.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// Requests taken at once; the rest waits for the next round.
+const ASKS_AT_ONCE: usize = 100;
+
+/// What one scope allowed when manifests were last applied.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Allowed {
+    tracking: Tracking,
+    place: Place,
+}
+
+impl Allowed {
+    /// Whether this allows something that `other` does not.
+    fn exceeds(&self, other: &Self) -> bool {
+        self.tracking.opens > other.tracking.opens
+            || self.tracking.clicks > other.tracking.clicks
+            || self.place > other.place
+    }
+}
+
+/// What manifests said when they were last applied, and each tenant's generations.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Applied {
+    /// Generations by tenant id and mail type's name.
+    generations: BTreeMap<String, u32>,
+    allowed: BTreeMap<String, Allowed>,
+}
+
+impl Applied {
+    pub(crate) fn load(folder: &DataFolder) -> Result<Self> {
+        let path = folder.path("refusals/applied.json");
+        match files::read_if_there(&path)? {
+            Some(bytes) => serde_json::from_slice(&bytes)
+                .with_context(|| format!("{} is damaged: restore it", path.display())),
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// The generation that mail sealed now carries.
+    pub(crate) fn generation(&self, tenant: TenantId, mail: MailType) -> u32 {
+        self.generations.get(&key(tenant, mail)).copied().unwrap_or(0)
+    }
+}
+
+fn key(tenant: TenantId, mail: MailType) -> String {
+    format!("{tenant}/{}", mail.name())
+}
+
+/// Appends to the log on disk, and keeps Redis at its length.
+pub(super) struct Appender {
+    folder: DataFolder,
+    path: PathBuf,
+    log: RefusalLog,
+    entries: Vec<Vec<u8>>,
+    applied: Applied,
+    redis: Option<MultiplexedConnection>,
+}
+
+impl Appender {
+    /// Reads the log. A last line without its line end was never taken, and is cut off.
+    pub(super) fn open(folder: &DataFolder) -> Result<Self> {
+        let path = folder.path("refusals/log.jsonl");
+        let mut bytes = files::read_if_there(&path)?.unwrap_or_default();
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if whole < bytes.len() {
+            bytes.truncate(whole);
+            fs::write(&path, &bytes).with_context(|| format!("cannot mend {}", path.display()))?;
+        }
+        let mut log = RefusalLog::default();
+        let mut entries = Vec::new();
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            log.append(line).with_context(|| format!("{} is damaged", path.display()))?;
+            entries.push(line.to_vec());
+        }
+        let applied = Applied::load(folder)?;
+        Ok(Self { folder: folder.clone(), path, log, entries, applied, redis: None })
+    }
+
+    fn append(&mut self, refuses: Refuses, now_ms: u64) -> Result<()> {
+        let entry = Entry { n: self.log.length() + 1, at_ms: now_ms, refuses };
+        let bytes = entry.to_bytes();
+        // Checked before it is written: what is on disk can always be read again.
+        self.log.append(&bytes).context("cannot append to the refusal log")?;
+        files::append_line(&self.path, &bytes)?;
+        self.entries.push(bytes);
+        Ok(())
+    }
+
+    /// Appends a cap for every scope that allows less than it did, and raises the generation of
+    /// every tenant and type that allows more. Done before any mail of the new manifests is sealed.
+    pub(super) fn apply_manifests(&mut self, manifests: &Manifests, now_ms: u64) -> Result<()> {
+        let ceiling = manifests.region.ceiling;
+        let widest = Allowed { tracking: ceiling, place: manifests.region.place_ceiling };
+        for tenant in &manifests.tenants {
+            for mail in [MailType::Campaign, MailType::Transactional] {
+                let said = tenant.default_for(mail).unwrap_or(ceiling);
+                let tracking = if tenant.killed { Tracking::OFF } else { said };
+                let allowed = Allowed { tracking, ..widest };
+                self.apply(Scope::Tenant(tenant.id, mail), (tenant.id, mail), allowed, now_ms)?;
+            }
+        }
+        for campaign in &manifests.campaigns {
+            let allowed = Allowed { tracking: campaign.tracking(), place: campaign.place };
+            let of = (campaign.tenant, campaign.mail_type);
+            self.apply(Scope::Campaign(campaign.id), of, allowed, now_ms)?;
+        }
+        let bytes =
+            serde_json::to_vec_pretty(&self.applied).context("cannot write policies down")?;
+        files::replace(&self.folder.path("refusals/applied.json"), &bytes)
+    }
+
+    fn apply(
+        &mut self,
+        scope: Scope,
+        (tenant, mail): (TenantId, MailType),
+        now: Allowed,
+        now_ms: u64,
+    ) -> Result<()> {
+        let name = match scope {
+            Scope::Campaign(CampaignId(id)) => format!("campaign/{id:016x}"),
+            Scope::All | Scope::Tenant(..) => key(tenant, mail),
+        };
+        let before = self.applied.allowed.insert(name, now);
+        let Some(before) = before.filter(|before| *before != now) else { return Ok(()) };
+        let generation = self.applied.generation(tenant, mail);
+        if before.exceeds(&now) {
+            let Allowed { tracking, place } = now;
+            let (opens, clicks) = (tracking.opens, tracking.clicks);
+            let scope = CapScope::from(scope);
+            self.append(Refuses::Cap { scope, up_to: generation, opens, clicks, place }, now_ms)?;
+        }
+        if now.exceeds(&before) {
+            self.applied.generations.insert(key(tenant, mail), generation + 1);
+        }
+        Ok(())
+    }
+
+    /// Puts into Redis what it does not show: new entries, and those that it lost.
+    pub(super) async fn publish(&mut self) -> Result<()> {
+        let head = self.log.sign_head(&keys::signing_key(&self.folder)?);
+        let mut redis = self.redis().await?;
+        let last: StreamRangeReply = redis::cmd("XREVRANGE")
+            .arg(REFUSALS)
+            .arg(&["+", "-", "COUNT", "1"])
+            .query_async(&mut redis)
+            .await
+            .context("cannot read the refusal log in Redis")?;
+        let shown = last.ids.first().and_then(|entry| entry.id.split_once('-')?.0.parse().ok());
+        let shown: usize = shown.unwrap_or(0);
+        for (at, entry) in self.entries.iter().enumerate().skip(shown) {
+            redis::cmd("XADD")
+                .arg(REFUSALS)
+                .arg(format!("{}-0", at + 1))
+                .arg(REFUSAL_FIELD)
+                .arg(entry)
+                .query_async::<()>(&mut redis)
+                .await
+                .context("cannot publish the refusal log")?;
+        }
+        let head = serde_json::to_vec(&head).context("cannot write the refusal log's head")?;
+        redis::cmd("SET")
+            .arg(REFUSALS_HEAD)
+            .arg(head)
+            .query_async::<()>(&mut redis)
+            .await
+            .context("cannot publish the refusal log's head")
+    }
+
+    /// Appends what commands asked for since the last round, then publishes.
+    pub(super) async fn serve_asks(&mut self, now_ms: u64) -> Result<()> {
+        let served = self.try_serve_asks(now_ms).await;
+        if served.is_err() {
+            // The connection may be the fault; the next round makes another.
+            self.redis = None;
+        }
+        served
+    }
+
+    async fn try_serve_asks(&mut self, now_ms: u64) -> Result<()> {
+        let mut redis = self.redis().await?;
+        let asks: StreamRangeReply = redis::cmd("XRANGE")
+            .arg(ASKS)
+            .arg(&["-", "+", "COUNT"])
+            .arg(ASKS_AT_ONCE)
+            .query_async(&mut redis)
+            .await
+            .context("cannot read requests to the refusal log")?;
+        for ask in asks.ids {
+            let text: Option<String> = ask.get(REFUSAL_FIELD);
+            match text.as_deref().map(serde_json::from_str::<Refuses>) {
+                Some(Ok(refuses)) if !self.has(&refuses) => self.append(refuses, now_ms)?,
+                Some(Ok(_)) => {}
+                _ => eprintln!("upkeep: request {} to the refusal log makes no sense", ask.id),
+            }
+            self.publish().await?;
+            // Taken out last: a death in between only repeats what `has` then finds.
+            redis::cmd("XDEL")
+                .arg(ASKS)
+                .arg(&ask.id)
+                .query_async::<()>(&mut redis)
+                .await
+                .context("cannot take a request out")?;
+        }
+        self.publish().await
+    }
+
+    /// Whether the log refuses exactly this already.
+    fn has(&self, refuses: &Refuses) -> bool {
+        self.entries
+            .iter()
+            .filter_map(|bytes| serde_json::from_slice::<Entry>(bytes).ok())
+            .any(|entry| entry.refuses == *refuses)
+    }
+
+    async fn redis(&mut self) -> Result<MultiplexedConnection> {
+        match &self.redis {
+            Some(redis) => Ok(redis.clone()),
+            None => Ok(self.redis.insert(connect(&self.folder).await?).clone()),
+        }
+    }
+}
+
+/// A connection to the stack's Redis, with a time-out on every answer.
+pub(crate) async fn connect(folder: &DataFolder) -> Result<MultiplexedConnection> {
+    let config = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(ANSWER_WITHIN))
+        .set_response_timeout(Some(ANSWER_WITHIN));
+    redis::Client::open(folder.redis_url())
+        .context("not an address of Redis")?
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+        .context("cannot connect to Redis")
+}
+
+/// Whether Redis answers and has read its file.
+pub(super) async fn ping(folder: &DataFolder) -> Result<String> {
+    let mut redis = connect(folder).await?;
+    redis::cmd("PING").query_async(&mut redis).await.context("Redis is not ready")
+}

@@ -1,0 +1,56 @@
+//! What `up` does in the background: the operator's chores on one machine.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use hushmark_policy::Day;
+
+use super::refusals::{self, Appender};
+use crate::data::DataFolder;
+use crate::keys;
+
+/// How often requests to the refusal log are looked for: a takedown holds within a second.
+const REFUSALS_EVERY: Duration = Duration::from_millis(200);
+
+/// How many rounds lie between looks at the day ring.
+const RING_EVERY: u32 = 300;
+
+/// Appends to the refusal log what commands ask for, keeps it in Redis, and keeps the day ring:
+/// new days in front, closed ones destroyed. Runs until it is dropped; a fault is said once.
+pub(super) async fn upkeep(folder: DataFolder, mut appender: Appender, days_ahead: u16) {
+    let mut said = String::new();
+    for round in 0u32.. {
+        let done = async {
+            appender.serve_asks(super::now_ms()).await?;
+            if round % RING_EVERY == 0 {
+                keep_ring(&folder, days_ahead).await?;
+            }
+            Ok::<_, anyhow::Error>(())
+        };
+        match done.await {
+            Ok(()) => said.clear(),
+            Err(error) => {
+                let text = format!("{error:#}");
+                if text != said {
+                    eprintln!("upkeep: {text}; trying again");
+                }
+                said = text;
+            }
+        }
+        tokio::time::sleep(REFUSALS_EVERY).await;
+    }
+}
+
+/// Closes the days that the writer says are done with, and makes keys for the days to come.
+async fn keep_ring(folder: &DataFolder, days_ahead: u16) -> Result<()> {
+    let mut redis = refusals::connect(folder).await?;
+    let closable: Vec<String> = redis::cmd("SMEMBERS")
+        .arg(hushmark_event::redis_keys::CLOSABLE_DAYS)
+        .query_async(&mut redis)
+        .await
+        .context("cannot ask which days can be closed")?;
+    for day in closable.iter().filter_map(|day| Day::parse(day)) {
+        keys::close_day(folder, day)?;
+    }
+    keys::extend_ring(folder, Day::of_unix_ms(super::now_ms()), days_ahead)
+}
