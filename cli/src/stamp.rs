@@ -161,8 +161,8 @@ fn plan(
     let domain = campaign.from.address.rsplit('@').next().unwrap_or_default();
     let seconds = i64::try_from(now / 1_000).unwrap_or(i64::MAX);
     let path = &campaign.content.path;
-    let html = fs::read_to_string(path)
-        .with_context(|| format!("cannot read the newsletter {}", path.display()))?;
+    let html = String::from_utf8(campaign.content.read()?)
+        .with_context(|| format!("the newsletter {} is not UTF-8 text", path.display()))?;
     Ok(Plan {
         tenant: campaign.tenant,
         campaign: campaign.id,
