@@ -194,6 +194,9 @@ pub enum RenderError {
 
 impl Template {
     /// Takes a newsletter apart.
+    ///
+    /// # Errors
+    /// [`TemplateError`] names the line.
     pub fn parse(source: impl Into<String>) -> Result<Self, TemplateError> {
         compile::compile(source.into())
     }

@@ -3,7 +3,7 @@
 //!
 //! The path of the data, which is also the reading order:
 //!
-//! 1. [`recipients`]: the CSV file becomes a list of checked addresses and their columns.
+//! 1. [`recipients`]: the CSV file becomes a list of checked [`address`]es and their columns.
 //! 2. [`html`]: the newsletter becomes a template, cut where links and placeholders stand.
 //!    [`slot`] says what a placeholder is, [`url`] what a link points at.
 //! 3. [`stamp`]: the loop. For each reader it draws a mark or asks who the contact is, renders,
@@ -13,6 +13,7 @@
 //! Architecture invariant: a recipient's address goes into the `To` header and nowhere else. It is
 //! in no URL, no file name, no error and no warning.
 
+pub mod address;
 pub mod html;
 pub mod message;
 pub mod recipients;
@@ -20,9 +21,10 @@ pub mod slot;
 pub mod stamp;
 pub mod url;
 
+pub use address::Address;
 pub use html::Template;
 pub use message::{Envelope, Mailbox, Unsubscribe};
-pub use recipients::{Address, List};
+pub use recipients::List;
 pub use slot::PlainTemplate;
 pub use stamp::{Plan, Sources, Stamped, stamp};
 pub use url::TrackingHost;

@@ -4,12 +4,13 @@
 //! id, and the Message-ID is random.
 
 use mail_builder::MessageBuilder;
+use mail_builder::headers::HeaderType;
 use mail_builder::headers::address::Address as AddressHeader;
 use mail_builder::headers::content_type::ContentType;
 use mail_builder::headers::raw::Raw;
 use mail_builder::mime::MimePart;
 
-use crate::recipients::{Address, AddressError};
+use crate::address::{Address, AddressError};
 
 /// A sender as it stands in `From`: a display name, if it has one, and an address.
 #[derive(Clone)]
@@ -172,13 +173,13 @@ impl Message<'_> {
         check_subject(self.subject)?;
         let [high, low, boundary] = self.random;
         let from = &envelope.from;
-        let to = match self.to {
-            To::One(address) => AddressHeader::new_address(None::<&str>, address.expose()),
-            To::Undisclosed => AddressHeader::new_group(Some("undisclosed-recipients"), vec![]),
+        let to: HeaderType<'_> = match self.to {
+            To::One(address) => AddressHeader::new_address(None::<&str>, address.expose()).into(),
+            To::Undisclosed => Raw::new("undisclosed-recipients:;").into(),
         };
         let mut mail = MessageBuilder::new()
             .from(AddressHeader::new_address(from.name.as_deref(), from.address.expose()))
-            .to(to)
+            .header("To", to)
             .subject(self.subject)
             .date(envelope.date)
             .message_id(format!("{high:016x}{low:016x}@{}", envelope.host));

@@ -5,111 +5,16 @@
 //! all of them at once.
 
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
-use std::io::Read;
+use std::io::{self, Read};
 
 use zeroize::Zeroizing;
 
+use crate::address::{Address, AddressError};
 use crate::html::RenderError;
 use crate::message::HeaderError;
 
 /// The longest cell, in bytes. A quote that was never closed makes a cell of the rest of the file.
 const MAX_CELL: usize = 10_000;
-
-/// A recipient's mail address: checked, wiped when dropped, and without `Debug` or `Display`, so
-/// that logging one does not compile. Two are equal if they differ in case alone.
-#[derive(Clone)]
-pub struct Address(Zeroizing<String>);
-
-/// Why a text is not a mail address. It never repeats the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AddressError {
-    /// Nothing there.
-    #[error("the address is empty")]
-    Empty,
-    /// Line breaks, tabs and their like, which could add a header to a mail.
-    #[error("the address contains a control character")]
-    Control,
-    /// Beyond RFC 5321's limits: 64 octets before the @, 254 in all.
-    #[error("the address is too long (64 characters before the @, 254 in all)")]
-    TooLong,
-    /// Letters beyond ASCII, which need SMTPUTF8 all the way to the mailbox.
-    #[error("the address has letters beyond ASCII, which not every mail server takes")]
-    NotAscii,
-    /// No @, or more than one.
-    #[error("the address needs exactly one @")]
-    At,
-    /// Quotes, spaces, dots in the wrong place.
-    #[error("what stands before the @ is not a plain mailbox name")]
-    Local,
-    /// Not a host name (RFC 1123).
-    #[error("what stands after the @ is not a host name")]
-    Domain,
-}
-
-impl Address {
-    /// Checks a text against RFC 5321's `Mailbox`, less quoted names and address literals.
-    pub fn parse(text: &str) -> Result<Self, AddressError> {
-        let text = text.trim_matches(' ');
-        if text.is_empty() {
-            return Err(AddressError::Empty);
-        }
-        if text.contains(char::is_control) {
-            return Err(AddressError::Control);
-        }
-        if !text.is_ascii() {
-            return Err(AddressError::NotAscii);
-        }
-        let (local, domain) = text.split_once('@').ok_or(AddressError::At)?;
-        if domain.contains('@') {
-            return Err(AddressError::At);
-        }
-        if local.len() > 64 || text.len() > 254 {
-            return Err(AddressError::TooLong);
-        }
-        let atom =
-            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
-        if !local.split('.').all(|part| !part.is_empty() && part.bytes().all(atom)) {
-            return Err(AddressError::Local);
-        }
-        let label = |part: &str| {
-            (1..=63).contains(&part.len())
-                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-                && !part.starts_with('-')
-                && !part.ends_with('-')
-        };
-        if !domain.split('.').all(label) {
-            return Err(AddressError::Domain);
-        }
-        Ok(Self(Zeroizing::new(text.to_owned())))
-    }
-
-    /// The address, for the code that seals it or writes it into a mail's `To`.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// The address in lower case, by which a contact is found again.
-    #[must_use]
-    pub fn folded(&self) -> Zeroizing<String> {
-        Zeroizing::new(self.0.to_ascii_lowercase())
-    }
-}
-
-impl PartialEq for Address {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.eq_ignore_ascii_case(&other.0)
-    }
-}
-
-impl Eq for Address {}
-
-impl Hash for Address {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.bytes().for_each(|byte| state.write_u8(byte.to_ascii_lowercase()));
-    }
-}
 
 /// The names of a list's columns.
 #[derive(Clone, Debug)]
@@ -206,7 +111,10 @@ pub enum RowReason {
 pub enum ListError {
     /// The file.
     #[error("the list cannot be read: {0}")]
-    Read(#[source] csv::Error),
+    Read(#[source] io::Error),
+    /// The header row.
+    #[error("row 1: the list is not CSV in UTF-8: {0}")]
+    Csv(#[source] csv::Error),
     /// No address column.
     #[error(
         "row 1: the list needs a column \"address\" or \"email\" (it has: {found}); columns are \
@@ -236,9 +144,14 @@ pub struct List {
 
 impl List {
     /// Reads a list to its end.
-    pub fn read(input: impl Read) -> Result<Self, ListError> {
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(input);
-        let header = reader.headers().map_err(ListError::Read)?;
+    ///
+    /// # Errors
+    /// [`ListError`] when there is no list; a bad row is no error but one of `bad`.
+    pub fn read(mut input: impl Read) -> Result<Self, ListError> {
+        let mut bytes = Zeroizing::new(Vec::new());
+        input.read_to_end(&mut bytes).map_err(ListError::Read)?;
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes.as_slice());
+        let header = reader.headers().map_err(ListError::Csv)?;
         let names: Vec<String> =
             header.iter().map(|name| Columns::fold(name.trim_start_matches('\u{feff}'))).collect();
         let address_column = address_column(&names)?;
@@ -246,8 +159,9 @@ impl List {
         let mut list = Self { columns, recipients: Vec::new(), bad: Vec::new() };
         let mut seen: HashMap<Address, u64> = HashMap::new();
         let mut record = csv::ByteRecord::new();
-        while reader.read_byte_record(&mut record).map_err(ListError::Read)? {
-            let row = record.position().map_or(0, csv::Position::line);
+        let mut rows = Rows { bytes: &bytes, at: 0, row: 1 };
+        while reader.read_byte_record(&mut record).map_err(ListError::Csv)? {
+            let row = rows.of(&record);
             match recipient(row, &record, &list.columns, address_column) {
                 Ok(found) => match seen.insert(found.address.clone(), row) {
                     None => list.recipients.push(found),
@@ -260,6 +174,30 @@ impl List {
             }
         }
         Ok(list)
+    }
+}
+
+/// Numbers records as an editor does. The reader's own line numbers differ where lines end in
+/// CRLF or are blank.
+struct Rows<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    row: u64,
+}
+
+impl Rows<'_> {
+    fn of(&mut self, record: &csv::ByteRecord) -> u64 {
+        let offset = record.position().map_or(0, csv::Position::byte);
+        let rest = usize::try_from(offset).ok().and_then(|offset| self.bytes.get(offset..));
+        let breaks = |byte: &&u8| matches!(**byte, b'\r' | b'\n');
+        // The offset is the end of the record before, line ends and blank lines not yet skipped.
+        let start = rest.map_or(self.at, |rest| {
+            self.bytes.len() - rest.len() + rest.iter().take_while(breaks).count()
+        });
+        let newlines = self.bytes[self.at..start].iter().filter(|byte| **byte == b'\n').count();
+        self.row += newlines as u64;
+        self.at = start;
+        self.row
     }
 }
 

@@ -93,6 +93,9 @@ impl<'a> Values<'a> {
     }
 
     /// The text for one placeholder, not yet escaped for where it stands.
+    ///
+    /// # Errors
+    /// [`SlotError`] when there is no such column, or nobody to take a cell from.
     pub fn get(&self, slot: &'a Slot) -> Result<Cow<'a, str>, SlotError> {
         if slot.name == UNSUBSCRIBE
             && let Some(url) = self.unsubscribe
@@ -125,31 +128,33 @@ pub(crate) fn line_of(source: &str, offset: usize) -> usize {
     1 + source.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// Finds every placeholder of a source, in order.
-pub(crate) fn find(source: &str) -> Result<Vec<(Range<usize>, Slot)>, SlotError> {
+/// Everything in a source that begins like a placeholder, in order.
+pub(crate) fn find(source: &str) -> Vec<(Range<usize>, Result<Slot, SlotError>)> {
     let mut found = Vec::new();
     let mut from = 0;
     while let Some(start) = source[from..].find("{{").map(|at| from + at) {
         let line = line_of(source, start);
-        let malformed = SlotError::Malformed { line };
-        let rest = &source[start + 2..];
-        let len = rest.find("}}").ok_or_else(|| malformed.clone())?;
-        let inside = &rest[..len];
-        if inside.contains(['{', '}', '<', '>', '"']) {
-            return Err(malformed);
-        }
-        let (name, fallback) = match inside.split_once('|') {
-            Some((name, fallback)) => (name, Some(fallback.trim().to_owned())),
-            None => (inside, None),
-        };
-        let name = Columns::fold(name);
-        if name.is_empty() || name.contains(|c: char| c.is_control() || "#/&=()'".contains(c)) {
-            return Err(malformed);
-        }
-        from = start + 2 + len + 2;
-        found.push((start..from, Slot { name, fallback, line }));
+        let inside = source[start + 2..].split_once("}}").map(|(inside, _)| inside);
+        let slot = inside.and_then(|inside| slot(inside, line));
+        let len = inside.filter(|_| slot.is_some()).map_or(2, |inside| inside.len() + 4);
+        from = start + len;
+        found.push((start..from, slot.ok_or(SlotError::Malformed { line })));
     }
-    Ok(found)
+    found
+}
+
+/// What stands between the braces.
+fn slot(inside: &str, line: usize) -> Option<Slot> {
+    if inside.contains(['{', '}', '<', '>', '"']) {
+        return None;
+    }
+    let (name, fallback) = match inside.split_once('|') {
+        Some((name, fallback)) => (name, Some(fallback.trim().to_owned())),
+        None => (inside, None),
+    };
+    let name = Columns::fold(name);
+    let is_bad = |c: char| c.is_control() || "#/&=()'".contains(c);
+    (!name.is_empty() && !name.contains(is_bad)).then_some(Slot { name, fallback, line })
 }
 
 /// A text without markup: a subject, or a plain-text part.
@@ -161,13 +166,20 @@ pub struct PlainTemplate {
 
 impl PlainTemplate {
     /// Finds the placeholders of a plain text.
+    ///
+    /// # Errors
+    /// [`SlotError::Malformed`] names the line.
     pub fn parse(source: impl Into<String>) -> Result<Self, SlotError> {
         let source = source.into();
-        let slots = find(&source)?;
+        let found = find(&source).into_iter().map(|(range, slot)| Ok((range, slot?)));
+        let slots = found.collect::<Result<_, SlotError>>()?;
         Ok(Self { source, slots })
     }
 
     /// The text for one reader; everything outside placeholders is as written.
+    ///
+    /// # Errors
+    /// [`SlotError`] when a placeholder has no value.
     pub fn render(&self, values: &Values<'_>) -> Result<String, SlotError> {
         let mut out = String::with_capacity(self.source.len());
         let mut at = 0;

@@ -8,9 +8,10 @@ use hushmark_policy::{
 };
 use hushmark_token::{Claims, Route, SealError, Sealer};
 
+use crate::address::Address;
 use crate::html::{RenderError, Template, Tracked, Warning, Wrap};
 use crate::message::{Envelope, HeaderError, Message, To, check_subject};
-use crate::recipients::{Address, BadRow, Columns, List, Recipient, RowReason};
+use crate::recipients::{BadRow, Columns, List, Recipient, RowReason};
 use crate::slot::{PlainTemplate, Reader, Values};
 use crate::url::TrackingHost;
 

@@ -26,6 +26,9 @@ pub struct TrackingHostError {
 
 impl TrackingHost {
     /// Takes `http://` or `https://`, a host, and a port where it needs one.
+    ///
+    /// # Errors
+    /// [`TrackingHostError`] for anything else.
     pub fn parse(text: &str) -> Result<Self, TrackingHostError> {
         let error = || TrackingHostError { text: text.to_owned() };
         let url = url::Url::parse(text).map_err(|_| error())?;

@@ -24,8 +24,13 @@ pub(super) fn compile(source: String) -> Result<Template, TemplateError> {
         return Err(TemplateError::TooManyLinks);
     }
     let mut slots = Vec::new();
-    for (range, slot) in placeholders(&source, &scan)? {
-        let escape = escape_for(&source, &scan, &range, &slot)?;
+    for (range, slot) in slot::find(&source) {
+        let region = region_at(&scan, range.start);
+        if slot.is_err() && matches!(region, Some((_, Region::Raw))) {
+            continue; // Braces of a style sheet's own.
+        }
+        let slot = slot?;
+        let escape = escape_for(&source, region, range.start, slot.line)?;
         slots.push((range, slot, escape));
     }
     let mut links = Vec::with_capacity(scan.anchors.len());
@@ -43,50 +48,31 @@ fn within(inner: &Range<usize>, outer: &Range<usize>) -> bool {
     outer.start <= inner.start && inner.end <= outer.end
 }
 
-/// Every placeholder but what only looks like one in a style sheet or a script.
-fn placeholders(source: &str, scan: &Scan) -> Result<Vec<(Range<usize>, Slot)>, TemplateError> {
-    match slot::find(source) {
-        Ok(found) => Ok(found),
-        Err(error) => {
-            // A style sheet or script may hold braces of its own; leaving raw text out of the
-            // search keeps offsets by blanking it.
-            let mut blanked = source.as_bytes().to_vec();
-            for (range, region) in &scan.regions {
-                if *region == Region::Raw {
-                    blanked[range.clone()]
-                        .iter_mut()
-                        .filter(|b| **b != b'\n')
-                        .for_each(|b| *b = b' ');
-                }
-            }
-            let blanked = String::from_utf8(blanked).map_err(|_| error)?;
-            Ok(slot::find(&blanked)?)
-        }
-    }
+/// What the source has at an offset; `None` is a tag outside its attributes' values.
+fn region_at<'a>(scan: &'a Scan, offset: usize) -> Option<&'a (Range<usize>, Region)> {
+    let after = scan.regions.partition_point(|(region, _)| region.start <= offset);
+    after.checked_sub(1).map(|i| &scan.regions[i]).filter(|(region, _)| offset < region.end)
 }
 
 fn escape_for(
     source: &str,
-    scan: &Scan,
-    range: &Range<usize>,
-    slot: &Slot,
+    region: Option<&(Range<usize>, Region)>,
+    start: usize,
+    line: usize,
 ) -> Result<Escape, TemplateError> {
-    let refuse = |place| Err(TemplateError::Place { line: slot.line, place });
-    let unquoted = "in an attribute without quotes: put the value in quotes";
-    let after = scan.regions.partition_point(|(region, _)| region.start <= range.start);
-    let found = after.checked_sub(1).map(|i| &scan.regions[i]).filter(|(r, _)| range.start < r.end);
-    match found {
+    let refuse = |place| Err(TemplateError::Place { line, place });
+    match region {
         None => refuse("inside a tag, outside its attributes' values"),
         Some((_, Region::Raw)) => refuse("in a style sheet or script"),
         Some((_, Region::Code)) => refuse("in a style, srcset, srcdoc or event attribute"),
         Some((_, Region::Attribute { quoted: false } | Region::Url { quoted: false })) => {
-            refuse(unquoted)
+            refuse("in an attribute without quotes: put the value in quotes")
         }
         Some((_, Region::Text | Region::Comment | Region::Attribute { quoted: true })) => {
             Ok(Escape::Html)
         }
         Some((value, Region::Url { quoted: true })) => {
-            let is_first = source[value.start..range.start].trim().is_empty();
+            let is_first = source[value.start..start].trim().is_empty();
             Ok(if is_first { Escape::WholeUrl } else { Escape::Component })
         }
     }

@@ -5,4 +5,6 @@
 
 mod fixture;
 mod golden;
+mod roundtrip;
 mod rules;
+mod stamping;
