@@ -49,7 +49,7 @@ fn within(inner: &Range<usize>, outer: &Range<usize>) -> bool {
 }
 
 /// What the source has at an offset; `None` is a tag outside its attributes' values.
-fn region_at<'a>(scan: &'a Scan, offset: usize) -> Option<&'a (Range<usize>, Region)> {
+fn region_at(scan: &Scan, offset: usize) -> Option<&(Range<usize>, Region)> {
     let after = scan.regions.partition_point(|(region, _)| region.start <= offset);
     after.checked_sub(1).map(|i| &scan.regions[i]).filter(|(region, _)| offset < region.end)
 }

@@ -147,14 +147,15 @@ impl Scan {
                 no_track = attribute.name_source_location().map(|location| location.bytes().start);
                 self.stripped.extend(whole_attribute(source, attribute));
             }
-            let Some(range) = value else { continue };
             if name == "href" && href.is_none() {
-                href = Some(range.clone());
+                // The first counts, even without a value (HTML, "attribute name state").
+                href = Some(value.clone());
             }
+            let Some(range) = value else { continue };
             let region = region_of(source, &name, &range);
             self.regions.push((range, region));
         }
-        match (is_link, href, no_track) {
+        match (is_link, href.flatten(), no_track) {
             (true, Some(href), no_track) => {
                 self.anchors.push(Anchor { href, no_track: no_track.is_some() });
             }

@@ -193,6 +193,7 @@ fn a_parser_reads_the_links() {
         "<a title='<a href=https://no.example>' href\n=\n\"https://c.example/\">3</a>",
         "<p>href=\"https://no.example\"</p>",
         "<a href=https://d.example/ href=https://no.example/>4</a>",
+        "<a href href=https://no.example/>empty</a>",
         "<a data-href='https://no.example/' href='https://e.example/>'>5</a>",
         "<textarea><a href='https://no.example'></textarea>",
         "<style>a[href='https://no.example'] {}</style>",
