@@ -54,6 +54,8 @@ const BAIT: [&str; 30] = [
 ];
 
 fn main() {
+    // As the edge does: with huge pages, every first byte of two megabytes is resident.
+    rustix::thread::disable_transparent_huge_pages(true).expect("prctl");
     let before = resident();
     let start = Instant::now();
     let rules = Classifier::new(None);
@@ -166,8 +168,8 @@ fn each<T, R>(name: &str, inputs: &[T], mut op: impl FnMut(&T) -> R) {
 
 /// Resident memory once the allocator has had the time to give back what was freed.
 fn settled() -> u64 {
-    for _ in 0..20 {
-        std::thread::sleep(Duration::from_millis(20));
+    for _ in 0..25 {
+        std::thread::sleep(Duration::from_millis(100));
         black_box(vec![0u8; 100_000]);
     }
     resident()

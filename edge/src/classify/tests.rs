@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
+use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::*;
 
 /// The rules of this version, as a digest of their data and of every golden judgement. Change the
 /// rules: look through the golden, raise [`RULES_VERSION`], and put the new digest here.
-const PINNED: (u16, &str) =
-    (1, "ce030a1f0f3ef141309fb665d2fb04efeb8341c71193dfca2f7d5a67d4e2dc4c");
+const PINNED: (u16, &str) = (1, "ce030a1f0f3ef141309fb665d2fb04efeb8341c71193dfca2f7d5a67d4e2dc4c");
 
 static RULES: LazyLock<Classifier> = LazyLock::new(|| Classifier::new(None));
 
@@ -129,4 +129,25 @@ fn a_judgement_names_no_person() {
     // Four bytes are cached, and what can be told apart by them is what reports may show.
     assert_eq!(size_of::<Traits>(), 4);
     assert_eq!(size_of::<Judgement>(), 4);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_judged_and_only_an_open_is_a_proxys(
+        user_agent in prop::collection::vec(any::<u8>(), 0..700),
+        tail in prop::sample::select(vec!["", "GoogleImageProxy", "YahooMailProxy", "; wv)"]),
+        at in 0usize..700,
+        prefetch: bool,
+    ) {
+        let mut user_agent = user_agent;
+        let at = at.min(user_agent.len());
+        user_agent.splice(at..at, tail.bytes());
+        for kind in Kind::ALL {
+            let signals = RequestSignals { kind, user_agent: &user_agent, prefetch, client: None };
+            let verdict = RULES.judge(&signals).verdict;
+            prop_assert_eq!(verdict == Verdict::Prefetch, prefetch);
+            let proxy = matches!(verdict, Verdict::GmailProxy | Verdict::YahooProxy);
+            prop_assert!(!proxy || kind == Kind::Open);
+        }
+    }
 }
