@@ -7,8 +7,8 @@ use thiserror::Error;
 
 use super::ClientAddr;
 
-/// Disjoint, sorted ranges of addresses; neighbours are joined. Apple's published list has 280,000
-/// networks and becomes a few thousand ranges of 32 bytes (IPv6) and 8 bytes (IPv4).
+/// Disjoint, sorted ranges of addresses, 8 bytes each for IPv4 and 32 for IPv6. Neighbours are
+/// joined: Apple's published list is hundreds of thousands of networks, many side by side.
 #[derive(Clone, Default)]
 pub struct Ranges {
     v4: Vec<(u32, u32)>,
