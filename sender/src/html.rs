@@ -138,6 +138,17 @@ pub enum TemplateError {
         /// Where it stands.
         place: &'static str,
     },
+    /// The recipient's address would be part of a URL that is tracked or loaded.
+    #[error(
+        "line {line}: {{{{{name}}}}} would put the recipient's address into a URL: use another \
+         column, or mark the link data-no-track"
+    )]
+    AddressInUrl {
+        /// Line in the template.
+        line: usize,
+        /// The column.
+        name: String,
+    },
     /// An editor encoded the braces of a placeholder.
     #[error(
         "line {line}: the link contains %7B%7B: an editor has encoded a placeholder, write \

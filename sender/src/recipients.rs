@@ -16,6 +16,9 @@ use crate::message::HeaderError;
 /// The longest cell, in bytes. A quote that was never closed makes a cell of the rest of the file.
 const MAX_CELL: usize = 10_000;
 
+/// The names that the address column may have. A list has exactly one of them.
+pub const ADDRESS_COLUMNS: [&str; 2] = ["address", "email"];
+
 /// The names of a list's columns.
 #[derive(Clone, Debug)]
 pub struct Columns(Vec<String>);
@@ -208,7 +211,7 @@ fn address_column(names: &[String]) -> Result<usize, ListError> {
         }
     }
     let mut candidates =
-        names.iter().enumerate().filter(|(_, name)| *name == "address" || *name == "email");
+        names.iter().enumerate().filter(|(_, name)| ADDRESS_COLUMNS.contains(&name.as_str()));
     match (candidates.next(), candidates.next()) {
         (Some((index, _)), None) => Ok(index),
         (None, _) => Err(ListError::NoAddress { found: names.join(", ") }),

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::scan::{Anchor, Region, Scan, scan};
 use super::{Escape, Link, Piece, Template, TemplateError, Warning, WarningKind};
+use crate::recipients::ADDRESS_COLUMNS;
 use crate::slot::{self, Slot, UNSUBSCRIBE, line_of};
 use crate::url::{Target, target};
 
@@ -39,6 +40,8 @@ pub(super) fn compile(source: String) -> Result<Template, TemplateError> {
         let inside = slots.extract_if(.., |(range, ..)| within(range, &anchor.href)).collect();
         links.push(link(&source, number, anchor, inside)?);
     }
+    let of_links = links.iter().filter(|link| !link.untracked).flat_map(|link| &link.slots);
+    refuse_addresses(slots.iter().chain(of_links))?;
     let warnings = warnings(&source, &scan, &links);
     let pieces = pieces(&source, &scan, &links, slots);
     Ok(Template { source, pieces, links, warnings })
@@ -76,6 +79,19 @@ fn escape_for(
             Ok(if is_first { Escape::WholeUrl } else { Escape::Component })
         }
     }
+}
+
+/// No URL that is wrapped, and none that is loaded by itself, carries the recipient's address.
+fn refuse_addresses<'a>(
+    slots: impl Iterator<Item = &'a (Range<usize>, Slot, Escape)>,
+) -> Result<(), TemplateError> {
+    for (_, slot, escape) in slots {
+        if *escape != Escape::Html && ADDRESS_COLUMNS.contains(&slot.name.as_str()) {
+            let (line, name) = (slot.line, slot.name.clone());
+            return Err(TemplateError::AddressInUrl { line, name });
+        }
+    }
+    Ok(())
 }
 
 fn link(

@@ -402,3 +402,17 @@ fn a_placeholder_names_a_column_and_nothing_else() {
         assert!(error.contains("(it has: email, first_name)"), "{error}");
     }
 }
+
+#[test]
+fn the_address_is_in_no_url_that_is_tracked_or_loaded() {
+    for html in [
+        "<a href='https://a.example/?m={{email}}'>x</a>",
+        "<a href='{{Address}}'>x</a>",
+        "<img src='https://a.example/{{email}}.png'>",
+    ] {
+        assert!(refused(html).contains("the recipient's address into a URL"), "{html}");
+    }
+    let html = "<p>{{email}}<a data-no-track href='https://a.example/?m={{email}}'>x</a>";
+    let mail = campaign(html).send().mail(0);
+    assert_eq!(mail.hrefs(), ["https://a.example/?m=ann%40example.org"]);
+}
