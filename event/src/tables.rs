@@ -86,9 +86,14 @@ impl Target {
     #[must_use]
     pub fn ledger_query(self) -> String {
         let (lane, table) = (self.lane_column(), self.table());
+        // Counted drops and voids are nobody's, too.
+        let only = match self {
+            Self::Counters => " AND dimension = 'lane'",
+            Self::Hits => "",
+        };
         format!(
             "SELECT {lane} AS lane, max(last) AS last FROM {table} \
-             WHERE tenant = 0 AND campaign = 0 GROUP BY lane ORDER BY lane"
+             WHERE tenant = 0 AND campaign = 0{only} GROUP BY lane ORDER BY lane"
         )
     }
 }

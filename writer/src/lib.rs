@@ -1,1 +1,40 @@
-//! To be filled.
+//! Drains lanes into ClickHouse, every answered hit exactly once, whatever is killed.
+//!
+//! The path of a hit, in reading order:
+//!
+//! 1. [`lanes`]: streams are found and read.
+//! 2. [`entry`]: one entry is opened; what cannot be opened is a dead letter or a counted drop.
+//! 3. [`behaviour`]: what a mark did in the ten seconds around a click.
+//! 4. [`queue`]: what waits, what ClickHouse holds already, and the choice of the next cut.
+//! 5. [`scripts`]: the cut is written down, under the lease.
+//! 6. [`judge`]: the last word on a hit: caps, closed days, behaviour.
+//! 7. [`cells`] and [`rows`]: hits become rows.
+//! 8. [`store`]: ledger look-up and send, on one connection that is never reopened.
+//!
+//! Around it: [`lease`] (one writer works), [`session`] (all of the above in order, from nothing
+//! but what the stores tell), [`service`] (standing by, draining), [`migrate`], [`keys`],
+//! [`refusals`], [`metrics`], [`admin`], [`config`].
+//!
+//! Architecture invariant: [`behaviour`], [`queue`], [`judge`] and [`cells`] do no I/O and read no
+//! clock. Nothing is removed from Redis before every target has it.
+
+pub mod admin;
+pub mod behaviour;
+pub mod cells;
+pub mod config;
+pub mod entry;
+mod failpoints;
+pub mod judge;
+pub mod keys;
+pub mod lanes;
+pub mod lease;
+pub mod metrics;
+pub mod migrate;
+mod once;
+pub mod queue;
+pub mod refusals;
+pub mod rows;
+pub mod scripts;
+pub mod service;
+pub mod session;
+pub mod store;

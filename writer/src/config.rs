@@ -1,0 +1,51 @@
+//! The command line and its environment, `HUSHMARK_WRITER_*`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Drains lanes into ClickHouse, every answered hit exactly once.
+#[derive(Parser, Clone, Debug)]
+#[command(name = "hushmark-writer", version)]
+pub struct Config {
+    /// Redis: redis://host:port or unix:///path.
+    #[arg(long, env = "HUSHMARK_WRITER_REDIS")]
+    pub redis: String,
+    /// ClickHouse's HTTP interface: http://host:port.
+    #[arg(long, env = "HUSHMARK_WRITER_CLICKHOUSE")]
+    pub clickhouse: String,
+    /// The ClickHouse user, where one is needed.
+    #[arg(long, env = "HUSHMARK_WRITER_CLICKHOUSE_USER")]
+    pub clickhouse_user: Option<String>,
+    /// A file with the user's password.
+    #[arg(long, env = "HUSHMARK_WRITER_CLICKHOUSE_PASSWORD_FILE")]
+    pub clickhouse_password_file: Option<PathBuf>,
+    /// Folder of batch keys, one file a day.
+    #[arg(long, env = "HUSHMARK_WRITER_RING")]
+    pub ring: PathBuf,
+    /// Folder of salt keys, one file a day.
+    #[arg(long, env = "HUSHMARK_WRITER_SALTS")]
+    pub salts: PathBuf,
+    /// Where /healthz, /readyz and /metrics are served; port 0 takes a free one.
+    #[arg(long, env = "HUSHMARK_WRITER_ADMIN", default_value = "127.0.0.1:8402")]
+    pub admin: SocketAddr,
+    /// Folder for the copy of the refusal log; made where it is missing.
+    #[arg(long, env = "HUSHMARK_WRITER_STATE")]
+    pub state: PathBuf,
+    /// Ed25519 key that verifies the refusal log's head: 32 bytes, or 64 hex digits.
+    #[arg(long, env = "HUSHMARK_WRITER_REFUSAL_KEY")]
+    pub refusal_key: PathBuf,
+    /// Seconds between epochs: how often published figures may change.
+    #[arg(long, env = "HUSHMARK_WRITER_EPOCH_SECONDS", default_value_t = 3_600,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub epoch_seconds: u32,
+    /// The minimum group: fewer people are never shown.
+    #[arg(long, env = "HUSHMARK_WRITER_MINIMUM_GROUP", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub minimum_group: u32,
+    /// Seconds that a hit waits for what its mark does next; 0 judges no behaviour.
+    #[arg(long, env = "HUSHMARK_WRITER_WINDOW_SECONDS", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(0..=60))]
+    pub window_seconds: u32,
+}

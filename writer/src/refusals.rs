@@ -1,0 +1,244 @@
+//! The writer's copy of the refusal log: followed in Redis, kept on disk, put back when Redis
+//! shows less. It never gets shorter. When the writer stores, its copy decides.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use ed25519_dalek::VerifyingKey;
+use hushmark_event::redis_keys::{REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
+use hushmark_event::refusal::{LogError, RefusalLog, SignedHead};
+use redis::aio::MultiplexedConnection;
+use redis::{Script, cmd};
+
+/// Entries taken from Redis at once; at 8 KiB each at most, 8 MiB.
+const AT_ONCE: u64 = 1_000;
+
+/// Why the copy cannot be used, or was not continued.
+#[derive(Debug, thiserror::Error)]
+pub enum RefusalError {
+    /// A file cannot be read or written.
+    #[error("cannot use {path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The key file holds no key.
+    #[error("{0} holds no Ed25519 public key: 32 bytes or 64 hex digits are expected")]
+    Key(PathBuf),
+    /// The copy and its head do not belong together.
+    #[error("{path}: {source}; restore the folder, or move it away to fetch the log anew")]
+    Copy {
+        /// The copy.
+        path: PathBuf,
+        /// What is wrong.
+        source: LogError,
+    },
+    /// What Redis shows is not a continuation of the copy.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The head in Redis cannot be read.
+    #[error("refusal log head in redis cannot be read: {0}")]
+    Head(#[from] serde_json::Error),
+    /// Redis did not answer.
+    #[error("redis: {0}")]
+    Redis(#[from] redis::RedisError),
+}
+
+/// The copy.
+#[derive(Clone)]
+pub struct Refusals {
+    key: VerifyingKey,
+    log: RefusalLog,
+    entries: Vec<Vec<u8>>,
+    head: Option<SignedHead>,
+    folder: PathBuf,
+}
+
+/// Names and values of a stream entry.
+type Fields = Vec<(String, Vec<u8>)>;
+
+/// Sets the head only over a shorter one.
+static PUT_HEAD: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local now = redis.call('GET', KEYS[1]) \
+         if now and cjson.decode(now).length >= tonumber(ARGV[1]) then return 0 end \
+         redis.call('SET', KEYS[1], ARGV[2]) return 1",
+    )
+});
+
+impl Refusals {
+    /// Reads the copy that an earlier run left in `folder`, which is made where it is missing.
+    ///
+    /// # Errors
+    /// [`RefusalError`]: nothing is started without knowing what is refused.
+    pub fn load(folder: &Path, key_file: &Path) -> Result<Self, RefusalError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| RefusalError::File { path, source }
+        };
+        let bytes = fs::read(key_file).map_err(failed(key_file))?;
+        let key = parse_key(&bytes).ok_or_else(|| RefusalError::Key(key_file.to_owned()))?;
+        fs::create_dir_all(folder).map_err(failed(folder))?;
+        let folder = folder.to_owned();
+        let mut copy =
+            Self { key, log: RefusalLog::default(), entries: Vec::new(), head: None, folder };
+        let head = match fs::read(copy.head_path()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(copy),
+            read => read.map_err(failed(&copy.head_path()))?,
+        };
+        let head: SignedHead = serde_json::from_slice(&head)?;
+        let path = copy.log_path();
+        let bytes = fs::read(&path).map_err(failed(&path))?;
+        // What stands behind the head was never taken: the writer died before it wrote the head.
+        let count = usize::try_from(head.length).unwrap_or(usize::MAX);
+        let entries: Vec<Vec<u8>> =
+            bytes.split_inclusive(|b| *b == b'\n').filter_map(line).take(count).collect();
+        copy.extend(entries, head).map_err(|source| RefusalError::Copy { path, source })?;
+        Ok(copy)
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.join("refusals.log")
+    }
+
+    fn head_path(&self) -> PathBuf {
+        self.folder.join("refusals.head")
+    }
+
+    /// The verified log.
+    #[must_use]
+    pub const fn log(&self) -> &RefusalLog {
+        &self.log
+    }
+
+    /// Number of entries.
+    #[must_use]
+    pub const fn length(&self) -> u64 {
+        self.log.length()
+    }
+
+    /// Entries from number `n` on, for the copy in ClickHouse.
+    pub fn entries_from(&self, n: u64) -> impl Iterator<Item = (u64, &[u8])> {
+        let skip = usize::try_from(n.saturating_sub(1)).unwrap_or(usize::MAX);
+        (n.max(1)..).zip(self.entries.iter().skip(skip).map(Vec::as_slice))
+    }
+
+    /// Takes entries and the head that proves them, all or none.
+    fn extend(&mut self, entries: Vec<Vec<u8>>, head: SignedHead) -> Result<(), LogError> {
+        let mut log = self.log.clone();
+        for entry in &entries {
+            log.append(entry)?;
+        }
+        log.verify_head(&head, &self.key)?;
+        self.log = log;
+        self.entries.extend(entries);
+        self.head = Some(head);
+        Ok(())
+    }
+
+    /// Takes what Redis has more, or puts back what it has less. What goes wrong leaves the copy
+    /// as it is, and a line says so.
+    pub async fn follow(&mut self, redis: &mut MultiplexedConnection) {
+        if let Err(error) = self.try_follow(redis).await {
+            tracing::error!(%error, length = self.length(), "refusal log was not followed");
+        }
+    }
+
+    async fn try_follow(&mut self, redis: &mut MultiplexedConnection) -> Result<(), RefusalError> {
+        let shown: Option<Vec<u8>> = cmd("GET").arg(REFUSALS_HEAD).query_async(redis).await?;
+        let shown: Option<SignedHead> =
+            shown.map(|bytes| serde_json::from_slice(&bytes)).transpose()?;
+        let shown_length = shown.as_ref().map_or(0, |head| head.length);
+        if shown_length < self.length() {
+            return self.put_back(redis).await;
+        }
+        let Some(head) = shown.filter(|head| head.length > self.length()) else { return Ok(()) };
+        head.verify(&self.key)?;
+        let (mut entries, mut next) = (Vec::new(), self.length() + 1);
+        while next <= head.length {
+            let last = head.length.min(next + AT_ONCE - 1);
+            let mut range = cmd("XRANGE");
+            range.arg(REFUSALS).arg(format!("{next}-0")).arg(format!("{last}-0"));
+            let found: Vec<(String, Fields)> = range.query_async(redis).await?;
+            let count = found.len() as u64;
+            for (_, fields) in found {
+                entries.extend(
+                    fields.into_iter().filter(|(name, _)| name == REFUSAL_FIELD).map(|(_, e)| e),
+                );
+            }
+            if count < last - next + 1 {
+                return Err(LogError::OutOfOrder { length: next - 1 + count, found: last }.into());
+            }
+            next = last + 1;
+        }
+        let old_length = self.length();
+        self.extend(entries, head)?;
+        self.save(old_length)?;
+        tracing::info!(length = self.length(), "refusal log grew");
+        Ok(())
+    }
+
+    /// The entries first and synced, then the head by rename: a death between leaves a tail that
+    /// the next start ignores.
+    fn save(&self, old_length: u64) -> Result<(), RefusalError> {
+        let path = self.log_path();
+        let unfinished = self.folder.join("refusals.head.unfinished");
+        let write = || -> std::io::Result<()> {
+            // Written whole where a tail might stand; the log is short and grows rarely.
+            let mut file = fs::File::create(self.folder.join("refusals.log.unfinished"))?;
+            for entry in &self.entries {
+                file.write_all(entry)?;
+                file.write_all(b"\n")?;
+            }
+            file.sync_all()?;
+            fs::rename(self.folder.join("refusals.log.unfinished"), &path)?;
+            if let Some(head) = &self.head {
+                let mut file = fs::File::create(&unfinished)?;
+                file.write_all(&serde_json::to_vec(head)?)?;
+                file.sync_all()?;
+                fs::rename(&unfinished, self.head_path())?;
+            }
+            fs::File::open(&self.folder)?.sync_all()
+        };
+        write().map_err(|source| RefusalError::File { path: path.clone(), source })?;
+        tracing::debug!(old_length, length = self.length(), "refusal log saved");
+        Ok(())
+    }
+
+    async fn put_back(&self, redis: &mut MultiplexedConnection) -> Result<(), RefusalError> {
+        let Some(head) = &self.head else { return Ok(()) };
+        for (n, entry) in self.entries_from(1) {
+            let mut add = cmd("XADD");
+            add.arg(REFUSALS).arg(format!("{n}-0")).arg(REFUSAL_FIELD).arg(entry);
+            // One that is there already is refused, which is what is wanted.
+            if let Err(error) = add.query_async::<String>(redis).await
+                && error.code() != Some("ERR")
+            {
+                return Err(error.into());
+            }
+        }
+        let mut call = PUT_HEAD.key(REFUSALS_HEAD);
+        let call = call.arg(head.length).arg(serde_json::to_vec(head)?);
+        let put: i64 = call.invoke_async(redis).await?;
+        if put == 1 {
+            tracing::warn!(length = head.length, "refusal log was put back into redis");
+        }
+        Ok(())
+    }
+}
+
+/// A whole line without its end; a last one that was cut short is none.
+fn line(bytes: &[u8]) -> Option<Vec<u8>> {
+    bytes.strip_suffix(b"\n").map(<[u8]>::to_vec)
+}
+
+/// 32 bytes, as the edges read it, or the same in hex, as people copy it.
+fn parse_key(bytes: &[u8]) -> Option<VerifyingKey> {
+    let decode = || hex::decode(bytes.trim_ascii()).ok()?.try_into().ok();
+    let key: [u8; 32] = bytes.try_into().ok().or_else(decode)?;
+    VerifyingKey::from_bytes(&key).ok()
+}

@@ -1,0 +1,70 @@
+//! The rows of the two landing tables, in RowBinary order. `event/sql` is their description.
+
+use clickhouse::Row;
+use serde::Serialize;
+
+/// One row for `counters_in`.
+#[derive(Row, Serialize, Clone, PartialEq, Eq)]
+pub struct CounterRow {
+    /// The tenant; 0 in ledger rows.
+    pub tenant: u64,
+    /// The campaign; 0 in ledger rows.
+    pub campaign: u64,
+    /// 0 an open, 1 a click.
+    pub kind: i8,
+    /// The dimension's name.
+    pub dimension: &'static str,
+    /// The value within the dimension.
+    pub value: String,
+    /// The month's first day, as days since 1970.
+    pub month: u16,
+    /// All hits.
+    pub raw: u64,
+    /// Human hits.
+    pub human: u64,
+    /// A keyed hash a person with a hit.
+    pub people: Vec<u64>,
+    /// A keyed hash a person with a human hit.
+    pub people_human: Vec<u64>,
+    /// In ledger rows the highest number stored.
+    pub last: u64,
+    /// In ledger rows the refusal log's length.
+    pub position: u64,
+}
+
+/// One row for `hits_in`.
+#[derive(Row, Serialize, Clone, PartialEq, Eq, Default)]
+pub struct HitRow {
+    /// The tenant; 0 in ledger rows.
+    pub tenant: u64,
+    /// The campaign; 0 in ledger rows.
+    pub campaign: u64,
+    /// The contact's random id.
+    pub contact: u64,
+    /// Arrival, seconds since 1970.
+    pub at: u32,
+    /// 0 an open, 1 a click.
+    pub kind: i8,
+    /// The link's position in the template.
+    pub link: u16,
+    /// The final verdict.
+    pub verdict: i8,
+    /// The version of the verdicts' rules.
+    pub rules: u16,
+    /// The device's name.
+    pub device: &'static str,
+    /// The client's name.
+    pub client: &'static str,
+    /// The system's name.
+    pub system: &'static str,
+    /// ISO 3166-1 alpha-2, or empty.
+    pub country: String,
+    /// The month's first day, as days since 1970.
+    pub month: u16,
+    /// In ledger rows the lane.
+    pub lane: String,
+    /// In ledger rows the highest number stored.
+    pub last: u64,
+    /// In ledger rows the refusal log's length.
+    pub position: u64,
+}

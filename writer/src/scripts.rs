@@ -1,0 +1,217 @@
+//! Everything that the writer changes in Redis: Lua scripts that check the lease first, so that a
+//! writer that slept through a take-over can change nothing any more.
+
+use std::sync::LazyLock;
+
+use hushmark_event::redis_keys::{
+    BATCH_FIELD, DEAD, WRITER_CUT, WRITER_LEASE, dead_field, lane_stream,
+};
+use hushmark_event::{Cut, Lane};
+use redis::Script;
+use redis::aio::MultiplexedConnection;
+
+/// A script's answer when the lease is somebody else's.
+const NOT_MINE: i64 = -1;
+
+/// A script's answer when the cut is not the one that it was told.
+const OTHER_CUT: i64 = -2;
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ScriptError {
+    /// Somebody else works, or nobody does.
+    #[error("the lease is lost")]
+    LeaseLost,
+    /// The cut in Redis is not the one that this writer wrote: nothing is known for sure any more.
+    #[error("the cut in redis is another one")]
+    OtherCut,
+    /// No answer, or an error.
+    #[error("redis: {0}")]
+    Redis(#[from] redis::RedisError),
+}
+
+/// A working writer's random id.
+#[derive(Clone)]
+pub struct LeaseId(String);
+
+impl LeaseId {
+    /// Wraps random bytes.
+    #[must_use]
+    pub fn new(random: [u8; 16]) -> Self {
+        Self(hex::encode(random))
+    }
+
+    /// The lease's value.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+static ACQUIRE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end return -1",
+    )
+});
+
+static RENEW: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end \
+         return redis.call('PEXPIRE', KEYS[1], ARGV[2])",
+    )
+});
+
+static RELEASE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end \
+         return redis.call('DEL', KEYS[1])",
+    )
+});
+
+/// Compare and swap: an empty text stands for no cut.
+static SET_CUT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end \
+         if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return -2 end \
+         if ARGV[3] == '' then redis.call('DEL', KEYS[2]) else redis.call('SET', KEYS[2], ARGV[3]) end \
+         return 1",
+    )
+});
+
+static TRIM: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end \
+         return redis.call('XTRIM', KEYS[2], 'MINID', '=', ARGV[2])",
+    )
+});
+
+static DELETE_EMPTY: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end \
+         if redis.call('XLEN', KEYS[2]) ~= 0 then return 0 end \
+         return redis.call('DEL', KEYS[2])",
+    )
+});
+
+/// The sealed bytes go from the stream to the hash within Redis, untouched.
+static BURY: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end \
+         local found = redis.call('XRANGE', KEYS[2], ARGV[2], ARGV[2]) \
+         if #found == 0 then return 0 end \
+         local fields = found[1][2] \
+         for i = 1, #fields, 2 do \
+           if fields[i] == ARGV[4] then return redis.call('HSETNX', KEYS[3], ARGV[3], fields[i + 1]) end \
+         end \
+         return redis.call('HSETNX', KEYS[3], ARGV[3], '')",
+    )
+});
+
+/// The scripts under one lease on one connection.
+#[derive(Clone)]
+pub struct Fenced {
+    redis: MultiplexedConnection,
+    id: LeaseId,
+}
+
+fn checked(answer: i64) -> Result<i64, ScriptError> {
+    match answer {
+        NOT_MINE => Err(ScriptError::LeaseLost),
+        OTHER_CUT => Err(ScriptError::OtherCut),
+        answer => Ok(answer),
+    }
+}
+
+fn text(cut: Option<&Cut>) -> Vec<u8> {
+    cut.map(Cut::to_bytes).unwrap_or_default()
+}
+
+impl Fenced {
+    /// Binds a connection to a lease's id, held or not.
+    #[must_use]
+    pub const fn new(redis: MultiplexedConnection, id: LeaseId) -> Self {
+        Self { redis, id }
+    }
+
+    /// Takes the lease if nobody holds it.
+    ///
+    /// # Errors
+    /// [`ScriptError::LeaseLost`] when somebody does.
+    pub async fn acquire(&mut self, ttl_ms: u64) -> Result<(), ScriptError> {
+        let mut call = ACQUIRE.key(WRITER_LEASE);
+        let call = call.arg(&self.id.0).arg(ttl_ms);
+        checked(call.invoke_async(&mut self.redis).await?).map(drop)
+    }
+
+    /// Holds the lease longer.
+    ///
+    /// # Errors
+    /// [`ScriptError`].
+    pub async fn renew(&mut self, ttl_ms: u64) -> Result<(), ScriptError> {
+        let mut call = RENEW.key(WRITER_LEASE);
+        let call = call.arg(&self.id.0).arg(ttl_ms);
+        checked(call.invoke_async(&mut self.redis).await?).map(drop)
+    }
+
+    /// Gives the lease back, so that the next need not wait for it to expire.
+    ///
+    /// # Errors
+    /// [`ScriptError`].
+    pub async fn release(&mut self) -> Result<(), ScriptError> {
+        let mut call = RELEASE.key(WRITER_LEASE);
+        checked(call.arg(&self.id.0).invoke_async(&mut self.redis).await?).map(drop)
+    }
+
+    /// Replaces the cut that is known to be there by another; `None` is no cut.
+    ///
+    /// # Errors
+    /// [`ScriptError::OtherCut`] when another one is there.
+    pub async fn set_cut(
+        &mut self,
+        from: Option<&Cut>,
+        to: Option<&Cut>,
+    ) -> Result<(), ScriptError> {
+        let mut call = SET_CUT.key(WRITER_LEASE);
+        let call = call.key(WRITER_CUT).arg(&self.id.0).arg(text(from)).arg(text(to));
+        checked(call.invoke_async(&mut self.redis).await?).map(drop)
+    }
+
+    /// Frees a lane's stream up to a number, this included.
+    ///
+    /// # Errors
+    /// [`ScriptError`].
+    pub async fn trim(&mut self, lane: Lane, upto: u64) -> Result<(), ScriptError> {
+        let mut call = TRIM.key(WRITER_LEASE);
+        let call = call
+            .key(lane_stream(lane))
+            .arg(&self.id.0)
+            .arg(format!("{}-0", upto.saturating_add(1)));
+        checked(call.invoke_async(&mut self.redis).await?).map(drop)
+    }
+
+    /// Deletes a stream that is empty; `false` if it is not.
+    ///
+    /// # Errors
+    /// [`ScriptError`].
+    pub async fn delete_empty(&mut self, lane: Lane) -> Result<bool, ScriptError> {
+        let mut call = DELETE_EMPTY.key(WRITER_LEASE);
+        let call = call.key(lane_stream(lane)).arg(&self.id.0);
+        Ok(checked(call.invoke_async(&mut self.redis).await?)? == 1)
+    }
+
+    /// Keeps an entry as a dead letter, sealed as it is; `false` if it was one already.
+    ///
+    /// # Errors
+    /// [`ScriptError`].
+    pub async fn bury(&mut self, lane: Lane, number: u64) -> Result<bool, ScriptError> {
+        let mut call = BURY.key(WRITER_LEASE);
+        let call = call
+            .key(lane_stream(lane))
+            .key(DEAD)
+            .arg(&self.id.0)
+            .arg(format!("{number}-0"))
+            .arg(dead_field(lane, number))
+            .arg(BATCH_FIELD);
+        Ok(checked(call.invoke_async(&mut self.redis).await?)? == 1)
+    }
+}

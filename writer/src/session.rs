@@ -1,0 +1,214 @@
+//! One working session: from taking the lease to losing it, or to the end of a drain.
+//!
+//! A session begins with nothing but what Redis and ClickHouse tell, and any error that leaves
+//! something unknown ends it: the next session, here or in a standby, asks again. So there is one
+//! way to recover, and it is used every day.
+
+mod intake;
+mod storing;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use hushmark_event::redis_keys::WRITER_CUT;
+use hushmark_event::{Cut, Lane};
+use redis::aio::MultiplexedConnection;
+use tokio::sync::watch;
+
+use crate::admin::Status;
+use crate::behaviour::Behaviour;
+use crate::entry::Opener;
+use crate::keys::Keys;
+use crate::lease::Lease;
+use crate::queue::{CutLimits, Ledger, Queues};
+use crate::refusals::Refusals;
+use crate::scripts::{Fenced, ScriptError};
+use crate::store::{Address, Connection};
+use crate::{failpoints, lanes};
+
+/// How often the lanes are read: five times a second.
+const READ_EVERY: Duration = Duration::from_millis(200);
+
+/// How often lanes are looked for, the refusal log is read and streams are trimmed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A target gets at most one insert a second: hurry costs parts.
+const INSERT_EVERY: Duration = Duration::from_secs(1);
+
+/// A stream that was empty for so long is deleted.
+const EMPTY_FOR: Duration = Duration::from_secs(60);
+
+/// Day keys are read again this often.
+const KEYS_EVERY: Duration = Duration::from_secs(30);
+
+/// 200,000 records of ten rows each stay below [`crate::store::BLOCK_ROWS`].
+const LIMITS: CutLimits = CutLimits { records: 200_000, entries: 100_000 };
+
+/// Why a session ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The lease is lost, or this writer cannot know any more.
+    #[error("the lease is lost")]
+    LeaseLost,
+    /// A change in Redis was refused or not answered.
+    #[error(transparent)]
+    Script(ScriptError),
+    /// Redis did not answer a read.
+    #[error("redis: {0}")]
+    Redis(#[from] redis::RedisError),
+    /// Another program wrote the cut.
+    #[error("the cut in redis cannot be read: {0}; delete writer:cut only if no other writer runs")]
+    Cut(#[from] serde_json::Error),
+}
+
+impl From<ScriptError> for SessionError {
+    fn from(error: ScriptError) -> Self {
+        match error {
+            ScriptError::LeaseLost => Self::LeaseLost,
+            error => Self::Script(error),
+        }
+    }
+}
+
+/// What a session needs from the program around it.
+pub struct Parts {
+    /// A connection for reads.
+    pub redis: MultiplexedConnection,
+    /// A connection for changes, under the session's own lease id.
+    pub fenced: Fenced,
+    /// The lease that was just taken.
+    pub lease: Arc<Lease>,
+    /// ClickHouse.
+    pub clickhouse: Address,
+    /// Day keys.
+    pub keys: Keys,
+    /// The copy of the refusal log.
+    pub refusals: Refusals,
+    /// Where figures go.
+    pub status: Arc<Status>,
+    /// Milliseconds that a hit waits.
+    pub window_ms: u64,
+}
+
+/// The state of a session.
+pub struct Session {
+    parts: Parts,
+    queues: Queues,
+    ledger: Ledger,
+    opener: Opener,
+    behaviour: Behaviour,
+    dead: HashSet<(Lane, u64)>,
+    connection: Option<Connection>,
+    empty_since: BTreeMap<Lane, Instant>,
+    next_insert: Instant,
+    next_look: Instant,
+    next_keys: Instant,
+}
+
+/// Milliseconds since 1970.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Session {
+    /// A session that knows nothing yet.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let now = Instant::now();
+        Self {
+            queues: Queues::default(),
+            ledger: Ledger::default(),
+            opener: Opener::default(),
+            behaviour: Behaviour::new(parts.window_ms),
+            dead: HashSet::new(),
+            connection: None,
+            empty_since: BTreeMap::new(),
+            next_insert: now,
+            next_look: now,
+            next_keys: now + KEYS_EVERY,
+            parts,
+        }
+    }
+
+    /// Works until `drain` turns true and everything that was there then is stored.
+    ///
+    /// # Errors
+    /// [`SessionError`]; whoever works next asks anew.
+    pub async fn run(&mut self, mut drain: watch::Receiver<bool>) -> Result<(), SessionError> {
+        self.ask_ledger().await?;
+        self.dead = lanes::dead(&mut self.parts.redis).await?.into_iter().collect();
+        self.repeat_found_cut().await?;
+        self.parts.status.ready.store(true, Ordering::Relaxed);
+        let mut ends: Option<Vec<(Lane, u64)>> = None;
+        loop {
+            let draining = *drain.borrow();
+            if Instant::now() >= self.next_look || (draining && ends.is_none()) {
+                let tops = self.look().await?;
+                if draining && ends.is_none() {
+                    ends = Some(tops);
+                }
+            }
+            let more = self.read().await?;
+            let stored = self.store_what_is_due(draining).await?;
+            if ends.as_ref().is_some_and(|ends| self.is_stored(ends)) {
+                return Ok(());
+            }
+            if !(more || draining && stored) {
+                tokio::select! {
+                    () = tokio::time::sleep(READ_EVERY) => {}
+                    _ = drain.changed(), if !draining => {}
+                }
+            }
+        }
+    }
+
+    fn is_stored(&self, ends: &[(Lane, u64)]) -> bool {
+        ends.iter().all(|(lane, top)| self.ledger.stored_by_all(*lane) >= *top)
+    }
+
+    /// The cut that a predecessor wrote down is sent first: same entries, same order, same token.
+    async fn repeat_found_cut(&mut self) -> Result<(), SessionError> {
+        let found: Option<Vec<u8>> =
+            redis::cmd("GET").arg(WRITER_CUT).query_async(&mut self.parts.redis).await?;
+        let Some(cut) = found.map(|bytes| Cut::from_bytes(&bytes)).transpose()? else {
+            return Ok(());
+        };
+        tracing::info!(lanes = cut.lanes.len(), month = cut.month, "found a cut, repeating it");
+        self.look().await?;
+        self.read_cut(&cut).await?;
+        if failpoints::off("cut") {
+            self.parts.fenced.set_cut(Some(&cut), None).await?;
+            return Ok(());
+        }
+        self.store(cut).await
+    }
+
+    async fn store_what_is_due(&mut self, draining: bool) -> Result<bool, SessionError> {
+        self.observe();
+        let now = Instant::now();
+        if now < self.next_insert && !draining {
+            return Ok(false);
+        }
+        let due_ms =
+            if draining { u64::MAX } else { now_ms().saturating_sub(self.parts.window_ms) };
+        let Some(cut) = self.queues.plan(due_ms, LIMITS) else { return Ok(false) };
+        self.next_insert = now + INSERT_EVERY;
+        if !failpoints::off("cut") {
+            self.parts.fenced.set_cut(None, Some(&cut)).await?;
+        }
+        failpoints::pass(failpoints::Point::AfterCut);
+        self.store(cut).await?;
+        Ok(true)
+    }
+
+    fn observe(&self) {
+        let metrics = &self.parts.status.metrics;
+        let lag = self.queues.oldest_ms().map_or(0, |oldest| now_ms().saturating_sub(oldest));
+        metrics.lag_seconds.set(lag as f64 / 1_000.0);
+        metrics.lag_hits.set(i64::try_from(self.queues.records()).unwrap_or(i64::MAX));
+    }
+}

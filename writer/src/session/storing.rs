@@ -1,0 +1,224 @@
+//! From a cut that is written down to rows that every target holds.
+
+use std::time::{Duration, Instant};
+
+use hushmark_event::tables::Target;
+use hushmark_event::{Cut, Lane};
+use hushmark_policy::Day;
+
+use super::{Session, SessionError};
+use crate::cells::{self, Tally};
+use crate::entry::{DeadReason, Entry};
+use crate::failpoints::{self, Point};
+use crate::judge::Judge;
+use crate::rows::{CounterRow, HitRow};
+use crate::store::StoreError;
+
+/// The longest wait between two tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// The rows of one target.
+enum Body {
+    Counters(Vec<CounterRow>, Tally),
+    Hits(Vec<HitRow>),
+}
+
+/// Growing waits between tries.
+struct Backoff(Duration);
+
+impl Backoff {
+    const fn new() -> Self {
+        Self(Duration::from_millis(100))
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(LONGEST_WAIT);
+    }
+}
+
+impl Session {
+    /// Stores a cut that is written down, for as long as it takes, and takes the note away.
+    pub(super) async fn store(&mut self, cut: Cut) -> Result<(), SessionError> {
+        let left = match self.store_whole(&cut).await? {
+            None => cut,
+            Some(text) => {
+                tracing::error!(error = text, "a cut was refused, storing its entries one by one");
+                self.store_singly(cut).await?
+            }
+        };
+        if !failpoints::off("cut") {
+            self.parts.fenced.set_cut(Some(&left), None).await?;
+        }
+        self.queues.stored(&self.ledger);
+        self.observe();
+        Ok(())
+    }
+
+    /// Replaces a cut that was refused by cuts of one entry, in order; one that is refused alone
+    /// becomes a dead letter, and its ledger row is stored without it. Returns the last cut.
+    async fn store_singly(&mut self, cut: Cut) -> Result<Cut, SessionError> {
+        let entries: Vec<(Lane, u64)> =
+            self.queues.of_cut(&cut).map(|(lane, entry)| (lane, entry.number)).collect();
+        let mut written = cut;
+        for (lane, number) in entries {
+            if number <= self.ledger.stored_by_all(lane) {
+                continue;
+            }
+            let lanes = [(lane, (number, number))].into();
+            let single = Cut { month: written.month.clone(), lanes };
+            if single != written {
+                self.parts.fenced.set_cut(Some(&written), Some(&single)).await?;
+                written = single;
+            }
+            while let Some(text) = self.store_whole(&written).await? {
+                tracing::error!(%lane, number, error = text, "an entry was refused alone");
+                self.bury(lane, number, DeadReason::Refused).await?;
+                self.queues.bury(lane, number);
+                // Without the entry only the ledger row is left, which nothing can refuse.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        Ok(written)
+    }
+
+    /// Sends a cut to every target that does not hold it. `Some` is the text of a data error.
+    async fn store_whole(&mut self, cut: &Cut) -> Result<Option<String>, SessionError> {
+        for target in Target::ALL {
+            let mut body = None;
+            let mut backoff = Backoff::new();
+            let mut tries = 0;
+            while !self.ledger.holds(target, cut) {
+                if !self.parts.lease.is_valid() {
+                    return Err(SessionError::LeaseLost);
+                }
+                if self.connection.is_none() {
+                    self.ask_ledger().await?;
+                    continue;
+                }
+                let rows = body.get_or_insert_with(|| self.body(target, cut));
+                failpoints::pass(Point::BetweenLookupAndInsert);
+                tries += 1;
+                if tries > 1 {
+                    self.parts.status.metrics.repeats.inc();
+                }
+                match self.send(target, cut, rows).await {
+                    Ok(()) => self.learn(target, cut),
+                    Err(error) => {
+                        if let Some(text) = self.after_failure(target, cut, error).await? {
+                            return Ok(Some(text));
+                        }
+                        self.observe();
+                        backoff.wait().await;
+                    }
+                }
+            }
+            if let Some(Body::Counters(_, tally)) = &body {
+                self.parts.status.metrics.add(tally);
+                failpoints::pass(Point::AfterFirstTarget);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn send(&self, target: Target, cut: &Cut, body: &Body) -> Result<(), StoreError> {
+        let Some(connection) = &self.connection else {
+            return Err(StoreError::Lost("there is no connection".into()));
+        };
+        let begun = Instant::now();
+        match body {
+            Body::Counters(rows, _) => connection.insert(target, cut, rows).await?,
+            Body::Hits(rows) => connection.insert(target, cut, rows).await?,
+        }
+        self.parts.status.metrics.insert_seconds.observe(begun.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// What to do after a send that failed. `Some` is the text of a data error that stands.
+    async fn after_failure(
+        &mut self,
+        target: Target,
+        cut: &Cut,
+        error: StoreError,
+    ) -> Result<Option<String>, SessionError> {
+        match &error {
+            StoreError::Running => tracing::info!(target = target.table(), "insert still runs"),
+            error => tracing::warn!(target = target.table(), %error, "insert failed"),
+        }
+        match error {
+            // Its fate is unknown, and so is that of everything on its connection.
+            StoreError::Lost(_) if !failpoints::off("one-connection") => self.connection = None,
+            StoreError::Lost(_) => {}
+            StoreError::Running | StoreError::Refused(_) => self.ask_again(target).await,
+            StoreError::Data(text) => {
+                self.ask_again(target).await;
+                if self.connection.is_some() && !self.ledger.holds(target, cut) {
+                    return Ok(Some(text));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Asks a target on the connection that is open; if that fails, the connection is gone.
+    async fn ask_again(&mut self, target: Target) {
+        let Some(connection) = &self.connection else { return };
+        match connection.ledger(target).await {
+            Ok(answer) => self.ledger.learn(target, answer),
+            Err(error) => {
+                tracing::warn!(%error, "ledger could not be asked");
+                self.connection = None;
+            }
+        }
+    }
+
+    /// Opens a new connection and asks both targets, until they answer.
+    pub(super) async fn ask_ledger(&mut self) -> Result<(), SessionError> {
+        let mut backoff = Backoff::new();
+        loop {
+            if !self.parts.lease.is_valid() {
+                return Err(SessionError::LeaseLost);
+            }
+            match self.try_ask_ledger().await {
+                Ok(()) => return Ok(()),
+                Err(error) => tracing::warn!(%error, "waiting for clickhouse"),
+            }
+            self.observe();
+            backoff.wait().await;
+        }
+    }
+
+    async fn try_ask_ledger(&mut self) -> Result<(), StoreError> {
+        let connection = self.parts.clickhouse.connect()?;
+        for target in Target::ALL {
+            let answer = connection.ledger(target).await?;
+            self.ledger.learn(target, answer);
+        }
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    fn learn(&mut self, target: Target, cut: &Cut) {
+        self.ledger.learn(target, cut.lanes.iter().map(|(lane, (_, last))| (*lane, *last)));
+    }
+
+    fn body(&self, target: Target, cut: &Cut) -> Body {
+        let entries: Vec<(Lane, &Entry)> = self
+            .queues
+            .of_cut(cut)
+            .filter(|(lane, entry)| entry.number > self.ledger.stored(target, *lane))
+            .collect();
+        let month = Day::parse(&format!("{}-01", cut.month)).unwrap_or(Day(0)).month();
+        let log = self.parts.refusals.log();
+        let keys = &self.parts.keys;
+        let mut judge = Judge::new(log.caps(), log.length(), &keys.salts, &self.behaviour);
+        // A large cut takes a second in a debug build; the lease is renewed meanwhile.
+        tokio::task::block_in_place(|| match target {
+            Target::Counters => {
+                let (rows, tally) = cells::counters(&entries, month, &mut judge);
+                Body::Counters(rows, tally)
+            }
+            Target::Hits => Body::Hits(cells::hits(&entries, month, &mut judge)),
+        })
+    }
+}

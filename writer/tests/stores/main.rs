@@ -1,0 +1,7 @@
+//! The writer against a real Redis and the real engine.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod exactly_once;
+mod faults;
+mod support;
