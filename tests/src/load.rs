@@ -50,6 +50,7 @@ pub struct Progress {
     answered: AtomicU64,
     lost: AtomicU64,
     rate: AtomicU64,
+    until: AtomicU64,
     stop: AtomicBool,
 }
 
@@ -104,6 +105,7 @@ impl Load {
     pub fn start(job: Job) -> Self {
         let progress = Arc::new(Progress::default());
         progress.rate.store(job.rate.unwrap_or(u64::MAX), Ordering::Relaxed);
+        progress.until.store(u64::MAX, Ordering::Relaxed);
         let shared = Arc::clone(&progress);
         let worker = std::thread::spawn(move || worker::run(job, &shared));
         Self { progress, worker }
@@ -118,6 +120,12 @@ impl Load {
     /// Changes the rate; `None` is as fast as answers come.
     pub fn set_rate(&self, rate: Option<u64>) {
         self.progress.rate.store(rate.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Holds back hits from this number on, until it is called with a higher one: what may be sent
+    /// is sent as fast as answers come.
+    pub fn hold_from(&self, n: u64) {
+        self.progress.until.store(n, Ordering::Relaxed);
     }
 
     /// Whether all was sent and answered or lost.

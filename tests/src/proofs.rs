@@ -1,5 +1,6 @@
 //! The proofs. Each breaks what it can and measures what is left.
 
+mod exactly_once;
 mod tokens;
 
 use anyhow::{Result, bail};
@@ -33,7 +34,7 @@ impl Run {
 }
 
 /// The names of all proofs.
-pub const NAMES: &[&str] = &["tokens"];
+pub const NAMES: &[&str] = &["exactly-once", "tokens"];
 
 /// Runs a proof by its name.
 ///
@@ -41,6 +42,7 @@ pub const NAMES: &[&str] = &["tokens"];
 /// When there is no such proof, or it could not be carried out; that it does not hold is no error.
 pub fn run(name: &str, run: &Run) -> Result<Figures> {
     match name {
+        "exactly-once" => exactly_once::prove(run),
         "tokens" => tokens::prove(run),
         _ => bail!("no proof is called {name:?}; there are: {}", NAMES.join(", ")),
     }

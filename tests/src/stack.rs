@@ -270,7 +270,7 @@ fn writer(
         ("--ring", text(&keys.batch_folder())?),
         ("--salts", text(&keys.salt_folder())?),
         ("--admin", admin.to_string()),
-        ("--refusal-key", text(&keys.refusal_key())?),
+        ("--refusal-key", text(&keys.refusal_key_hex())?),
         ("--state", text(&folder)?),
         ("--epoch-seconds", "10".into()),
         ("--window-seconds", shape.window_seconds.to_string()),

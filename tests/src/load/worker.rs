@@ -136,9 +136,16 @@ impl Worker<'_> {
         self.progress.answered.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether a hit may go right now.
+    fn may_send(&self) -> bool {
+        self.has_more()
+            && self.allowance >= 1.0
+            && self.next < self.progress.until.load(Ordering::Relaxed)
+    }
+
     /// Sends the next hit on an open connection, or leaves it idle where none may go now.
     fn send(&mut self, at: usize) -> Result<()> {
-        if !self.has_more() || self.allowance < 1.0 {
+        if !self.may_send() {
             self.idle.push(at);
             return Ok(());
         }
@@ -184,14 +191,9 @@ impl Worker<'_> {
                 self.lose(at, now);
             }
         }
-        if self.has_more() {
-            for _ in 0..self.idle.len() {
-                if self.allowance < 1.0 {
-                    break;
-                }
-                let Some(at) = self.idle.pop() else { break };
-                self.send(at)?;
-            }
+        while self.may_send() {
+            let Some(at) = self.idle.pop() else { break };
+            self.send(at)?;
         }
         Ok(())
     }
