@@ -10,18 +10,20 @@ use clap::Args;
 use crate::metadata::Metadata;
 use crate::setup::{self, Need};
 use crate::tree::Tree;
-use crate::{prove, rooms, tidy, tree};
+use crate::{rooms, tidy, tree};
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Leave out the release build, the end-to-end tests, the short proofs, docs and licences
+    /// Leave out the release build, the end-to-end tests, docs and licences
     #[arg(long)]
     quick: bool,
 }
 
-/// The binaries that end-to-end tests start; each is built where its package has it.
+/// Our own programs.
 pub(crate) const SERVERS: &[&str] =
     &["hushmark-edge", "hushmark-writer", "hushmark-embedded", "hushmark"];
+/// What end-to-end tests and the short forms of the proofs start beside them.
+const MEASURES: &[&str] = &["bare-hyper"];
 
 /// The licence checker, from source: it compiles in under three minutes on two cores, once, into
 /// the cache. Without its default features it has no network client.
@@ -92,15 +94,12 @@ fn every_step(tree: &Tree, options: &Options, steps: &mut Steps) -> Result<()> {
             succeed(cargo().args(["test", "--workspace", "--exclude", "hushmark-tests"]))
         });
     }
-    steps.step("release build", "mend the error above", || build_servers(tree))?;
+    steps.step("release build", "mend the error above", || {
+        build_binaries(tree, &[SERVERS, MEASURES].concat())
+    })?;
     steps.step("tests", "the first failure above says which", || {
         succeed(cargo().args(["test", "--workspace"]))
     })?;
-    steps.step(
-        "short proofs",
-        "run the one that failed alone: `cargo xtask prove NAME`",
-        || prove::all_short(tree, &engine),
-    )?;
     steps.step("docs", "mend each warning above", || {
         succeed(
             cargo()
@@ -121,12 +120,7 @@ fn every_step(tree: &Tree, options: &Options, steps: &mut Steps) -> Result<()> {
     })
 }
 
-/// Builds the release binaries that are in the workspace.
-pub(crate) fn build_servers(tree: &Tree) -> Result<()> {
-    build_binaries(tree, SERVERS)
-}
-
-/// One cargo call for all of them, so that they share what they have in common.
+/// Builds release binaries, wherever they are in the workspace: one cargo call for all of them, so that they share what they have in common.
 pub(crate) fn build_binaries(tree: &Tree, binaries: &[&str]) -> Result<()> {
     let metadata = Metadata::read(&tree.root, false)?;
     let mut cargo = tree.cargo(None);

@@ -62,7 +62,7 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<bool> {
         bail!("{}: no room has its program, {}", proof.name, proof.program);
     }
     let engine = setup::run(tree, if proof.peers { Need::Peers } else { Need::Tests })?;
-    check::build_binaries(tree, &[check::SERVERS, &[proof.program]].concat())?;
+    check::build_binaries(tree, &[proof.starts, &[proof.program]].concat())?;
     let outcome = run_one(tree, proof, &engine, options)?;
     if !options.json {
         figure::show(&outcome.figures, &outcome.verdict);
@@ -72,33 +72,6 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<bool> {
         eprintln!("kept in {}", file.display());
     }
     Ok(outcome.verdict.holds)
-}
-
-/// The short form of every proof whose program there is; an error names those that do not hold.
-pub(crate) fn all_short(tree: &Tree, engine: &Path) -> Result<()> {
-    let metadata = Metadata::read(&tree.root, false)?;
-    let proofs: Vec<&Proof> = catalogue::PROOFS
-        .iter()
-        .filter(|proof| proof.short_in_tests && exists(&metadata, proof))
-        .collect();
-    let mut programs: Vec<&str> = proofs.iter().map(|proof| proof.program).collect();
-    programs.sort_unstable();
-    programs.dedup();
-    if programs.is_empty() {
-        return Ok(());
-    }
-    check::build_binaries(tree, &programs)?;
-    let options = Options { name: None, list: false, json: false, short: true, seed: None };
-    let mut failed = Vec::new();
-    for proof in proofs {
-        let outcome = run_one(tree, proof, engine, &options)?;
-        println!("   {}: {:.1} s", proof.name, outcome.seconds);
-        if !outcome.verdict.holds {
-            figure::show(&outcome.figures, &outcome.verdict);
-            failed.push(proof.name);
-        }
-    }
-    if failed.is_empty() { Ok(()) } else { bail!("does not hold: {}", failed.join(", ")) }
 }
 
 fn list(json: bool) {

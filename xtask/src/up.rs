@@ -21,7 +21,7 @@ pub(crate) struct Options {
 pub(crate) fn run(tree: &Tree, options: &Options) -> Result<bool> {
     let engine = setup::run(tree, Need::Tests)?;
     println!("   building (a few minutes the first time)");
-    check::build_servers(tree)?;
+    check::build_binaries(tree, check::SERVERS)?;
     let mut hushmark = Command::new(tree.binaries().join("hushmark"));
     hushmark.args(["up", "examples/quickstart", "--demo"]).current_dir(&tree.root);
     if options.once {

@@ -2,18 +2,18 @@
 
 use anyhow::{Context, Result};
 
+use crate::check;
+
 pub(crate) struct Proof {
     pub(crate) name: &'static str,
     pub(crate) claim: &'static str,
     /// The binary that runs it, in whichever room has it.
     pub(crate) program: &'static str,
-    /// Whether other people's servers are measured beside ours.
+    /// The binaries that it puts to the test or measures beside them.
+    pub(crate) starts: &'static [&'static str],
+    /// Whether other people's servers take part.
     pub(crate) peers: bool,
-    /// Whether its short form is part of `cargo xtask test`. What only measures peers is not.
-    pub(crate) short_in_tests: bool,
 }
-
-const PROVE: &str = "hushmark-prove";
 
 pub(crate) const PROOFS: &[Proof] = &[
     proof(
@@ -23,6 +23,7 @@ pub(crate) const PROOFS: &[Proof] = &[
     proof("outages", "Redis, disk, writer or engine gone: all answered, replayed, drops counted"),
     Proof {
         program: "hushmark-bench-edge",
+        starts: &["hushmark-edge", "bare-hyper"],
         peers: true,
         ..proof("edge", "CPU a hit at most 1.45 times a bare hyper server's, beside nginx")
     },
@@ -33,14 +34,14 @@ pub(crate) const PROOFS: &[Proof] = &[
     proof("footprint", "size of the edge's binary, its memory, and how fast the stack starts"),
     Proof {
         program: "hushmark-bench-peers",
+        starts: &["bare-hyper"],
         peers: true,
-        short_in_tests: false,
-        ..proof("peers", "what other servers cost a request, as multiples of a bare hyper server")
+        ..proof("peers", "what other servers cost a request, as multiples of a bare hyper server's")
     },
 ];
 
 const fn proof(name: &'static str, claim: &'static str) -> Proof {
-    Proof { name, claim, program: PROVE, peers: false, short_in_tests: true }
+    Proof { name, claim, program: "hushmark-prove", starts: check::SERVERS, peers: false }
 }
 
 pub(crate) fn find(name: &str) -> Result<&'static Proof> {

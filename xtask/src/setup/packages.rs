@@ -20,13 +20,14 @@ struct Wanted {
 const FOR_TESTS: &[Wanted] = &[
     Wanted { package: "redis-server", found: || program("redis-server").is_some() },
     Wanted { package: "curl", found: || program("curl").is_some() },
+    // Children are started through its setpriv, and pinned to a core by its taskset.
+    Wanted { package: "util-linux", found: || program("setpriv").is_some() },
+    Wanted { package: "wrk", found: || program("wrk").is_some() },
 ];
 
 const FOR_PEERS: &[Wanted] = &[
     Wanted { package: "nginx", found: || program("nginx").is_some() },
     Wanted { package: "libnginx-mod-http-lua", found: || Path::new(NGINX_LUA).is_file() },
-    Wanted { package: "wrk", found: || program("wrk").is_some() },
-    Wanted { package: "util-linux", found: || program("taskset").is_some() },
 ];
 
 const NGINX_LUA: &str = "/usr/lib/nginx/modules/ngx_http_lua_module.so";

@@ -1,0 +1,71 @@
+//! The servers that ours is held against, each answering every path with a pixel.
+
+mod nginx;
+
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use hushmark_tests::ports;
+use hushmark_tests::process::Process;
+use hushmark_tests::tools::Tools;
+
+use crate::pinned;
+
+/// A server that takes its turn: where it listens, and the programs that answer for it.
+pub struct Contender {
+    /// What it is, as the figures name it.
+    pub name: &'static str,
+    /// Where it takes requests.
+    pub address: SocketAddr,
+    /// The server itself, its children included.
+    pub server: Process,
+    /// What keeps the hits, where that is a program of its own.
+    pub store: Option<Process>,
+}
+
+/// The measure of all others.
+///
+/// # Errors
+/// When it was not built or does not start.
+pub fn bare_hyper(tools: &Tools, folder: &Path) -> Result<Contender> {
+    let address = ports::free()?;
+    let program = tools.program("bare-hyper")?;
+    let server = pinned::start("bare-hyper", program, vec![address.to_string()], folder)?;
+    pinned::wait_until_open(&server, || pinned::takes_connections(address))?;
+    Ok(Contender { name: "bare hyper", address, server, store: None })
+}
+
+/// nginx in three settings, and nginx with one XADD a request.
+///
+/// # Errors
+/// When a program is missing or does not start.
+pub fn others(folder: &Path) -> Result<Vec<Contender>> {
+    let mut all = Vec::new();
+    for (name, log) in [
+        ("nginx, no log", "off"),
+        ("nginx, log buffered", "access.log combined buffer=64k flush=1s"),
+        ("nginx, log unbuffered", "access.log combined"),
+    ] {
+        all.push(nginx::empty_gif(name, log, folder)?);
+    }
+    all.push(nginx::xadd("nginx-lua, an XADD a request", folder)?);
+    Ok(all)
+}
+
+/// A Redis on the servers' core, reached by a Unix socket, with an append-only file.
+///
+/// # Errors
+/// When redis-server is missing or does not start.
+pub fn redis(folder: &Path, fsync: &str) -> Result<(Process, PathBuf)> {
+    let socket = folder.join("redis.sock");
+    let path = socket.to_str().context("the folder's path is not UTF-8")?;
+    let args = ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "yes"];
+    let mut args: Vec<String> = args.map(String::from).into();
+    args.extend(["--appendfsync", fsync, "--dir"].map(String::from));
+    args.push(folder.display().to_string());
+    let redis = pinned::start("redis", "redis-server".into(), args, folder)?;
+    pinned::wait_until_open(&redis, || UnixStream::connect(&socket).is_ok())?;
+    Ok((redis, socket))
+}
