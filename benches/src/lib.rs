@@ -8,9 +8,13 @@
 //! 2. [`requests`]: what the load asks for, the same bytes for everyone.
 //! 3. [`load`]: wrk on the other core, and what it saw.
 //! 4. [`peers`]: the servers that ours is held against.
-//! 5. [`rounds`]: all of them in turn, and the median of the ratios.
+//! 5. [`ours`]: the edge with its Redis, and what came of every hit that it answered.
+//! 6. [`rounds`]: all of them in turn, and the median of the ratios.
+//! 7. [`half_load`]: how long answers take when the server has time for them.
 
+pub mod half_load;
 pub mod load;
+pub mod ours;
 pub mod peers;
 pub mod pinned;
 pub mod requests;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::pinned::LOAD_CORE;
+use crate::requests;
 
 const SCRIPT: &str = include_str!("../wrk/requests.lua");
 
@@ -37,14 +38,21 @@ pub struct Seen {
 }
 
 impl Load {
-    /// A load that keeps its script in `folder`.
+    /// A load of these paths; what wrk needs is kept in `folder` under `name`.
     ///
     /// # Errors
-    /// When the script cannot be written.
-    pub fn new(folder: &Path, requests: PathBuf, duration: Duration) -> Result<Self> {
+    /// When a file cannot be written.
+    pub fn new<'a>(
+        folder: &Path,
+        name: &str,
+        paths: impl Iterator<Item = &'a str>,
+        duration: Duration,
+    ) -> Result<Self> {
         let script = folder.join("requests.lua");
         std::fs::write(&script, SCRIPT)
             .with_context(|| format!("cannot write {}", script.display()))?;
+        let requests = folder.join(format!("{name}.tsv"));
+        requests::write(&requests, paths)?;
         Ok(Self { script, requests, duration })
     }
 
@@ -55,7 +63,7 @@ impl Load {
     pub fn run(&self, address: SocketAddr) -> Result<Seen> {
         let seconds = self.duration.as_secs().max(1);
         let output = Command::new("taskset")
-            .args(["-c", LOAD_CORE, "wrk", "-t1", &format!("-c{CONNECTIONS}")])
+            .args(["-c", &LOAD_CORE.to_string(), "wrk", "-t1", &format!("-c{CONNECTIONS}")])
             .args([&format!("-d{seconds}s"), "--timeout", "10s", "-s"])
             .arg(&self.script)
             .arg(format!("http://{address}/"))

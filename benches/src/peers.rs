@@ -11,37 +11,55 @@ use hushmark_tests::ports;
 use hushmark_tests::process::Process;
 use hushmark_tests::tools::Tools;
 
+use crate::load::Load;
 use crate::pinned;
+use crate::rounds::Contender;
 
-/// A server that takes its turn: where it listens, and the programs that answer for it.
-pub struct Contender {
-    /// What it is, as the figures name it.
-    pub name: &'static str,
+/// Somebody else's server: where it listens, and the programs that answer for it.
+pub struct Peer {
+    name: &'static str,
+    address: SocketAddr,
+    server: Process,
+    store: Option<Process>,
+}
+
+impl Peer {
     /// Where it takes requests.
-    pub address: SocketAddr,
-    /// The server itself, its children included.
-    pub server: Process,
-    /// What keeps the hits, where that is a program of its own.
-    pub store: Option<Process>,
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Has it take its turn.
+    #[must_use]
+    pub fn contender<'a>(&'a self, load: &'a Load) -> Contender<'a> {
+        Contender {
+            name: self.name,
+            address: self.address,
+            server: &self.server,
+            store: self.store.as_ref(),
+            load,
+        }
+    }
 }
 
 /// The measure of all others.
 ///
 /// # Errors
 /// When it was not built or does not start.
-pub fn bare_hyper(tools: &Tools, folder: &Path) -> Result<Contender> {
+pub fn bare_hyper(tools: &Tools, folder: &Path) -> Result<Peer> {
     let address = ports::free()?;
     let program = tools.program("bare-hyper")?;
     let server = pinned::start("bare-hyper", program, vec![address.to_string()], folder)?;
     pinned::wait_until_open(&server, || pinned::takes_connections(address))?;
-    Ok(Contender { name: "bare hyper", address, server, store: None })
+    Ok(Peer { name: "bare hyper", address, server, store: None })
 }
 
 /// nginx in three settings, and nginx with one XADD a request.
 ///
 /// # Errors
 /// When a program is missing or does not start.
-pub fn others(folder: &Path) -> Result<Vec<Contender>> {
+pub fn others(folder: &Path) -> Result<Vec<Peer>> {
     let mut all = Vec::new();
     for (name, log) in [
         ("nginx, no log", "off"),

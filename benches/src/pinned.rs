@@ -8,25 +8,42 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use hushmark_tests::process::{Process, Recipe, Usage};
 use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// The core of the server and its store; the load has the other one.
-pub const SERVER_CORE: &str = "0";
+const SERVER_CORE: usize = 0;
 /// The core of the load.
-pub const LOAD_CORE: &str = "1";
+pub const LOAD_CORE: usize = 1;
 
 /// A program started on the servers' core.
 ///
 /// # Errors
 /// When it cannot be started.
 pub fn start(name: &str, program: PathBuf, args: Vec<String>, folder: &Path) -> Result<Process> {
-    let program = program.to_str().context("a program's path is not UTF-8")?.to_owned();
-    let mut words = vec!["-c".into(), SERVER_CORE.into(), program];
-    words.extend(args);
-    let recipe =
-        Recipe { name: name.into(), program: "taskset".into(), args: words, env: [].into() };
+    let recipe = Recipe { name: name.into(), program, args, env: [].into() };
     let process = Process::new(recipe, folder);
+    pin(&process);
     process.start()?;
     Ok(process)
+}
+
+/// Has a program that is not started yet run on the servers' core.
+pub fn pin(process: &Process) {
+    process.change(|recipe| {
+        let program = std::mem::replace(&mut recipe.program, "taskset".into());
+        let words = ["-c".into(), SERVER_CORE.to_string(), program.display().to_string()];
+        recipe.args.splice(0..0, words);
+    });
+}
+
+/// Keeps this program, and what it starts unpinned, on the load's core.
+///
+/// # Errors
+/// When the machine has but one core: then nothing here means anything.
+pub fn stay_on_the_load_core() -> Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(LOAD_CORE);
+    sched_setaffinity(None, &cores).context("a machine with one core cannot run this")
 }
 
 /// Waits until something answers connections there.

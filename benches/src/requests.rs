@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -28,14 +28,12 @@ const TOKEN: usize = 118;
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write<'a>(folder: &Path, paths: impl Iterator<Item = &'a str>) -> Result<PathBuf> {
+pub fn write<'a>(file: &Path, paths: impl Iterator<Item = &'a str>) -> Result<()> {
     let mut text = String::new();
     for (path, agent) in paths.zip(USER_AGENTS.iter().cycle()) {
         writeln!(text, "{path}\t{agent}")?;
     }
-    let file = folder.join("requests.tsv");
-    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-    Ok(file)
+    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// Paths that look like pixels and verify nowhere: peers do not look at them.

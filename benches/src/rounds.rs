@@ -1,11 +1,27 @@
 //! All servers in turn, and the median of the ratios.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, Result};
 use hushmark_tests::figure::{Figures, progress};
+use hushmark_tests::process::Process;
 
 use crate::load::{Load, Seen};
-use crate::peers::Contender;
 use crate::pinned::cpu_us;
+
+/// A server that takes its turn, and what it is asked.
+pub struct Contender<'a> {
+    /// What it is, as the figures name it.
+    pub name: &'static str,
+    /// Where it takes requests.
+    pub address: SocketAddr,
+    /// The server, its children included.
+    pub server: &'a Process,
+    /// What keeps the hits, where that is a program of its own.
+    pub store: Option<&'a Process>,
+    /// What it is asked.
+    pub load: &'a Load,
+}
 
 /// One measurement of one server.
 #[derive(Clone, Copy, Debug)]
@@ -22,13 +38,13 @@ pub struct Sample {
 ///
 /// # Errors
 /// When a program died or a request failed.
-pub fn measure(contender: &Contender, load: &Load) -> Result<Sample> {
+pub fn measure(contender: &Contender<'_>) -> Result<Sample> {
     let used = || -> Result<(f64, f64)> {
-        let store = contender.store.as_ref().map_or(Ok(0.0), cpu_us)?;
-        Ok((cpu_us(&contender.server)?, store))
+        let store = contender.store.map_or(Ok(0.0), cpu_us)?;
+        Ok((cpu_us(contender.server)?, store))
     };
     let before = used()?;
-    let seen = load.run(contender.address).with_context(|| contender.name.to_owned())?;
+    let seen = contender.load.run(contender.address).with_context(|| contender.name.to_owned())?;
     let after = used()?;
     let a_request = |before: f64, after: f64| (after - before) / seen.requests as f64;
     Ok(Sample {
@@ -53,23 +69,33 @@ impl Series {
     /// The server's CPU time a request as a multiple of the baseline's, median of the rounds.
     #[must_use]
     pub fn ratio(&self) -> f64 {
-        self.median_ratio(|sample| sample.server_us)
+        median(self.ratios())
     }
 
     /// The same with its store.
     #[must_use]
     pub fn ratio_with_store(&self) -> f64 {
-        self.median_ratio(|sample| sample.server_us + sample.store_us)
+        let both = |sample: &Sample| sample.server_us + sample.store_us;
+        median(self.samples.iter().zip(&self.around).map(|(s, around)| both(s) / around).collect())
+    }
+
+    /// The ratio of each round.
+    #[must_use]
+    pub fn ratios(&self) -> Vec<f64> {
+        self.samples.iter().zip(&self.around).map(|(s, around)| s.server_us / around).collect()
+    }
+
+    /// How often more CPU a request takes than another's, round by round.
+    #[must_use]
+    pub fn ratio_to(&self, other: &Self) -> f64 {
+        let pairs = self.ratios().into_iter().zip(other.ratios());
+        median(pairs.map(|(own, other)| own / other).collect())
     }
 
     /// The median over the rounds of anything measured.
     #[must_use]
     pub fn median(&self, of: impl Fn(&Sample) -> f64) -> f64 {
         median(self.samples.iter().map(of).collect())
-    }
-
-    fn median_ratio(&self, of: impl Fn(&Sample) -> f64) -> f64 {
-        median(self.samples.iter().zip(&self.around).map(|(s, around)| of(s) / around).collect())
     }
 }
 
@@ -81,17 +107,16 @@ impl Series {
 /// # Errors
 /// When a program died or a request failed.
 pub fn in_turn(
-    baseline: &Contender,
-    contenders: &[Contender],
-    load: &Load,
+    baseline: &Contender<'_>,
+    contenders: &[Contender<'_>],
     rounds: usize,
 ) -> Result<Vec<Series>> {
     let mut all: Vec<Series> = contenders.iter().map(|contender| empty(contender.name)).collect();
-    let mut bare = vec![measure(baseline, load)?];
+    let mut bare = vec![measure(baseline)?];
     for round in 1..=rounds {
         for (contender, series) in contenders.iter().zip(&mut all) {
-            let sample = measure(contender, load)?;
-            let after = measure(baseline, load)?;
+            let sample = measure(contender)?;
+            let after = measure(baseline)?;
             let around = bare
                 .last()
                 .map_or(after.server_us, |before| f64::midpoint(before.server_us, after.server_us));
@@ -141,7 +166,9 @@ pub fn tell(figures: &mut Figures, all: &[Series]) {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle of some values; not a number where there are none.
+#[must_use]
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     match values.len() {
         0 => f64::NAN,

@@ -162,7 +162,10 @@ impl Stack {
     }
 
     /// What the operator does first: an empty refusal log with a signed head.
-    fn publish_refusals(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When Redis does not take it.
+    pub fn publish_refusals(&self) -> Result<()> {
         let head = serde_json::to_string(&RefusalLog::default().sign_head(&self.keys.signing))?;
         redis::cmd("SET").arg(REFUSALS_HEAD).arg(head).exec(&mut self.redis.connect()?)?;
         Ok(())

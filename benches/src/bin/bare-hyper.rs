@@ -44,8 +44,9 @@ async fn serve(address: SocketAddr) -> Result<()> {
         stream.set_nodelay(true)?;
         tokio::spawn(async move {
             let connection = http1::Builder::new()
-                .pipeline_flush(true)
+                .pipeline_flush(false)
                 .writev(false)
+                .max_buf_size(8 * 1024)
                 .serve_connection(TokioIo::new(stream), service_fn(answer));
             // A client that goes away is no error of ours.
             connection.await.ok();

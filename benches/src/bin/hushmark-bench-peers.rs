@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Parser;
 use hushmark_benches::load::Load;
-use hushmark_benches::{peers, requests, rounds};
+use hushmark_benches::{peers, pinned, requests, rounds};
 use hushmark_tests::figure::Figures;
 use hushmark_tests::tools::Tools;
 
@@ -35,14 +35,16 @@ struct Arguments {
 fn main() -> Result<()> {
     let Arguments { name, bin_dir, engine_lib, json: _, short, seed: _ } = Arguments::parse();
     let tools = Tools::new(bin_dir, engine_lib);
+    pinned::stay_on_the_load_core()?;
     let folder = tempfile::tempdir()?;
     let (count, seconds) = if short { (1, 1) } else { (5, 4) };
     let paths = requests::lookalikes(10_000);
-    let file = requests::write(folder.path(), paths.iter().map(String::as_str))?;
-    let load = Load::new(folder.path(), file, Duration::from_secs(seconds))?;
+    let paths = paths.iter().map(String::as_str);
+    let load = Load::new(folder.path(), "pixels", paths, Duration::from_secs(seconds))?;
     let bare = peers::bare_hyper(&tools, folder.path())?;
     let others = peers::others(folder.path())?;
-    let all = rounds::in_turn(&bare, &others, &load, count)?;
+    let contenders: Vec<_> = others.iter().map(|peer| peer.contender(&load)).collect();
+    let all = rounds::in_turn(&bare.contender(&load), &contenders, count)?;
     let mut figures = Figures::default();
     rounds::tell(&mut figures, &all);
     figures.write(&mut std::io::stdout().lock(), &name, short)

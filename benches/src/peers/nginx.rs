@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use hushmark_tests::ports;
 use hushmark_tests::process::Process;
 
-use super::{Contender, redis};
+use super::{Peer, redis};
 use crate::pinned;
 
 const CONFIGURATION: &str = include_str!("../../nginx/peer.conf");
@@ -20,14 +20,14 @@ const LUA_MODULES: &str = "load_module /usr/lib/nginx/modules/ndk_http_module.so
     load_module /usr/lib/nginx/modules/ngx_http_lua_module.so;";
 
 /// nginx's own pixel.
-pub(super) fn empty_gif(name: &'static str, log: &str, folder: &Path) -> Result<Contender> {
+pub(super) fn empty_gif(name: &'static str, log: &str, folder: &Path) -> Result<Peer> {
     let folder = folder.join(name.replace(", ", "-").replace(' ', "-"));
     let (address, server) = start(&folder, "", log, "empty_gif;")?;
-    Ok(Contender { name, address, server, store: None })
+    Ok(Peer { name, address, server, store: None })
 }
 
 /// A pixel that is answered when Redis has the hit.
-pub(super) fn xadd(name: &'static str, folder: &Path) -> Result<Contender> {
+pub(super) fn xadd(name: &'static str, folder: &Path) -> Result<Peer> {
     let folder = folder.join("nginx-lua");
     fs::create_dir_all(&folder)?;
     let (store, socket) = redis(&folder, "everysec")?;
@@ -35,7 +35,7 @@ pub(super) fn xadd(name: &'static str, folder: &Path) -> Result<Contender> {
     fs::write(folder.join("xadd.lua"), XADD.replace("@SOCKET@", &socket.display().to_string()))?;
     let location = format!("content_by_lua_file {}/xadd.lua;", folder.display());
     let (address, server) = start(&folder, LUA_MODULES, "off", &location)?;
-    Ok(Contender { name, address, server, store: Some(store) })
+    Ok(Peer { name, address, server, store: Some(store) })
 }
 
 fn start(folder: &Path, modules: &str, log: &str, location: &str) -> Result<(SocketAddr, Process)> {
