@@ -15,6 +15,8 @@ pub const MAX_BODY: u64 = 512 << 20;
 pub const MAX_TEXT: usize = 4 << 20;
 /// A client that sends nothing for so long is gone, and its insert is cancelled.
 const IDLE: Duration = Duration::from_secs(30);
+/// For the rest of a refused body; half a gigabyte takes less on one machine.
+const DISCARD: Duration = Duration::from_secs(5);
 
 /// Reads a body.
 pub struct Body {
@@ -62,21 +64,16 @@ impl Body {
         Ok(())
     }
 
-    /// Reads on and throws away, a little while, so that a client that is still sending gets to
-    /// read its answer.
+    /// Reads on and throws away for a few seconds, so that a client that is still sending gets to
+    /// read its answer and can go on using the connection.
     pub async fn discard(&mut self) {
-        /// What a socket's buffers on both sides may hold.
-        const ENOUGH: usize = 16 << 20;
         let all = async {
-            let mut read = 0;
             while let Ok(Some(sent)) = self.frame().await {
-                read += sent.len();
-                if read > ENOUGH {
-                    return;
-                }
+                let Some(left) = self.left.checked_sub(sent.len() as u64) else { return };
+                self.left = left;
             }
         };
-        if timeout(Duration::from_secs(5), all).await.is_err() {
+        if timeout(DISCARD, all).await.is_err() {
             tracing::debug!("a refused body is still being sent");
         }
     }

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Statements at once: each holds a thread and the memory of one query; the engine's threads
 /// share the cores, so more would only wait inside it.
@@ -26,6 +26,8 @@ pub const PLACES: usize = 8;
 const QUEUE: usize = 64;
 /// How long one may wait: the longest that a writer's once-a-second insert should not notice.
 const QUEUE_TIME: Duration = Duration::from_secs(30);
+/// For a cancelled statement to notice; it looks between blocks.
+const CANCEL_TIME: Duration = Duration::from_secs(10);
 
 /// What to start.
 pub struct Options {
@@ -199,13 +201,13 @@ impl Engine {
         }
     }
 
-    /// Waits until nothing runs, then closes the engine. After `limit` it cancels what still
-    /// runs and waits a fifth of that again. `false` where even that did not help: the process
-    /// must then be ended hard, which the data survives.
-    pub async fn close(self: Arc<Self>, limit: Duration) -> bool {
+    /// Waits until nothing runs, then closes the engine. At `deadline` it cancels what still
+    /// runs. `false` where even that did not help: the process must then be ended hard, which
+    /// the data survives.
+    pub async fn close(self: Arc<Self>, deadline: Instant) -> bool {
         let all = u32::try_from(PLACES).expect("eight");
-        let idle = |limit| timeout(limit, Arc::clone(&self.places).acquire_many_owned(all));
-        if idle(limit).await.is_err() {
+        let idle = |until| timeout_at(until, Arc::clone(&self.places).acquire_many_owned(all));
+        if idle(deadline).await.is_err() {
             tracing::warn!("statements still run at the end of the drain, cancelling them");
             let engine = Arc::clone(&self);
             let cancelling = tokio::task::spawn_blocking(move || {
@@ -216,14 +218,12 @@ impl Engine {
             if let Ok(Some(Some(error))) = cancelling.await {
                 tracing::warn!(%error, "cancelling failed");
             }
-            if idle(limit / 5).await.is_err() {
+            if idle(Instant::now() + CANCEL_TIME).await.is_err() {
                 return false;
             }
         }
-        // Nothing can take a place any more: the permits are gone with the semaphore's closing.
         self.places.close();
-        let engine = self;
-        tokio::task::spawn_blocking(move || drop(lock(&engine.anchor).take())).await.is_ok()
+        tokio::task::spawn_blocking(move || drop(lock(&self.anchor).take())).await.is_ok()
     }
 }
 

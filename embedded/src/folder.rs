@@ -105,10 +105,18 @@ fn config_xml(users: &Path, memory_bytes: u64) -> String {
         "<clickhouse>\n\
          <users_config>{users}</users_config>\n\
          <max_server_memory_usage>{memory_bytes}</max_server_memory_usage>\n\
-         <mark_cache_size>268435456</mark_cache_size>\n\
+         {CONFIG_XML}\
          </clickhouse>\n"
     )
 }
+
+/// A server's defaults are for a machine of its own: 5 GiB of mark cache, 128 threads to delete
+/// old parts, 1,000 idle ones kept.
+const CONFIG_XML: &str = "<mark_cache_size>268435456</mark_cache_size>\n\
+    <max_thread_pool_free_size>16</max_thread_pool_free_size>\n\
+    <max_parts_cleaning_thread_pool_size>2</max_parts_cleaning_thread_pool_size>\n\
+    <max_active_parts_loading_thread_pool_size>4</max_active_parts_loading_thread_pool_size>\n\
+    <max_outdated_parts_loading_thread_pool_size>2</max_outdated_parts_loading_thread_pool_size>\n";
 
 /// The one user may do everything inside the engine and reach nothing outside it: the engine
 /// otherwise reads any file and any address that a statement names.

@@ -4,6 +4,7 @@ use anyhow::{Context as _, bail};
 use clap::Parser;
 use hushmark_embedded::engine::{Engine, Options};
 use hushmark_embedded::server;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,7 +40,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("HUSHMARK_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+    log.with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime.context("cannot start the runtime").and_then(|it| it.block_on(run(arguments))) {

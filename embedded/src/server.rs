@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// Connections at once: the eight places, their queue of 64, and idle ones kept alive.
 const CONNECTIONS: usize = 256;
@@ -24,7 +24,7 @@ const HEADER_BYTES: usize = 128 << 10;
 /// both). Long, because the writer's connection must outlive a quiet campaign's minutes.
 const HEADER_TIME: Duration = Duration::from_secs(300);
 /// What runs at SIGTERM may take so long to end.
-pub const DRAIN_TIME: Duration = Duration::from_secs(30);
+const DRAIN_TIME: Duration = Duration::from_secs(30);
 
 /// Serves until `shutdown` is ready, then lets the requests under way end and closes the engine.
 /// `false`: the engine could not be closed in time.
@@ -66,12 +66,13 @@ pub async fn run(
     drop(listener);
     tracing::info!(connections = connections.len(), "draining");
     drop(stop);
+    let deadline = Instant::now() + DRAIN_TIME;
     let all = async { while connections.join_next().await.is_some() {} };
-    if timeout(DRAIN_TIME, all).await.is_err() {
+    if timeout_at(deadline, all).await.is_err() {
         tracing::warn!("requests are still under way at the end of the drain");
     }
     connections.abort_all();
-    engine.close(DRAIN_TIME / 3).await
+    engine.close(deadline).await
 }
 
 async fn serve(stream: TcpStream, engine: Arc<Engine>, mut stopped: watch::Receiver<()>) {
