@@ -24,6 +24,8 @@ pub(crate) struct Commit {
     in_flight: RefCell<Vec<Waker>>,
     /// The lane, while it waits for a first record.
     lane: Cell<Option<Waker>>,
+    /// No record will come any more.
+    closed: Cell<bool>,
 }
 
 impl Commit {
@@ -35,6 +37,7 @@ impl Commit {
             waiting: RefCell::default(),
             in_flight: RefCell::default(),
             lane: Cell::new(None),
+            closed: Cell::new(false),
         }
     }
 
@@ -81,16 +84,32 @@ impl Commit {
         Poll::Pending
     }
 
-    /// For the lane: takes the open batch as soon as there is a record in it.
-    pub(crate) fn poll_take(&self, packed: &mut Vec<u8>, cx: &Context<'_>) -> Poll<u16> {
+    /// For the lane: takes the open batch as soon as there is a record in it, and says how many;
+    /// `None` once the desk is closed and empty.
+    pub(crate) fn poll_take(&self, packed: &mut Vec<u8>, cx: &Context<'_>) -> Poll<Option<u16>> {
         if self.open.borrow().is_empty() {
+            if self.closed.get() {
+                return Poll::Ready(None);
+            }
             self.lane.set(Some(cx.waker().clone()));
             return Poll::Pending;
         }
         let records = self.open.borrow_mut().take(packed);
         self.filling.set(self.filling.get() + 1);
         self.waiting.swap(&self.in_flight);
-        Poll::Ready(records)
+        Poll::Ready(Some(records))
+    }
+
+    /// Says that no record will come any more.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        if let Some(lane) = self.lane.take() {
+            lane.wake();
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.get()
     }
 
     /// Whether nothing waits to be taken.

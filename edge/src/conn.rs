@@ -125,7 +125,8 @@ impl Connections {
         self.list.borrow().len()
     }
 
-    fn add(&self) -> Rc<ConnState> {
+    /// Enters a connection into the list; [`serve`] takes it out.
+    pub(crate) fn add(&self) -> Rc<ConnState> {
         let mut list = self.list.borrow_mut();
         let state = Rc::new(ConnState {
             phase: Cell::new(Phase::Idle),
@@ -208,12 +209,12 @@ enum Outcome {
 /// Serves a connection to its end.
 pub(crate) async fn serve(
     connections: Rc<Connections>,
+    state: Rc<ConnState>,
     http: Rc<http1::Builder>,
     desk: Rc<Desk>,
     stream: TcpStream,
     peer: IpAddr,
 ) {
-    let state = connections.add();
     poll_fn(|cx| {
         // A task's waker stays the same for as long as the task lives.
         *state.waker.borrow_mut() = Some(cx.waker().clone());

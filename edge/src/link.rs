@@ -88,6 +88,13 @@ impl Link {
         }
     }
 
+    /// Sends one XADD with an id of its own and says how it went.
+    pub(crate) async fn try_append(&mut self, parts: &[&[u8]]) -> Result<Appended, LinkError> {
+        resp::command(&mut self.out, parts);
+        self.flush().await?;
+        self.appended().await
+    }
+
     /// Puts an append into the buffer. [`Self::flush`] sends it, [`Self::appended`] reads how it
     /// went; several may be sent before the first reply is read.
     pub(crate) fn append(&mut self, stream: &str, number: u64, blob: &[u8]) {

@@ -181,7 +181,8 @@ mod tests {
 
         #[test]
         fn decimals_are_what_std_prints(n: u64) {
-            prop_assert_eq!(decimal(n, &mut [0; 20]), n.to_string().as_bytes());
+            let (mut digits, expected) = ([0; 20], n.to_string());
+            prop_assert_eq!(decimal(n, &mut digits), expected.as_bytes());
         }
     }
 

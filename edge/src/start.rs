@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ed25519_dalek::VerifyingKey;
 use hushmark_event::Ring;
 use hushmark_event::ring::RingError;
 use hushmark_token::{KeyError, RegionKeys};
@@ -26,7 +27,7 @@ pub enum StartError {
     #[error("batch ring: {0}")]
     Ring(#[from] RingError),
     /// The country database cannot be used.
-    #[error("{0}: {source}", source = std::error::Error::source(.0).map_or(String::new(), ToString::to_string))]
+    #[error("{0}{because}", because = because(.0))]
     Countries(#[from] CountryDbError),
     /// A list of networks cannot be read.
     #[error("{what}: {source}")]
@@ -71,6 +72,11 @@ pub enum StartError {
     },
 }
 
+/// What an error's source says, after a colon.
+fn because(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(String::new, |source| format!(": {source}"))
+}
+
 /// A function that names what could not be done with a path.
 pub(crate) fn file_error(
     what: &'static str,
@@ -85,6 +91,30 @@ pub(crate) fn load_keys(config: &Config) -> Result<(Arc<RegionKeys>, Arc<Ring>),
     let keys = RegionKeys::load(config.keys.as_deref().unwrap_or(Path::new("")))?;
     let ring = Ring::load(config.ring.as_deref().unwrap_or(Path::new("")))?;
     Ok((Arc::new(keys), Arc::new(ring)))
+}
+
+/// The key that verifies the refusal log's head.
+pub(crate) fn refusal_key(config: &Config) -> Result<VerifyingKey, StartError> {
+    let path = config.refusal_key.as_deref().unwrap_or(Path::new(""));
+    let bytes = std::fs::read(path).map_err(file_error("read", path))?;
+    let key = bytes.try_into().ok().and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok());
+    key.ok_or_else(|| StartError::RefusalKey(path.to_owned()))
+}
+
+/// As many open files as the connections need, if the system allows it.
+pub(crate) fn raise_descriptor_limit(connections: u32) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Listeners, logs, Redis and the admin port beside the connections.
+    let wanted = u64::from(connections) + 512;
+    let allowed = limit.maximum.map_or(wanted, |most| most.min(wanted));
+    if limit.current.is_none_or(|now| now >= allowed) {
+        return;
+    }
+    let raised = Rlimit { current: Some(allowed), maximum: limit.maximum };
+    if setrlimit(Resource::Nofile, raised).is_err() || allowed < wanted {
+        tracing::warn!(allowed, wanted, "fewer open files than connections: raise `ulimit -n`");
+    }
 }
 
 /// Where Redis is, with the password from its file.

@@ -89,6 +89,10 @@ pub(crate) struct CoreStats {
     pub(crate) breaker_open: Count,
     pub(crate) breaker_opened: Count,
     pub(crate) log_bytes: Count,
+    /// 1 while the last batch was taken by neither Redis nor the log.
+    pub(crate) refused_now: Count,
+    /// The core's last sign of life, in milliseconds since 1970; 0 before the first and at the end.
+    pub(crate) alive_ms: Count,
 }
 
 impl CoreStats {
@@ -118,6 +122,8 @@ impl CoreStats {
             breaker_open: Count::default(),
             breaker_opened: Count::default(),
             log_bytes: Count::default(),
+            refused_now: Count::default(),
+            alive_ms: Count::default(),
         }
     }
 

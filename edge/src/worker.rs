@@ -4,17 +4,21 @@ use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use hushmark_event::Lane;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
 
+use crate::config::Durability;
 use crate::conn::{self, Connections, Limits, TICK};
+use crate::control::now_ms;
 use crate::handler::{Desk, Rules};
 use crate::known::Shared;
 use crate::lane::LaneTask;
+use crate::lane_log::LogThread;
 use crate::link::RedisAt;
 use crate::stats::CoreStats;
 
@@ -30,7 +34,12 @@ pub(crate) struct Worker {
     /// Connections that this core may hold.
     pub(crate) max_connections: usize,
     pub(crate) cache_key: [u8; 16],
+    pub(crate) log: LogThread,
+    pub(crate) durability: Durability,
+    pub(crate) spill: Arc<AtomicBool>,
     pub(crate) stop: watch::Receiver<bool>,
+    /// How long requests in flight, and then the lane, may take once told to stop.
+    pub(crate) drain_timeout: Duration,
 }
 
 impl Worker {
@@ -50,8 +59,15 @@ impl Worker {
             self.cache_key,
         ));
         let connections = Rc::new(Connections::new());
-        let lane = LaneTask { desk: Rc::clone(&desk), lane: self.lane, redis: self.redis.clone() };
-        let _lane = spawn_local(lane.run());
+        let lane = LaneTask::new(
+            Rc::clone(&desk),
+            self.lane,
+            self.redis,
+            self.log,
+            self.durability,
+            self.spill,
+        );
+        let lane = spawn_local(lane.run());
         let _sweep = spawn_local(sweep(Rc::clone(&connections), self.limits, Arc::clone(&stats)));
         let http = Rc::new(conn::http());
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
@@ -76,6 +92,7 @@ impl Worker {
             }
             spawn_local(conn::serve(
                 Rc::clone(&connections),
+                connections.add(),
                 Rc::clone(&http),
                 Rc::clone(&desk),
                 stream,
@@ -84,18 +101,35 @@ impl Worker {
             stats.connections.set(connections.count() as u64);
         }
         drop(listener);
+        let deadline = Instant::now() + self.drain_timeout;
         connections.finish();
-        while connections.count() > 0 || !desk.commit.is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        while connections.count() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(DRAIN_LOOK).await;
         }
+        if connections.count() > 0 {
+            tracing::warn!(connections = connections.count(), "closing connections unfinished");
+        }
+        desk.commit.close();
+        let left = deadline.saturating_duration_since(Instant::now()).max(LAST_BATCH);
+        if tokio::time::timeout(left, lane).await.is_err() {
+            tracing::warn!(lane = %self.lane, "the lane log keeps what redis does not have");
+        }
+        stats.alive_ms.set(0);
         Ok(())
     }
 }
+
+/// How often the drain looks whether connections are gone.
+const DRAIN_LOOK: Duration = Duration::from_millis(5);
+
+/// What the last batch gets even when connections took all the time there was.
+const LAST_BATCH: Duration = Duration::from_millis(500);
 
 async fn sweep(connections: Rc<Connections>, limits: Limits, stats: Arc<CoreStats>) {
     let mut tick = tokio::time::interval(TICK);
     loop {
         tick.tick().await;
+        stats.alive_ms.set(now_ms());
         connections.sweep(limits, &stats);
     }
 }

@@ -1,0 +1,325 @@
+//! The edge's copy of the refusal log: on disk, verified, never shorter than it was.
+//!
+//! Entries come from the Redis stream `refusals`, and are obeyed once the signed head covers them:
+//! who can write to Redis but cannot sign refuses nothing. Redis may lose what it had; whoever
+//! holds more puts it back.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ed25519_dalek::VerifyingKey;
+use hushmark_event::redis_keys::{REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
+use hushmark_event::refusal::{LogError, RefusalLog, SignedHead};
+use tokio::time::{sleep, timeout};
+
+use super::{Control, write_whole};
+use crate::link::{Appended, Link, LinkError};
+use crate::resp::Value;
+
+/// How long a read waits for a new entry; with the head's look-up after it, an entry is obeyed well
+/// within the second that is promised.
+const BLOCK_MS: &[u8] = b"200";
+
+/// Entries that are read at once: at 8 KiB each at most 4 MiB.
+const ENTRIES: &[u8] = b"512";
+
+/// Entries that wait for a head at most, 128 MiB at their longest; the operator signs each append.
+const PENDING_MAX: usize = 16 << 10;
+
+/// How long an answer may take, and the pause after an error.
+const PATIENCE: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Raises the head in Redis, and never lowers it.
+const RAISE_HEAD: &[u8] = b"local h = redis.call('GET', KEYS[1]) \
+if h and cjson.decode(h).length >= tonumber(ARGV[2]) then return 0 end \
+redis.call('SET', KEYS[1], ARGV[1]) return 1";
+
+#[derive(Debug, thiserror::Error)]
+enum FollowError {
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error("redis did not answer in time")]
+    Late,
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("the head in redis cannot be read: {0}")]
+    Head(serde_json::Error),
+    #[error("the copy on disk: {0}")]
+    Disk(#[from] io::Error),
+}
+
+/// The copy.
+pub(crate) struct Copy {
+    key: VerifyingKey,
+    entries: PathBuf,
+    head_path: PathBuf,
+    log: RefusalLog,
+    /// The head that covers `log`; none until one was seen.
+    head: Option<SignedHead>,
+    /// Entries that no head covers yet.
+    pending: Vec<Vec<u8>>,
+    /// Whether the disk holds what `log` does.
+    kept: bool,
+}
+
+impl Copy {
+    /// Reads the copy on disk. One that does not verify is set aside: the edge then is as new.
+    pub(crate) fn load(folder: &Path, key: VerifyingKey) -> Self {
+        let mut copy = Self {
+            key,
+            entries: folder.join("refusals.jsonl"),
+            head_path: folder.join("refusals.head"),
+            log: RefusalLog::default(),
+            head: None,
+            pending: Vec::new(),
+            kept: true,
+        };
+        match copy.read() {
+            Ok(()) => {}
+            Err(FollowError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::error!(%error, "the refusal log's copy is set aside");
+                let aside = copy.entries.with_extension("bad");
+                drop(std::fs::rename(&copy.entries, aside));
+                drop(std::fs::remove_file(&copy.head_path));
+                (copy.log, copy.head) = (RefusalLog::default(), None);
+            }
+        }
+        copy
+    }
+
+    fn read(&mut self) -> Result<(), FollowError> {
+        let head = std::fs::read(&self.head_path)?;
+        let head: SignedHead = serde_json::from_slice(&head).map_err(FollowError::Head)?;
+        let bytes = match std::fs::read(&self.entries) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && head.length == 0 => Vec::new(),
+            read => read?,
+        };
+        let mut whole = 0;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            // What follows the head was written just before a crash: it comes again from Redis.
+            let Some(entry) = line.strip_suffix(b"\n") else { break };
+            if self.log.length() == head.length {
+                break;
+            }
+            self.log.append(entry)?;
+            whole += line.len();
+        }
+        self.log.verify_head(&head, &self.key)?;
+        if whole < bytes.len() {
+            OpenOptions::new().write(true).open(&self.entries)?.set_len(whole as u64)?;
+        }
+        self.head = Some(head);
+        Ok(())
+    }
+
+    /// The verified log, if there is one.
+    pub(crate) fn verified(&self) -> Option<Arc<RefusalLog>> {
+        self.head.as_ref().map(|_| Arc::new(self.log.clone()))
+    }
+
+    /// Takes what a head covers of the pending entries, and returns the lines to keep.
+    fn cover(&mut self, head: SignedHead) -> Result<Option<Vec<u8>>, FollowError> {
+        let held = self.log.length() + self.pending.len() as u64;
+        if head.length > held || head.length < self.log.length() {
+            return Ok(None);
+        }
+        if self.head.as_ref().is_some_and(|known| head.length == known.length) {
+            head.verify(&self.key)?;
+            return Ok(None);
+        }
+        let mut log = self.log.clone();
+        let new = (head.length - log.length()) as usize;
+        let mut lines = Vec::new();
+        for entry in &self.pending[..new] {
+            log.append(entry)?;
+            lines.extend_from_slice(entry);
+            lines.push(b'\n');
+        }
+        log.verify_head(&head, &self.key)?;
+        self.pending.drain(..new);
+        (self.log, self.head) = (log, Some(head));
+        Ok(Some(lines))
+    }
+
+    /// Keeps on disk what is obeyed already: a disk that fails must not delay a takedown. After a
+    /// failure there is no copy on disk any more, and a restarted edge asks Redis for all of it.
+    fn keep(&mut self, lines: &[u8]) -> Result<(), FollowError> {
+        if !self.kept {
+            return Ok(());
+        }
+        let written = self.write(lines);
+        if written.is_err() {
+            self.kept = false;
+            drop(std::fs::remove_file(&self.head_path));
+            drop(std::fs::remove_file(&self.entries));
+        }
+        Ok(written?)
+    }
+
+    /// Entries first, then the head that covers them.
+    fn write(&self, lines: &[u8]) -> io::Result<()> {
+        if !lines.is_empty() {
+            let mut file = OpenOptions::new().append(true).create(true).open(&self.entries)?;
+            file.write_all(lines)?;
+            file.sync_data()?;
+        }
+        if let Some(head) = &self.head {
+            let head = serde_json::to_vec(head).map_err(io::Error::other)?;
+            write_whole(&self.head_path, &head)?;
+            if let Some(folder) = self.head_path.parent() {
+                File::open(folder)?.sync_all()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes entries that follow what is held.
+    fn take(&mut self, entries: Vec<(u64, Vec<u8>)>) -> Result<(), FollowError> {
+        for (n, entry) in entries {
+            let expected = self.log.length() + self.pending.len() as u64 + 1;
+            if n != expected {
+                return Err(LogError::OutOfOrder { length: expected - 1, found: n }.into());
+            }
+            self.pending.push(entry);
+        }
+        Ok(())
+    }
+}
+
+/// Follows the log for as long as the edge lives.
+pub(crate) async fn follow(control: Arc<Control>, mut copy: Copy) {
+    let mut link = None;
+    let mut last_error = String::new();
+    loop {
+        match timeout(PATIENCE, once(&control, &mut copy, &mut link))
+            .await
+            .unwrap_or(Err(FollowError::Late))
+        {
+            Ok(()) => last_error.clear(),
+            Err(error) => {
+                link = None;
+                copy.pending.clear();
+                let text = error.to_string();
+                if !matches!(error, FollowError::Link(_) | FollowError::Late) {
+                    control.counts.refusal_errors.one();
+                }
+                if text != last_error {
+                    tracing::warn!(%error, "the refusal log is not followed");
+                    last_error = text;
+                }
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn once(
+    control: &Control,
+    copy: &mut Copy,
+    link: &mut Option<Link>,
+) -> Result<(), FollowError> {
+    let link = match link {
+        Some(link) => link,
+        None => link.insert(Link::connect(&control.redis).await?),
+    };
+    if copy.pending.len() < PENDING_MAX {
+        let after = format!("{}-0", copy.log.length() + copy.pending.len() as u64);
+        let (stream, after) = (REFUSALS.as_bytes(), after.as_bytes());
+        let read: [&[u8]; 8] =
+            [b"XREAD", b"BLOCK", BLOCK_MS, b"COUNT", ENTRIES, b"STREAMS", stream, after];
+        copy.take(entries(link.ask(&read).await?)?)?;
+    } else {
+        sleep(PAUSE).await;
+    }
+    let shown: Option<SignedHead> = match link.ask(&[b"GET", REFUSALS_HEAD.as_bytes()]).await? {
+        Value::Bytes(bytes) => Some(serde_json::from_slice(&bytes).map_err(FollowError::Head)?),
+        _ => None,
+    };
+    let shown_length = shown.as_ref().map(|head| head.length);
+    if let Some(head) = shown
+        && let Some(lines) = copy.cover(head)?
+    {
+        control.shared.change(|known| known.refusals = copy.verified());
+        tracing::info!(length = copy.log.length(), "refusal log taken");
+        copy.keep(&lines)?;
+    }
+    if copy.head.is_some() {
+        put_back(copy, link, shown_length).await?;
+    }
+    Ok(())
+}
+
+/// Puts back what Redis lost: entries first, then the head.
+async fn put_back(copy: &Copy, link: &mut Link, shown: Option<u64>) -> Result<(), FollowError> {
+    let length = copy.log.length();
+    let stream = REFUSALS.as_bytes();
+    let top = link.ask(&[b"XREVRANGE", stream, b"+", b"-", b"COUNT", b"1"]).await?;
+    let top = list(top)?.pop().map_or(0, |(n, _)| n);
+    if top < length && copy.kept {
+        let bytes = std::fs::read(&copy.entries)?;
+        let lines = bytes.split(|byte| *byte == b'\n');
+        for (n, entry) in (1..=length).zip(lines).skip(top as usize) {
+            let id = format!("{n}-0");
+            let put: [&[u8]; 5] = [b"XADD", stream, id.as_bytes(), REFUSAL_FIELD.as_bytes(), entry];
+            match link.try_append(&put).await? {
+                // Not above: somebody else was quicker with the same entry.
+                Appended::Done | Appended::NotAbove => {}
+            }
+        }
+        tracing::warn!(from = top, to = length, "put the refusal log back into redis");
+    }
+    if let Some(head) =
+        copy.head.as_ref().filter(|head| shown.is_none_or(|shown| head.length > shown))
+    {
+        let value = serde_json::to_vec(head).map_err(FollowError::Head)?;
+        let length = head.length.to_string();
+        link.ask(&[b"EVAL", RAISE_HEAD, b"1", REFUSALS_HEAD.as_bytes(), &value, length.as_bytes()])
+            .await?;
+    }
+    Ok(())
+}
+
+/// The entries in XREAD's answer, with their numbers.
+fn entries(answer: Value) -> Result<Vec<(u64, Vec<u8>)>, LinkError> {
+    let bad = || LinkError::Unexpected("XREAD");
+    match answer {
+        Value::Nil => Ok(Vec::new()),
+        Value::Array(mut streams) => match streams.pop() {
+            Some(Value::Array(mut stream)) if stream.len() == 2 => {
+                list(stream.pop().ok_or_else(bad)?)
+            }
+            _ => Err(bad()),
+        },
+        _ => Err(bad()),
+    }
+}
+
+/// Stream entries: an array of ids with their fields.
+fn list(entries: Value) -> Result<Vec<(u64, Vec<u8>)>, LinkError> {
+    let bad = || LinkError::Unexpected("a stream's range");
+    let Value::Array(entries) = entries else { return Err(bad()) };
+    let mut found = Vec::new();
+    for entry in entries {
+        let Value::Array(mut parts) = entry else { return Err(bad()) };
+        let (Some(Value::Array(mut fields)), Some(Value::Bytes(id))) = (parts.pop(), parts.pop())
+        else {
+            return Err(bad());
+        };
+        let number =
+            std::str::from_utf8(&id).ok().and_then(|id| id.strip_suffix("-0")?.parse().ok());
+        match (number, fields.pop(), fields.pop(), fields.is_empty()) {
+            (Some(n), Some(Value::Bytes(entry)), Some(Value::Bytes(name)), true)
+                if name == REFUSAL_FIELD.as_bytes() =>
+            {
+                found.push((n, entry));
+            }
+            _ => return Err(bad()),
+        }
+    }
+    Ok(found)
+}
