@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use hushmark_event::{BatchReader, Hit, Lane, LaneSealer, Record, Ring, Sealed};
-use hushmark_policy::{Day, Month};
+use hushmark_policy::Day;
 use zeroize::Zeroizing;
 
 /// One entry of a lane.
@@ -33,8 +33,8 @@ pub struct Batch {
     packed: Zeroizing<Vec<u8>>,
     /// Records inside, hits and voids.
     pub records: u16,
-    /// The month of arrival, which is the partition.
-    pub month: Month,
+    /// The day that it was sealed on; its month is the partition.
+    pub day: Day,
     /// When the first record arrived, milliseconds since 1970.
     pub base_ms: u64,
     /// When the last record arrived.
@@ -120,8 +120,7 @@ impl Batch {
         if records != u32::from(sealed.records) {
             return Err(DeadReason::Malformed);
         }
-        let month = sealed.day.month();
-        Ok(Self { packed, records: sealed.records, month, base_ms, last_ms })
+        Ok(Self { packed, records: sealed.records, day: sealed.day, base_ms, last_ms })
     }
 
     /// Its records in order, and the version of the rules that the edge judged by.

@@ -12,18 +12,21 @@
 //! 8. [`store`]: ledger look-up and send, on one connection that is never reopened.
 //!
 //! Around it: [`lease`] (one writer works), [`session`] (all of the above in order, from nothing
-//! but what the stores tell), [`service`] (standing by, draining), [`migrate`], [`keys`],
-//! [`refusals`], [`metrics`], [`admin`], [`config`].
+//! but what the stores tell), [`service`] (standing by, draining). Beside a session, told by
+//! [`shared`]: [`publish`] (what an epoch shows) and [`housekeeping`] (merges, closing of [`days`]).
+//! For all: [`migrate`], [`keys`], [`refusals`], [`metrics`], [`admin`], [`config`].
 //!
-//! Architecture invariant: [`behaviour`], [`queue`], [`judge`] and [`cells`] do no I/O and read no
+//! Architecture invariant: [`behaviour`], [`queue`], [`judge`], [`cells`] and [`days`] do no I/O and read no
 //! clock. Nothing is removed from Redis before every target has it.
 
 pub mod admin;
 pub mod behaviour;
 pub mod cells;
 pub mod config;
+pub mod days;
 pub mod entry;
 mod failpoints;
+pub mod housekeeping;
 pub mod judge;
 pub mod keys;
 pub mod lanes;
@@ -31,10 +34,12 @@ pub mod lease;
 pub mod metrics;
 pub mod migrate;
 mod once;
+pub mod publish;
 pub mod queue;
 pub mod refusals;
 pub mod rows;
 pub mod scripts;
 pub mod service;
 pub mod session;
+pub mod shared;
 pub mod store;

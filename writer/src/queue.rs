@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use hushmark_event::tables::Target;
 use hushmark_event::{Cut, Lane};
-use hushmark_policy::Month;
+use hushmark_policy::{Day, Month};
 
 use crate::entry::{Content, Entry};
 
@@ -143,6 +143,13 @@ impl Queues {
             .min()
     }
 
+    /// The day of sealing of the oldest that is not stored, if anything waits.
+    #[must_use]
+    pub fn oldest_day(&self) -> Option<Day> {
+        let entries = self.lanes.values().flat_map(|queue| &queue.entries);
+        entries.filter_map(Entry::batch).map(|batch| batch.day).min()
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -168,7 +175,7 @@ impl Queues {
             let queue = &self.lanes[&lane].entries;
             let entry = &queue[index];
             // A dead letter lies in no month of its own and goes with any.
-            match (month, entry.batch().map(|batch| batch.month)) {
+            match (month, entry.batch().map(|batch| batch.day.month())) {
                 (Some(month), Some(other)) if month != other => continue,
                 (None, Some(first)) => month = Some(first),
                 _ => {}
@@ -186,7 +193,7 @@ impl Queues {
                 heads.push(Reverse((age(next), lane, index + 1)));
             }
         }
-        let month = month.or_else(|| Some(hushmark_policy::Day::of_unix_ms(due_ms).month()))?;
+        let month = month.or_else(|| Some(Day::of_unix_ms(due_ms).month()))?;
         (!chosen.is_empty()).then(|| Cut::new(month, chosen))
     }
 

@@ -107,6 +107,27 @@ static BURY: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+static DROP_LETTER: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end \
+         return redis.call('HDEL', KEYS[2], ARGV[2])",
+    )
+});
+
+static ADD: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end \
+         return redis.call('SADD', KEYS[2], ARGV[2])",
+    )
+});
+
+static REMEMBER: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end \
+         return redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])",
+    )
+});
+
 /// The scripts under one lease on one connection.
 #[derive(Clone)]
 pub struct Fenced {
@@ -213,5 +234,43 @@ impl Fenced {
             .arg(dead_field(lane, number))
             .arg(BATCH_FIELD);
         Ok(checked(call.invoke_async(&mut self.redis).await?)? == 1)
+    }
+
+    /// Takes a dead letter away, because nobody can open it any more; `false` if it is gone.
+    ///
+    /// # Errors
+    /// [`ScriptError`].
+    pub async fn drop_letter(&mut self, field: &str) -> Result<bool, ScriptError> {
+        let mut call = DROP_LETTER.key(WRITER_LEASE);
+        let call = call.key(DEAD).arg(&self.id.0).arg(field);
+        Ok(checked(call.invoke_async(&mut self.redis).await?)? == 1)
+    }
+
+    /// Adds days to a set.
+    ///
+    /// # Errors
+    /// [`ScriptError`].
+    pub async fn add_days(&mut self, set: &str, days: &[String]) -> Result<(), ScriptError> {
+        for day in days {
+            let mut call = ADD.key(WRITER_LEASE);
+            let call = call.key(set).arg(&self.id.0).arg(day);
+            checked(call.invoke_async(&mut self.redis).await?)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a field of a hash.
+    ///
+    /// # Errors
+    /// [`ScriptError`].
+    pub async fn remember(
+        &mut self,
+        hash: &str,
+        field: &str,
+        value: &str,
+    ) -> Result<(), ScriptError> {
+        let mut call = REMEMBER.key(WRITER_LEASE);
+        let call = call.key(hash).arg(&self.id.0).arg(field).arg(value);
+        checked(call.invoke_async(&mut self.redis).await?).map(drop)
     }
 }

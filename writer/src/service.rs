@@ -14,12 +14,15 @@ use zeroize::Zeroizing;
 
 use crate::admin::{self, Status};
 use crate::config::Config;
+use crate::housekeeping::Housekeeping;
 use crate::keys::Keys;
 use crate::lease::Lease;
 use crate::migrate::{MigrateError, migrate};
+use crate::publish::Publisher;
 use crate::refusals::{RefusalError, Refusals};
 use crate::scripts::{Fenced, LeaseId, ScriptError};
 use crate::session::{Parts, Session, SessionError};
+use crate::shared::Shared;
 use crate::store::Address;
 
 /// Time to connect to Redis.
@@ -202,18 +205,41 @@ impl Service {
         let refusals = Refusals::load(&config.state, &config.refusal_key)
             .map_err(|error| Ended::Start(error.into()))?;
         let redis = self.connect().await.map_err(|e| Ended::Session(SessionError::Redis(e)))?;
+        let shared = Arc::new(Shared::default());
         let mut session = Session::new(Parts {
             redis,
-            fenced,
+            fenced: fenced.clone(),
             lease: Arc::clone(&lease),
             clickhouse: self.clickhouse.clone(),
             keys,
             refusals,
             status: Arc::clone(&self.status),
+            shared: Arc::clone(&shared),
             window_ms: u64::from(config.window_seconds) * 1_000,
         });
+        let publisher = Publisher {
+            client: self.clickhouse.client(),
+            lease: Arc::clone(&lease),
+            shared: Arc::clone(&shared),
+            status: Arc::clone(&self.status),
+            epoch_seconds: config.epoch_seconds,
+            minimum_group: config.minimum_group,
+        };
+        let redis = self.connect().await.map_err(|e| Ended::Session(SessionError::Redis(e)))?;
+        let housekeeping = Housekeeping {
+            client: self.clickhouse.client(),
+            redis,
+            fenced,
+            lease: Arc::clone(&lease),
+            shared,
+            status: Arc::clone(&self.status),
+            ring: config.ring.clone(),
+            refusals: (config.state.clone(), config.refusal_key.clone()),
+        };
         let worked = tokio::select! {
             worked = session.run(drain.clone()) => worked,
+            () = publisher.run() => Err(SessionError::LeaseLost),
+            () = housekeeping.run() => Err(SessionError::LeaseLost),
             () = lease.lost() => Err(SessionError::LeaseLost),
         };
         worked.map_err(Ended::Session)

@@ -25,6 +25,7 @@ use crate::lease::Lease;
 use crate::queue::{CutLimits, Ledger, Queues};
 use crate::refusals::Refusals;
 use crate::scripts::{Fenced, ScriptError};
+use crate::shared::Shared;
 use crate::store::{Address, Connection};
 use crate::{failpoints, lanes};
 
@@ -88,6 +89,8 @@ pub struct Parts {
     pub refusals: Refusals,
     /// Where figures go.
     pub status: Arc<Status>,
+    /// What the tasks beside it are told.
+    pub shared: Arc<Shared>,
     /// Milliseconds that a hit waits.
     pub window_ms: u64,
 }
@@ -139,10 +142,12 @@ impl Session {
     /// # Errors
     /// [`SessionError`]; whoever works next asks anew.
     pub async fn run(&mut self, mut drain: watch::Receiver<bool>) -> Result<(), SessionError> {
+        self.parts.shared.set_position(self.parts.refusals.length());
         self.ask_ledger().await?;
         self.dead = lanes::dead(&mut self.parts.redis).await?.into_iter().collect();
         self.repeat_found_cut().await?;
         self.parts.status.ready.store(true, Ordering::Relaxed);
+        self.parts.shared.open();
         let mut ends: Option<Vec<(Lane, u64)>> = None;
         loop {
             let draining = *drain.borrow();

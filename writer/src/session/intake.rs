@@ -24,6 +24,7 @@ impl Session {
         self.next_look = Instant::now() + LOOK_EVERY;
         self.parts.refusals.follow(&mut self.parts.redis).await;
         let refusals = self.parts.refusals.length();
+        self.parts.shared.set_position(refusals);
         self.parts.status.metrics.refusals.set(i64::try_from(refusals).unwrap_or(i64::MAX));
         if Instant::now() >= self.next_keys {
             self.reload_keys();
@@ -38,6 +39,7 @@ impl Session {
             unread += top.saturating_sub(self.queues.read(*lane)).min(*length);
             self.watch_empty(*lane, *length).await?;
         }
+        self.parts.shared.set_waiting(unread == 0, self.queues.oldest_day());
         self.parts.status.metrics.lag_entries.set(i64::try_from(unread).unwrap_or(i64::MAX));
         self.trim().await?;
         Ok(tops.into_iter().map(|(lane, _, top)| (lane, top)).collect())

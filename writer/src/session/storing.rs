@@ -1,5 +1,6 @@
 //! From a cut that is written down to rows that every target holds.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hushmark_event::tables::Target;
@@ -40,6 +41,8 @@ impl Backoff {
 impl Session {
     /// Stores a cut that is written down, for as long as it takes, and takes the note away.
     pub(super) async fn store(&mut self, cut: Cut) -> Result<(), SessionError> {
+        let shared = Arc::clone(&self.parts.shared);
+        let _no_epoch_reads_now = shared.gate.lock().await;
         let left = match self.store_whole(&cut).await? {
             None => cut,
             Some(text) => {
@@ -113,8 +116,13 @@ impl Session {
                     }
                 }
             }
-            if let Some(Body::Counters(_, tally)) = &body {
+            if let Some(Body::Counters(rows, tally)) = &body {
                 self.parts.status.metrics.add(tally);
+                // Rows are in order, so this finds each campaign once.
+                let ids = rows.iter().map(|row| (row.tenant, row.campaign));
+                let mut ids: Vec<_> = ids.filter(|(tenant, _)| *tenant != 0).collect();
+                ids.dedup();
+                self.parts.shared.touch(ids);
                 failpoints::pass(Point::AfterFirstTarget);
             }
         }

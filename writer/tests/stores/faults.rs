@@ -87,7 +87,7 @@ fn what_clickhouse_refuses_alone_is_a_dead_letter_and_the_rest_is_stored() {
     stack.wait_stored(LANE, 1);
     drop(first);
     // Campaign ids in these tests are one more than the number.
-    stack.query("ALTER TABLE counters_in ADD CONSTRAINT never CHECK campaign != 5");
+    stack.query("ALTER TABLE counters ADD CONSTRAINT never CHECK campaign != 5");
     for number in 2..=8 {
         stack.append(LANE, number, &one(number));
     }

@@ -45,6 +45,9 @@ pub(crate) fn now_ms() -> u64 {
 pub(crate) const BATCH_KEY: [u8; 32] = [3; 32];
 pub(crate) const SALT_KEY: [u8; 32] = [5; 32];
 
+/// The key that signs the refusal log's head.
+pub(crate) const SIGNING: [u8; 32] = [9; 32];
+
 /// One hit of tenant 1, now.
 pub(crate) fn hit(mode: Mode, kind: Kind, campaign: u64, mark: u64) -> Hit {
     let now = now_ms();
@@ -83,8 +86,8 @@ impl Stack {
             std::fs::write(path.join("ring").join(&day), BATCH_KEY).unwrap();
             std::fs::write(path.join("salts").join(&day), SALT_KEY).unwrap();
         }
-        let signing = SigningKey::from_bytes(&[9; 32]);
-        std::fs::write(path.join("refusal.pub"), signing.verifying_key().to_bytes()).unwrap();
+        let public = SigningKey::from_bytes(&SIGNING).verifying_key().to_bytes();
+        std::fs::write(path.join("refusal.pub"), public).unwrap();
         let redis = start_redis(path);
         let clickhouse = free_port();
         let mut stack = Self { folder, redis, engine: None, clickhouse };

@@ -1,0 +1,307 @@
+//! Epochs: at fixed times what may be shown is computed from the counters and published.
+//!
+//! The publisher reads while no cut is half stored, so that counters and rows say the same. What
+//! it writes replaces what it wrote before, key by key: an epoch that was cut short is done again.
+
+mod read;
+mod rules;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clickhouse::{Client, Row};
+use hushmark_policy::shown::Shown;
+use hushmark_policy::{Kind, Mode};
+use serde::Serialize;
+
+use crate::admin::Status;
+use crate::lease::Lease;
+use crate::session::now_ms;
+use crate::shared::Shared;
+use crate::store::StoreError;
+use read::{Id, Sent};
+use rules::{Counted, Place, Uniques};
+
+/// Campaigns read at once: 50 with a hundred cells each and two sketches a cell of at most 12 KiB
+/// take the engine 120 MB.
+const AT_ONCE: usize = 50;
+
+/// The length of a wait before looking at the clock again.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// What the publisher needs.
+pub struct Publisher {
+    /// ClickHouse, with an ordinary pool: everything here may be repeated.
+    pub client: Client,
+    /// The working writer's lease: without it nothing is published.
+    pub lease: Arc<Lease>,
+    /// What the session tells.
+    pub shared: Arc<Shared>,
+    /// Where figures go.
+    pub status: Arc<Status>,
+    /// Seconds between epochs.
+    pub epoch_seconds: u32,
+    /// The minimum group.
+    pub minimum_group: u32,
+}
+
+/// Why an epoch was not published.
+#[derive(Debug, thiserror::Error)]
+enum PublishError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(
+        "the refusal log has {held} entries here and {published} when the last epoch was \
+         published: nothing is published on a shorter log; put the log back"
+    )]
+    ShortLog { held: u64, published: u64 },
+    #[error("the lease is lost")]
+    LeaseLost,
+}
+
+impl From<clickhouse::error::Error> for PublishError {
+    fn from(error: clickhouse::error::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+#[derive(Row, Serialize)]
+struct CellRow<'a> {
+    tenant: u64,
+    campaign: u64,
+    kind: i8,
+    dimension: &'static str,
+    value: &'a str,
+    epoch: u32,
+    raw: Option<u64>,
+    human: Option<u64>,
+    uniq_raw: Option<u64>,
+    uniq_human: Option<u64>,
+    at_raw: u64,
+    at_human: u64,
+    at_between: u64,
+}
+
+#[derive(Row, Serialize, Clone)]
+struct CampaignRow {
+    tenant: u64,
+    campaign: u64,
+    kind: i8,
+    epoch: u32,
+    epoch_seconds: u32,
+    mode: i8,
+    uniques: i8,
+    k: u32,
+    sent: u64,
+    rules: Vec<u16>,
+    position: u64,
+}
+
+impl Publisher {
+    /// Publishes epoch after epoch until it is dropped.
+    pub async fn run(self) {
+        let mut known: Option<BTreeMap<Id, Sent>> = None;
+        let mut done = None;
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = u32::try_from(now_ms() / 1_000).unwrap_or(u32::MAX);
+            let epoch = now - now % self.epoch_seconds;
+            if done.is_some_and(|done| epoch <= done) || !self.shared.is_open() {
+                continue;
+            }
+            match self.publish(epoch, &mut known, done.is_none()).await {
+                Ok(true) => {
+                    done = Some(epoch);
+                    self.status.metrics.epoch.set(i64::from(epoch));
+                }
+                // This epoch was published before this session began.
+                Ok(false) => done = Some(epoch),
+                Err(error) => tracing::warn!(%error, epoch, "epoch was not published yet"),
+            }
+        }
+    }
+
+    /// One epoch. `false` if it was published already.
+    async fn publish(
+        &self,
+        epoch: u32,
+        known: &mut Option<BTreeMap<Id, Sent>>,
+        first: bool,
+    ) -> Result<bool, PublishError> {
+        let (last, published) = read::last_epoch(&self.client).await?;
+        let held = self.shared.position();
+        if held < published {
+            return Err(PublishError::ShortLog { held, published });
+        }
+        if first && last >= epoch {
+            return Ok(false);
+        }
+        let sent = read::sent(&self.client).await?;
+        let touched = self.shared.take_touched();
+        let due = match known {
+            Some(known) => changed(known, &sent, &touched),
+            None => {
+                let counted = read::counted_campaigns(&self.client).await?;
+                counted.into_iter().chain(sent.keys().copied()).chain(touched.clone()).collect()
+            }
+        };
+        let due: Vec<Id> = due.into_iter().collect();
+        let written = self.publish_all(epoch, &due, &sent).await;
+        if written.is_err() {
+            self.shared.touch(touched);
+        }
+        written?;
+        *known = Some(sent);
+        self.write_head(epoch, held).await?;
+        tracing::debug!(epoch, campaigns = due.len(), "epoch published");
+        Ok(true)
+    }
+
+    async fn publish_all(
+        &self,
+        epoch: u32,
+        due: &[Id],
+        sent: &BTreeMap<Id, Sent>,
+    ) -> Result<(), PublishError> {
+        for ids in due.chunks(AT_ONCE) {
+            if !self.lease.is_valid() {
+                return Err(PublishError::LeaseLost);
+            }
+            let individual: Vec<Id> = ids
+                .iter()
+                .filter(|id| {
+                    let of = |kind| sent.get(id).map_or(Mode::Individual, |sent| sent.mode(kind));
+                    Kind::ALL.into_iter().any(|kind| of(kind) == Mode::Individual)
+                })
+                .copied()
+                .collect();
+            let (counted, before) = {
+                let _no_cut_is_half_stored = self.shared.gate.lock().await;
+                let counted = read::counted(&self.client, ids, &individual).await?;
+                (counted, read::before(&self.client, ids).await?)
+            };
+            self.write(epoch, sent, &counted, &before).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        epoch: u32,
+        sent: &BTreeMap<Id, Sent>,
+        counted: &BTreeMap<Id, [Counted; 2]>,
+        before: &BTreeMap<(Id, u8), BTreeMap<Place, Shown>>,
+    ) -> Result<(), PublishError> {
+        let nothing = (Sent::default(), BTreeMap::new());
+        let mut insert = self.insert::<CellRow<'_>>("published").await?;
+        let mut campaigns = Vec::new();
+        for (id, kinds) in counted {
+            let sent = sent.get(id).unwrap_or(&nothing.0);
+            for (kind, counted) in Kind::ALL.into_iter().zip(kinds) {
+                let before = before.get(&(*id, kind as u8)).unwrap_or(&nothing.1);
+                let mode = counted.mode(sent.mode(kind));
+                let recipients = sent.recipients(kind);
+                let k = u64::from(self.minimum_group);
+                let shown = counted.shown(mode, recipients, before, k);
+                for (place, cell) in &shown {
+                    if before.get(place) != Some(cell) {
+                        insert.write(&cell_row(epoch, *id, kind, place, cell)).await?;
+                    }
+                }
+                let uniques = counted.uniques(mode);
+                campaigns.push(self.row(
+                    epoch,
+                    *id,
+                    kind,
+                    (mode, uniques),
+                    recipients,
+                    counted.rules(),
+                ));
+            }
+        }
+        insert.end().await?;
+        self.write_campaigns(&campaigns).await
+    }
+
+    fn row(
+        &self,
+        epoch: u32,
+        (tenant, campaign): Id,
+        kind: Kind,
+        (mode, uniques): (Mode, Uniques),
+        sent: u64,
+        rules: Vec<u16>,
+    ) -> CampaignRow {
+        CampaignRow {
+            tenant,
+            campaign,
+            kind: kind as i8,
+            epoch,
+            epoch_seconds: self.epoch_seconds,
+            mode: mode as i8,
+            uniques: uniques as i8,
+            k: self.minimum_group,
+            sent,
+            rules,
+            position: self.shared.position(),
+        }
+    }
+
+    async fn write_campaigns(&self, rows: &[CampaignRow]) -> Result<(), PublishError> {
+        let mut insert = self.insert::<CampaignRow>("published_campaigns").await?;
+        for row in rows {
+            insert.write(row).await?;
+        }
+        Ok(insert.end().await?)
+    }
+
+    /// The row that says that an epoch is complete.
+    async fn write_head(&self, epoch: u32, position: u64) -> Result<(), PublishError> {
+        let row = self.row(epoch, (0, 0), Kind::Open, (Mode::Off, Uniques::None), 0, Vec::new());
+        self.write_campaigns(&[CampaignRow { position, ..row }]).await
+    }
+
+    async fn insert<R: Row>(
+        &self,
+        table: &str,
+    ) -> Result<clickhouse::insert::Insert<R>, PublishError> {
+        let insert = self.client.insert::<R>(table).await?;
+        let time = Some(Duration::from_secs(30));
+        Ok(insert.with_timeouts(time, time).with_setting("async_insert", "0"))
+    }
+}
+
+fn cell_row<'a>(
+    epoch: u32,
+    (tenant, campaign): Id,
+    kind: Kind,
+    (dimension, value): &'a Place,
+    cell: &Shown,
+) -> CellRow<'a> {
+    CellRow {
+        tenant,
+        campaign,
+        kind: kind as i8,
+        dimension: dimension.name(),
+        value,
+        epoch,
+        raw: cell.raw.map(|measure| measure.hits),
+        human: cell.human.map(|measure| measure.hits),
+        uniq_raw: cell.raw.and_then(|measure| measure.uniq),
+        uniq_human: cell.human.and_then(|measure| measure.uniq),
+        at_raw: cell.at.raw,
+        at_human: cell.at.human,
+        at_between: cell.at.between,
+    }
+}
+
+/// Campaigns with new hits, and those of which manifests or stampings say something new.
+fn changed(
+    known: &BTreeMap<Id, Sent>,
+    sent: &BTreeMap<Id, Sent>,
+    touched: &BTreeSet<Id>,
+) -> BTreeSet<Id> {
+    let new = sent.iter().filter(|(id, sent)| known.get(id) != Some(sent)).map(|(id, _)| *id);
+    new.chain(touched.iter().copied()).collect()
+}

@@ -1,0 +1,209 @@
+//! What the publisher reads: counters, rows, manifests, and what it published before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clickhouse::error::Result;
+use clickhouse::{Client, Row};
+use hushmark_event::Verdict;
+use hushmark_event::cell::Dimension;
+use hushmark_policy::shown::{Count, Measure, People, Shown};
+use hushmark_policy::{Kind, Mode};
+use serde::Deserialize;
+
+use super::rules::{Counted, Place};
+
+/// Tenant and campaign.
+pub(super) type Id = (u64, u64);
+
+/// What manifests and stampings say of a campaign, opens and clicks apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sent {
+    /// The mode by kind, if a manifest names the campaign.
+    pub(super) modes: Option<[u8; 2]>,
+    /// Messages that left with the kind tracked.
+    pub(super) messages: [u64; 2],
+    /// Recipients declared where the mail goes to a list address.
+    pub(super) declared: u64,
+}
+
+impl Sent {
+    /// The manifest's mode for a kind.
+    #[must_use]
+    pub(super) fn mode(&self, kind: Kind) -> Mode {
+        self.modes.and_then(|modes| Mode::from_u8(modes[kind as usize])).unwrap_or(Mode::Off)
+    }
+
+    /// How many people a campaign's total is a part of.
+    #[must_use]
+    pub(super) fn recipients(&self, kind: Kind) -> u64 {
+        self.messages[kind as usize].max(self.declared)
+    }
+}
+
+/// Manifests and stampings of all campaigns.
+pub(super) async fn sent(client: &Client) -> Result<BTreeMap<Id, Sent>> {
+    #[derive(Row, Deserialize)]
+    struct Manifest {
+        tenant: u64,
+        campaign: u64,
+        opens: u8,
+        clicks: u8,
+        declared: u64,
+    }
+    #[derive(Row, Deserialize)]
+    struct Stamped {
+        tenant: u64,
+        campaign: u64,
+        opens: u64,
+        clicks: u64,
+    }
+    let mut all = BTreeMap::<Id, Sent>::new();
+    let manifests = "SELECT tenant, campaign, toUInt8(opens) AS opens, toUInt8(clicks) AS clicks, \
+                     assumeNotNull(ifNull(declared, 0)) AS declared FROM campaigns FINAL";
+    for row in client.query_raw(manifests).fetch_all::<Manifest>().await? {
+        let sent = all.entry((row.tenant, row.campaign)).or_default();
+        sent.modes = Some([row.opens, row.clicks]);
+        sent.declared = row.declared;
+    }
+    let stamped = "SELECT tenant, campaign, sumIf(messages, opens != 'off') AS opens, \
+                   sumIf(messages, clicks != 'off') AS clicks FROM sends FINAL \
+                   GROUP BY tenant, campaign";
+    for row in client.query_raw(stamped).fetch_all::<Stamped>().await? {
+        all.entry((row.tenant, row.campaign)).or_default().messages = [row.opens, row.clicks];
+    }
+    Ok(all)
+}
+
+/// Every campaign that has a counter.
+pub(super) async fn counted_campaigns(client: &Client) -> Result<BTreeSet<Id>> {
+    let query = "SELECT DISTINCT tenant, campaign FROM counters WHERE tenant != 0";
+    Ok(client.query_raw(query).fetch_all::<Id>().await?.into_iter().collect())
+}
+
+/// When the last epoch was, in seconds since 1970, and on which length of the refusal log.
+pub(super) async fn last_epoch(client: &Client) -> Result<(u32, u64)> {
+    let query = "SELECT toUnixTimestamp(max(epoch)), max(position) FROM published_campaigns \
+                 WHERE tenant = 0 AND campaign = 0";
+    client.query_raw(query).fetch_one::<(u32, u64)>().await
+}
+
+fn among(ids: &[Id]) -> String {
+    let list: Vec<String> =
+        ids.iter().map(|(tenant, campaign)| format!("({tenant},{campaign})")).collect();
+    format!("(tenant, campaign) IN ({})", list.join(","))
+}
+
+fn place(dimension: &str, value: String) -> Option<Place> {
+    Some((Dimension::from_name(dimension)?, value))
+}
+
+/// Counters and, where asked for, rows of some campaigns, by kind.
+pub(super) async fn counted(
+    client: &Client,
+    ids: &[Id],
+    with_rows: &[Id],
+) -> Result<BTreeMap<Id, [Counted; 2]>> {
+    #[derive(Row, Deserialize)]
+    struct CellRow {
+        tenant: u64,
+        campaign: u64,
+        kind: u8,
+        dimension: String,
+        value: String,
+        raw: u64,
+        human: u64,
+        people: u64,
+        people_human: u64,
+    }
+    let mut all: BTreeMap<Id, [Counted; 2]> =
+        ids.iter().map(|id| (*id, [Counted::default(), Counted::default()])).collect();
+    let cells = format!(
+        "SELECT tenant, campaign, toUInt8(kind) AS kind, toString(dimension) AS dimension, value, \
+         sum(c.raw) AS raw, sum(c.human) AS human, \
+         uniqCombined64ArrayMerge(14)(uniq_raw) AS people, \
+         uniqCombined64ArrayMerge(14)(uniq_human) AS people_human \
+         FROM counters AS c WHERE {} GROUP BY tenant, campaign, kind, dimension, value",
+        among(ids)
+    );
+    for row in client.query_raw(&cells).fetch_all::<CellRow>().await? {
+        let kinds = all.entry((row.tenant, row.campaign)).or_default();
+        let (Some(counted), Some(place)) =
+            (kinds.get_mut(usize::from(row.kind)), place(&row.dimension, row.value))
+        else {
+            continue;
+        };
+        let (uniq_raw, uniq_human) = (Some(row.people), Some(row.people_human));
+        let count = Count { raw: row.raw, human: row.human, uniq_raw, uniq_human };
+        counted.cells.insert(place, count);
+    }
+    if with_rows.is_empty() {
+        return Ok(all);
+    }
+    let human: Vec<String> = Verdict::ALL
+        .iter()
+        .filter(|verdict| verdict.is_human())
+        .map(|verdict| format!("'{}'", verdict.name()))
+        .collect();
+    let rows = format!(
+        "SELECT tenant, campaign, toUInt8(kind) AS kind, d.1 AS dimension, d.2 AS value, \
+         count() AS raw, toUInt64(0) AS human, uniqExact(contact) AS people, \
+         uniqExactIf(contact, verdict IN ({})) AS people_human \
+         FROM hits ARRAY JOIN [('total', ''), ('verdict', toString(verdict)), \
+         ('link', if(link = 0, '', toString(link))), ('device', toString(device)), \
+         ('client', toString(client)), ('system', toString(system)), \
+         ('country', toString(country)), ('hour', formatDateTime(at, '%Y-%m-%dT%H'))] AS d \
+         WHERE {} AND NOT (d.1 IN ('link', 'country') AND d.2 = '') \
+         GROUP BY tenant, campaign, kind, dimension, value",
+        human.join(","),
+        among(with_rows)
+    );
+    for row in client.query_raw(&rows).fetch_all::<CellRow>().await? {
+        let kinds = all.entry((row.tenant, row.campaign)).or_default();
+        if let (Some(counted), Some(place)) =
+            (kinds.get_mut(usize::from(row.kind)), place(&row.dimension, row.value))
+        {
+            counted.rows.insert(place, (row.raw, row.people, row.people_human));
+        }
+    }
+    Ok(all)
+}
+
+/// What was published before, by campaign and kind.
+pub(super) async fn before(
+    client: &Client,
+    ids: &[Id],
+) -> Result<BTreeMap<(Id, u8), BTreeMap<Place, Shown>>> {
+    #[derive(Row, Deserialize)]
+    struct Published {
+        tenant: u64,
+        campaign: u64,
+        kind: u8,
+        dimension: String,
+        value: String,
+        raw: Option<u64>,
+        human: Option<u64>,
+        uniq_raw: Option<u64>,
+        uniq_human: Option<u64>,
+        at_raw: u64,
+        at_human: u64,
+        at_between: u64,
+    }
+    let query = format!(
+        "SELECT tenant, campaign, toUInt8(kind) AS kind, toString(dimension) AS dimension, value, \
+         raw, human, uniq_raw, uniq_human, at_raw, at_human, at_between \
+         FROM published FINAL WHERE {}",
+        among(ids)
+    );
+    let mut all = BTreeMap::<(Id, u8), BTreeMap<Place, Shown>>::new();
+    for row in client.query_raw(&query).fetch_all::<Published>().await? {
+        let Some(place) = place(&row.dimension, row.value) else { continue };
+        let measure = |hits: Option<u64>, uniq| hits.map(|hits| Measure { hits, uniq });
+        let shown = Shown {
+            raw: measure(row.raw, row.uniq_raw),
+            human: measure(row.human, row.uniq_human),
+            at: People { raw: row.at_raw, human: row.at_human, between: row.at_between },
+        };
+        all.entry(((row.tenant, row.campaign), row.kind)).or_default().insert(place, shown);
+    }
+    Ok(all)
+}

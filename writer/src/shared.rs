@@ -1,0 +1,83 @@
+//! What a session tells the tasks beside it.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use hushmark_policy::Day;
+
+/// Told by the session, read by the publisher and the housekeeping.
+#[derive(Default)]
+pub struct Shared {
+    /// Held while a cut is stored: whoever takes it sees either none or all of it.
+    pub gate: tokio::sync::Mutex<()>,
+    open: AtomicBool,
+    position: AtomicU64,
+    touched: Mutex<BTreeSet<(u64, u64)>>,
+    waiting: Mutex<Waiting>,
+}
+
+/// What waits in Redis.
+#[derive(Clone, Copy, Default)]
+enum Waiting {
+    /// Not everything was read.
+    #[default]
+    Unknown,
+    /// The oldest day of what waits.
+    Since(Day),
+    Nothing,
+}
+
+impl Shared {
+    /// The session has repeated what it found: both targets say the same from here on.
+    pub fn open(&self) {
+        self.open.store(true, Ordering::Release);
+    }
+
+    /// Whether it has.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// The refusal log has so many entries.
+    pub fn set_position(&self, position: u64) {
+        self.position.store(position, Ordering::Release);
+    }
+
+    /// How many entries the refusal log has.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position.load(Ordering::Acquire)
+    }
+
+    /// These campaigns have new hits, or are to be published again.
+    pub fn touch(&self, campaigns: impl IntoIterator<Item = (u64, u64)>) {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).extend(campaigns);
+    }
+
+    /// The campaigns touched since this was last asked.
+    #[must_use]
+    pub fn take_touched(&self) -> BTreeSet<(u64, u64)> {
+        std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Everything in Redis was read, and the oldest that waits is of this day.
+    pub fn set_waiting(&self, all_read: bool, oldest: Option<Day>) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = match (all_read, oldest) {
+            (false, _) => Waiting::Unknown,
+            (true, Some(day)) => Waiting::Since(day),
+            (true, None) => Waiting::Nothing,
+        };
+    }
+
+    /// The oldest day of what waits in Redis; the first day of all where that is not known.
+    #[must_use]
+    pub fn waiting(&self) -> Option<Day> {
+        match *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) {
+            Waiting::Unknown => Some(Day(0)),
+            Waiting::Since(day) => Some(day),
+            Waiting::Nothing => None,
+        }
+    }
+}
