@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS counters
 ENGINE = AggregatingMergeTree
 PARTITION BY month
 ORDER BY (tenant, campaign, kind, dimension, value, month)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE TABLE IF NOT EXISTS counters_in
 (

@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS hits
 ENGINE = MergeTree
 PARTITION BY month
 ORDER BY (tenant, campaign, contact, at)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE TABLE IF NOT EXISTS hits_in AS hits ENGINE = Null;
 
