@@ -1,5 +1,5 @@
 -- What an epoch shows. For `overall` and `anonymous` every way out reads these two tables and
--- nothing else. NULL is "fewer than k". The three `at_` columns are the people who were counted
+-- nothing else. NULL is withheld. The three `at_` columns are the people who were counted
 -- when a measure last changed; they steer the next epoch and are shown to nobody.
 CREATE TABLE IF NOT EXISTS published
 (

@@ -64,7 +64,7 @@ pub struct Measure {
     pub uniq: Option<u64>,
 }
 
-/// What is shown of one cell. A measure that is withheld reads "fewer than k", never 0.
+/// What is shown of one cell. A measure that is withheld reads so, never 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
     /// All hits, if they may be shown.

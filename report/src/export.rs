@@ -7,7 +7,8 @@ use crate::text::{Moment, number};
 #[must_use]
 pub fn json(report: &Report) -> String {
     let mut value = serde_json::to_value(report).expect("a report is plain data");
-    value["withheld"] = format!("null is fewer than {}", report.minimum_group).into();
+    value["withheld"] =
+        format!("null would tell of fewer than {} people", report.minimum_group).into();
     format!("{value:#}")
 }
 
@@ -54,9 +55,9 @@ fn record(
     value: &str,
     cell: &Cell,
 ) -> Result<(), csv::Error> {
-    let n = |n: Option<u64>| number(n, report.minimum_group);
-    let uniq =
-        |u: Option<u64>| if kind.uniques == crate::Uniques::None { String::new() } else { n(u) };
+    let uniq = |u: Option<u64>| {
+        if kind.uniques == crate::Uniques::None { String::new() } else { number(u) }
+    };
     let rules: Vec<String> = kind.rules.iter().map(u16::to_string).collect();
     let uniques = serde_json::to_value(kind.uniques).ok();
     writer.write_record([
@@ -71,8 +72,8 @@ fn record(
         kind.sent.to_string(),
         dimension.to_owned(),
         inert(value),
-        n(cell.raw),
-        n(cell.human),
+        number(cell.raw),
+        number(cell.human),
         uniq(cell.uniq_raw),
         uniq(cell.uniq_human),
     ])

@@ -17,7 +17,7 @@ pub struct Report {
     pub epoch: u32,
     /// How long an epoch is, in seconds.
     pub epoch_seconds: u32,
-    /// The minimum group: a number that is withheld stands for fewer people than this.
+    /// The minimum group: a number that is withheld would tell of fewer people than this.
     pub minimum_group: u32,
     /// Opens, then clicks; a kind that is not tracked says so by its mode.
     pub kinds: Vec<KindReport>,
@@ -68,8 +68,8 @@ impl Uniques {
     }
 }
 
-/// One value's numbers. `None` is "fewer than the minimum group", never 0; of `uniq_…` it can
-/// also be "not known in this mode".
+/// One value's numbers. `None` is withheld: the number itself, or what it leaves of another, is
+/// about fewer people than the minimum group. Of `uniq_…` it can also be "not known in this mode".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Cell {
     /// All hits.

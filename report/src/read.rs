@@ -62,9 +62,9 @@ struct CellRow {
 
 const KINDS: &str = "SELECT toString(kind) AS kind, epoch_seconds, toString(mode) AS mode, \
     toString(uniques) AS uniques, k, sent, rules, \
-    (SELECT toUnixTimestamp(max(epoch)) FROM published_campaigns \
-     WHERE tenant = 0 AND campaign = 0) AS last_epoch \
-    FROM published_campaigns FINAL WHERE tenant = ? AND campaign = ? ORDER BY kind";
+    assumeNotNull((SELECT toUnixTimestamp(max(epoch)) FROM published_campaigns \
+     WHERE tenant = 0 AND campaign = 0)) AS last_epoch \
+    FROM published_campaigns FINAL WHERE tenant = ? AND campaign = ?";
 
 const CELLS: &str = "SELECT toString(kind) AS kind, toString(dimension) AS dimension, value, raw, \
     human, uniq_raw, uniq_human \
@@ -98,6 +98,7 @@ pub async fn campaign(
     for row in kinds {
         report.kinds.push(kind_report(row)?);
     }
+    report.kinds.sort_by_key(|kind| kind.kind);
     for row in cells {
         place(&mut report, row)?;
     }

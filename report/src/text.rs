@@ -44,18 +44,16 @@ fn render_kind(out: &mut String, report: &Report, kind: &KindReport) {
     if kind.mode == Mode::Off {
         return line(out, format_args!("{title}  off: nothing is recorded"));
     }
-    let k = report.minimum_group;
     line(out, format_args!("{title}  {}; {}", kind.mode, kind.uniques.because()));
     let rules: Vec<String> = kind.rules.iter().map(u16::to_string).collect();
     if !rules.is_empty() {
         line(out, format_args!("verdicts by rules version {}", rules.join(", ")));
     }
     let mut table = table(kind, "");
-    let cell = |n| number(n, k);
     let mut sent = vec!["sent".to_owned(), kind.sent.to_string()];
     sent.resize(columns(kind), String::new());
     table.add_row(sent);
-    table.add_row(row("all".to_owned(), &kind.total, kind, &cell));
+    table.add_row(row("all".to_owned(), &kind.total, kind));
     line(out, format_args!("{table}"));
     for (dimension, title) in TABLES {
         let Some(rows) = kind.tables.get(&dimension).filter(|rows| !rows.is_empty()) else {
@@ -63,7 +61,7 @@ fn render_kind(out: &mut String, report: &Report, kind: &KindReport) {
         };
         let mut table = self::table(kind, title);
         for (value, numbers) in rows {
-            table.add_row(row(value.clone(), numbers, kind, &cell));
+            table.add_row(row(value.clone(), numbers, kind));
         }
         line(out, format_args!("\n{table}"));
     }
@@ -71,7 +69,9 @@ fn render_kind(out: &mut String, report: &Report, kind: &KindReport) {
         render_hours(out, hours);
     }
     if kind.mode.is_guarded() {
-        line(out, format_args!("\nvalues with fewer than {k} people are not listed"));
+        let k = report.minimum_group;
+        line(out, format_args!("\nwithheld: the number, or what it leaves of another, is about"));
+        line(out, format_args!("fewer than {k} people; values that are withheld are not listed"));
     }
 }
 
@@ -95,12 +95,7 @@ fn table(kind: &KindReport, title: &str) -> Table {
     table
 }
 
-fn row(
-    value: String,
-    cell: &Cell,
-    kind: &KindReport,
-    number: &impl Fn(Option<u64>) -> String,
-) -> Vec<String> {
+fn row(value: String, cell: &Cell, kind: &KindReport) -> Vec<String> {
     let mut row = vec![value, number(cell.raw), number(cell.human)];
     if columns(kind) == 5 {
         row.extend([number(cell.uniq_raw), number(cell.uniq_human)]);
@@ -108,9 +103,10 @@ fn row(
     row
 }
 
-/// A number, or what is known instead.
-pub(crate) fn number(n: Option<u64>, k: u32) -> String {
-    n.map_or_else(|| format!("fewer than {k}"), |n| n.to_string())
+/// A number, or one word for every reason not to show it: telling the reasons apart would tell
+/// whether it was nearly nobody or nearly everybody.
+pub(crate) fn number(n: Option<u64>) -> String {
+    n.map_or_else(|| "withheld".to_owned(), |n| n.to_string())
 }
 
 /// One bar an hour from the first to the last; hours that are withheld or empty are blank.
