@@ -27,7 +27,13 @@ pub(crate) const PROOFS: &[Proof] = &[
         peers: true,
         ..proof("edge", "CPU a hit at most 1.45 times a bare hyper server's, beside nginx")
     },
-    proof("pipeline", "CPU and memory a hit in Redis, writer and engine, from stream to counters"),
+    Proof {
+        starts: &["hushmark-edge", "hushmark-writer", "hushmark-embedded", "bare-hyper"],
+        ..proof(
+            "pipeline",
+            "CPU and memory a hit in Redis, writer and engine, from stream to counters",
+        )
+    },
     proof("soak", "30 minutes at 60 % of capacity: lag, parts and memory stay flat, nothing lost"),
     proof("report", "a campaign's full report in under 100 ms over 100 million hits"),
     proof("tokens", "a million valid tokens accepted, ten million others refused, no nonce twice"),
