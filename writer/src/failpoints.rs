@@ -2,8 +2,8 @@
 //! each protection is needed. Only the feature `failpoints` compiles them in.
 //!
 //! `HUSHMARK_FAILPOINT=after-cut`, `after-first-target` (both die) or `between-lookup-and-insert`
-//! (stops, once); `HUSHMARK_WITHOUT` is a comma-separated list of `cut`, `token`, `ledger` and
-//! `one-connection`.
+//! (stops, once); `HUSHMARK_WITHOUT` is a comma-separated list of `cut`, `token`, `ledger`,
+//! `one-connection` and `lease-clock` (the holder's own belief, which a stop can always outlast).
 
 /// Where a failpoint may sit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

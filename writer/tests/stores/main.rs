@@ -5,4 +5,6 @@
 mod epochs;
 mod exactly_once;
 mod faults;
+#[cfg(feature = "failpoints")]
+mod protections;
 mod support;
