@@ -1,6 +1,9 @@
 //! The proofs. Each breaks what it can and measures what is left.
 
 mod exactly_once;
+mod footprint;
+mod pipeline;
+mod report;
 mod tokens;
 
 use anyhow::{Result, bail};
@@ -26,6 +29,23 @@ impl Run {
         if self.short { short } else { full }
     }
 
+    /// A figure with a limit at full size; the short form tells it alone, because debug builds and
+    /// busy machines measure nothing.
+    pub fn limit(
+        &self,
+        into: &mut Figures,
+        figure: &str,
+        value: f64,
+        limit: f64,
+        unit: &'static str,
+    ) {
+        if self.short {
+            into.measure(figure, value, unit);
+        } else {
+            into.at_most(figure, value, limit, unit);
+        }
+    }
+
     /// The seed, or the one that is used where none was given.
     #[must_use]
     pub fn seed(&self) -> u64 {
@@ -34,7 +54,7 @@ impl Run {
 }
 
 /// The names of all proofs.
-pub const NAMES: &[&str] = &["exactly-once", "tokens"];
+pub const NAMES: &[&str] = &["exactly-once", "footprint", "pipeline", "report", "tokens"];
 
 /// Runs a proof by its name.
 ///
@@ -43,6 +63,9 @@ pub const NAMES: &[&str] = &["exactly-once", "tokens"];
 pub fn run(name: &str, run: &Run) -> Result<Figures> {
     match name {
         "exactly-once" => exactly_once::prove(run),
+        "footprint" => footprint::prove(run),
+        "pipeline" => pipeline::prove(run),
+        "report" => report::prove(run),
         "tokens" => tokens::prove(run),
         _ => bail!("no proof is called {name:?}; there are: {}", NAMES.join(", ")),
     }

@@ -1,7 +1,9 @@
 //! Proof `exactly-once`: everything is killed with -9, again and again, while hits come as fast as
 //! they are answered. Each hit has a cell of its own, so that one stored twice or not at all shows.
 
-use std::time::Duration;
+mod failpoints;
+
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -22,6 +24,7 @@ pub(super) fn prove(run: &Run) -> Result<Figures> {
     for seed in seeds {
         under_kills(run, seed, &mut figures)?;
     }
+    failpoints::prove(run, &mut figures)?;
     Ok(figures)
 }
 
@@ -67,8 +70,8 @@ fn under_kills(run: &Run, seed: u64, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-/// Hits come in step with the kills, so that every kill falls into traffic: in between, what may be
-/// sent is sent at full speed.
+/// Hits come in step with the kills: before each a burst is let go, at full speed, and the kill
+/// falls somewhere into it.
 fn killed(
     stack: &Stack,
     load: Load,
@@ -76,12 +79,16 @@ fn killed(
     (each, seed): (u32, u64),
 ) -> Result<(Outcome, ([u32; 4], u32))> {
     let mut killer = Killer::new(stack, each, seed);
-    let step = hits / u64::from(each * 4);
-    load.hold_from(step);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let burst = hits / u64::from(each * 4);
+    load.hold_from(0);
     let ended = killer.run(|killer| {
-        let allowed = (hits as f64 * killer.done()) as u64 + step;
-        load.hold_from(allowed);
-        Ok(())
+        load.hold_from((hits as f64 * killer.done()) as u64 + burst);
+        let (before, until) = (load.progress().sent(), Instant::now() + Duration::from_millis(500));
+        let within = random.u64(..burst);
+        while load.progress().sent() < before + within && Instant::now() < until {
+            std::thread::sleep(Duration::from_micros(200));
+        }
     });
     let kills = (Part::ALL.map(|part| killer.kills(part)), killer.standbys());
     if let Err(error) = ended {
