@@ -50,7 +50,7 @@ pub(crate) async fn run(data: &Path, options: Up) -> Result<()> {
     ran
 }
 
-fn read_manifests(folder: &Path) -> Result<Manifests> {
+pub(crate) fn read_manifests(folder: &Path) -> Result<Manifests> {
     hushmark_crds::directory(folder).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!(
