@@ -17,10 +17,7 @@ a server can be given in the environment as well.
 ";
 
 const PROGRAMS: [(&str, &[&[&str]]); 4] = [
-    (
-        "hushmark",
-        &[&[], &["up"], &["stamp"], &["report"], &["counters"], &["demo"], &["takedown"]],
-    ),
+    ("hushmark", &[&[], &["up"], &["stamp"], &["report"], &["counters"], &["demo"], &["takedown"]]),
     ("hushmark-edge", &[&[]]),
     ("hushmark-writer", &[&[]]),
     ("hushmark-embedded", &[&[]]),
