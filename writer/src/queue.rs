@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::time::Duration;
 
 use hushmark_event::tables::Target;
 use hushmark_event::{Cut, Lane};
@@ -70,6 +71,36 @@ pub struct CutLimits {
     pub records: u64,
     /// Most entries.
     pub entries: u64,
+}
+
+impl CutLimits {
+    /// 150,000 records become 1.5 million rows at most, for which the engine takes less than a
+    /// GiB and which stay well below [`crate::store::BLOCK_ROWS`].
+    const MOST: u64 = 150_000;
+
+    /// Where a session begins, and the least that it goes down to.
+    const FIRST: u64 = 20_000;
+    const LEAST: u64 = 4_000;
+
+    /// What a session begins with.
+    #[must_use]
+    pub const fn first() -> Self {
+        Self { records: Self::FIRST, entries: 100_000 }
+    }
+
+    /// Follows the time that the last cut took: about a second at most, because whoever takes
+    /// over has to send a cut as it was written, however often it is cut short.
+    #[must_use]
+    pub fn after(self, took: Duration) -> Self {
+        let records = if took > Duration::from_secs(1) {
+            (self.records / 2).max(Self::LEAST)
+        } else if took < Duration::from_millis(400) {
+            (self.records * 2).min(Self::MOST)
+        } else {
+            self.records
+        };
+        Self { records, ..self }
+    }
 }
 
 impl Queues {
@@ -157,9 +188,10 @@ impl Queues {
     }
 
     /// Chooses the next cut among what arrived by `due_ms`: oldest first over all lanes, of one
-    /// month, within the limits; always at least one entry if one is due.
+    /// month, within the limits; always at least one entry if one is due. Dead letters alone go to
+    /// `this_month`.
     #[must_use]
-    pub fn plan(&self, due_ms: u64, limits: CutLimits) -> Option<Cut> {
+    pub fn plan(&self, due_ms: u64, this_month: Month, limits: CutLimits) -> Option<Cut> {
         let due = |entry: &Entry| entry.batch().is_none_or(|batch| batch.last_ms <= due_ms);
         let age = |entry: &Entry| entry.batch().map_or(0, |batch| batch.base_ms);
         let mut heads: BinaryHeap<Reverse<(u64, Lane, usize)>> = self
@@ -193,7 +225,7 @@ impl Queues {
                 heads.push(Reverse((age(next), lane, index + 1)));
             }
         }
-        let month = month.or_else(|| Some(Day::of_unix_ms(due_ms).month()))?;
+        let month = month.unwrap_or(this_month);
         (!chosen.is_empty()).then(|| Cut::new(month, chosen))
     }
 

@@ -126,7 +126,14 @@ impl Service {
     }
 
     async fn work(&self, drain: &mut watch::Receiver<bool>) -> Result<(), StartError> {
-        self.apply_schema().await?;
+        let mut asked = drain.clone();
+        tokio::select! {
+            applied = self.apply_schema() => applied?,
+            _ = asked.wait_for(|drain| *drain) => {
+                tracing::warn!("draining before clickhouse ever answered: all waits in redis");
+                return Ok(());
+            }
+        }
         let mut told = false;
         loop {
             match self.try_session(drain).await {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hushmark_event::redis_keys::WRITER_CUT;
 use hushmark_event::{Cut, Lane};
+use hushmark_policy::Day;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::watch;
 
@@ -44,8 +45,8 @@ const EMPTY_FOR: Duration = Duration::from_secs(60);
 /// Day keys are read again this often.
 const KEYS_EVERY: Duration = Duration::from_secs(30);
 
-/// 200,000 records of ten rows each stay below [`crate::store::BLOCK_ROWS`].
-const LIMITS: CutLimits = CutLimits { records: 200_000, entries: 100_000 };
+/// A connection that was not used for so long is not trusted: servers close idle ones.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// Why a session ended before its time.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +105,8 @@ pub struct Session {
     behaviour: Behaviour,
     dead: HashSet<(Lane, u64)>,
     connection: Option<Connection>,
+    connection_used: Instant,
+    limits: CutLimits,
     empty_since: BTreeMap<Lane, Instant>,
     next_insert: Instant,
     next_look: Instant,
@@ -129,6 +132,8 @@ impl Session {
             behaviour: Behaviour::new(parts.window_ms),
             dead: HashSet::new(),
             connection: None,
+            connection_used: now,
+            limits: CutLimits::first(),
             empty_since: BTreeMap::new(),
             next_insert: now,
             next_look: now,
@@ -198,15 +203,18 @@ impl Session {
         if now < self.next_insert && !draining {
             return Ok(false);
         }
-        let due_ms =
-            if draining { u64::MAX } else { now_ms().saturating_sub(self.parts.window_ms) };
-        let Some(cut) = self.queues.plan(due_ms, LIMITS) else { return Ok(false) };
+        let clock = now_ms();
+        let due_ms = if draining { u64::MAX } else { clock.saturating_sub(self.parts.window_ms) };
+        let this_month = Day::of_unix_ms(clock).month();
+        let Some(cut) = self.queues.plan(due_ms, this_month, self.limits) else { return Ok(false) };
         self.next_insert = now + INSERT_EVERY;
         if !failpoints::off("cut") {
             self.parts.fenced.set_cut(None, Some(&cut)).await?;
         }
         failpoints::pass(failpoints::Point::AfterCut);
+        let begun = Instant::now();
         self.store(cut).await?;
+        self.limits = self.limits.after(begun.elapsed());
         Ok(true)
     }
 

@@ -118,7 +118,7 @@ impl Session {
     async fn take(&mut self, lane: Lane, raw: Vec<lanes::Raw>) -> Result<(), SessionError> {
         let stored = self.ledger.stored_by_all(lane);
         for (number, blob) in raw {
-            let content = self.open(lane, number, blob).await?;
+            let content = self.open(lane, number, blob, number <= stored).await?;
             let missing = self.queues.push(lane, Entry { number, content }, stored);
             if missing > 0 {
                 self.parts.status.metrics.gaps.inc_by(missing);
@@ -133,16 +133,25 @@ impl Session {
         lane: Lane,
         number: u64,
         blob: Vec<u8>,
+        is_stored: bool,
     ) -> Result<Content, SessionError> {
         if self.dead.contains(&(lane, number)) {
             return Ok(Content::Dead);
         }
+        let now = now_ms();
         let Self { opener, behaviour, parts, .. } = self;
         let at = (lane, number);
         let keys = &parts.keys;
         let opened = opener.open(at, blob, &keys.batch, &keys.salts, |hit| behaviour.see(hit));
         match opened {
+            Ok(Content::Batch(mut batch)) => {
+                // An edge whose clock runs ahead must not make its hits wait until that time.
+                batch.last_ms = batch.last_ms.min(now);
+                Ok(Content::Batch(batch))
+            }
             Ok(content) => Ok(content),
+            // Its fate is known already, whatever became of its key.
+            Err(_) if is_stored => Ok(Content::Dead),
             Err(reason) => {
                 self.bury(lane, number, reason).await?;
                 Ok(Content::Dead)

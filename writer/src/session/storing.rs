@@ -7,7 +7,7 @@ use hushmark_event::tables::Target;
 use hushmark_event::{Cut, Lane};
 use hushmark_policy::Day;
 
-use super::{Session, SessionError};
+use super::{IDLE, Session, SessionError};
 use crate::cells::{self, Tally};
 use crate::entry::{DeadReason, Entry};
 use crate::failpoints::{self, Point};
@@ -43,6 +43,9 @@ impl Session {
     pub(super) async fn store(&mut self, cut: Cut) -> Result<(), SessionError> {
         let shared = Arc::clone(&self.parts.shared);
         let _no_epoch_reads_now = shared.gate.lock().await;
+        if self.connection_used.elapsed() > IDLE {
+            self.connection = None;
+        }
         let left = match self.store_whole(&cut).await? {
             None => cut,
             Some(text) => {
@@ -76,7 +79,9 @@ impl Session {
             }
             while let Some(text) = self.store_whole(&written).await? {
                 tracing::error!(%lane, number, error = text, "an entry was refused alone");
-                self.bury(lane, number, DeadReason::Refused).await?;
+                if !self.dead.contains(&(lane, number)) {
+                    self.bury(lane, number, DeadReason::Refused).await?;
+                }
                 self.queues.bury(lane, number);
                 // Without the entry only the ledger row is left, which nothing can refuse.
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -116,6 +121,7 @@ impl Session {
                     }
                 }
             }
+            self.connection_used = Instant::now();
             if let Some(Body::Counters(rows, tally)) = &body {
                 self.parts.status.metrics.add(tally);
                 // Rows are in order, so this finds each campaign once.
@@ -203,6 +209,7 @@ impl Session {
             self.ledger.learn(target, answer);
         }
         self.connection = Some(connection);
+        self.connection_used = Instant::now();
         Ok(())
     }
 
