@@ -58,8 +58,6 @@ impl Keys {
         }
         let public = keys.signing.verifying_key();
         write(&keys.refusal_key(), public.as_bytes())?;
-        let hex: String = public.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        write(&keys.refusal_key_hex(), hex.as_bytes())?;
         Ok(Self { batch, ..keys })
     }
 
@@ -85,12 +83,6 @@ impl Keys {
     #[must_use]
     pub fn refusal_key(&self) -> PathBuf {
         self.folder.join("refusal.pub")
-    }
-
-    /// The same key as 64 hex digits, which is how the writer reads it.
-    #[must_use]
-    pub fn refusal_key_hex(&self) -> PathBuf {
-        self.folder.join("refusal.hex")
     }
 
     /// The last day of tracking that this region's tokens carry: within the ring.

@@ -112,23 +112,22 @@ impl<'a> Killer<'a> {
         f64::from(done) / f64::from(self.each * 4)
     }
 
-    /// Kills until each part was killed often enough; `after` runs after each step, some ten
-    /// milliseconds apart.
+    /// Kills until each part was killed often enough. `before` runs right before each kill, for one
+    /// who wants traffic just then.
     ///
     /// # Errors
     /// When a process ends by itself, cannot be started again, or is not ready for too long.
-    pub fn run(&mut self, mut after: impl FnMut(&Self) -> Result<()>) -> Result<()> {
+    pub fn run(&mut self, mut before: impl FnMut(&Self)) -> Result<()> {
         while self.done() < 1.0 {
             for at in 0..self.victims.len() {
-                self.step(at)?;
+                self.step(at, &mut before)?;
             }
-            after(self)?;
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(())
     }
 
-    fn step(&mut self, at: usize) -> Result<()> {
+    fn step(&mut self, at: usize, before: &mut impl FnMut(&Self)) -> Result<()> {
         let victim = &self.victims[at];
         let (part, process) = (victim.part, victim.process);
         if self.kills(part) >= self.each {
@@ -139,7 +138,11 @@ impl<'a> Killer<'a> {
         }
         let (now, away_since) = (Instant::now(), victim.away_since);
         if let Some(dies_at) = victim.dies_at {
-            return if dies_at <= now { self.kill(at) } else { Ok(()) };
+            if dies_at <= now {
+                before(self);
+                return self.kill(at);
+            }
+            return Ok(());
         }
         if self.is_ready(at) {
             let peace = part.longest_peace().mul_f64(self.random.f64());

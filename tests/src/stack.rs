@@ -37,6 +37,8 @@ pub struct Shape {
     pub threads: usize,
     /// Writers: one works, the others stand by.
     pub writers: usize,
+    /// Which program writes; one with failpoints for scenes.
+    pub writer_program: &'static str,
     /// The window in which behaviour is judged; ten seconds by default.
     pub window_seconds: u64,
     /// Further arguments of every edge.
@@ -53,6 +55,7 @@ impl Default for Shape {
             edges: 1,
             threads: 1,
             writers: 2,
+            writer_program: "hushmark-writer",
             window_seconds: 1,
             edge_args: Vec::new(),
             writer_args: Vec::new(),
@@ -147,11 +150,7 @@ impl Stack {
     }
 
     fn start_all(&self) -> Result<()> {
-        self.redis.process.start()?;
-        self.clickhouse.process.start()?;
-        wait_ready("redis-server", &self.redis.process, || self.redis.is_ready())?;
-        self.publish_refusals()?;
-        wait_ready("the engine", &self.clickhouse.process, || self.clickhouse.is_ready())?;
+        self.start_stores()?;
         for server in self.writers.iter().chain(&self.edges) {
             server.process.start()?;
         }
@@ -159,6 +158,30 @@ impl Stack {
             wait_ready(&server.process.name(), &server.process, || server.is_ready())?;
         }
         Ok(())
+    }
+
+    /// Starts the edges alone, for one who lets writers in one by one.
+    ///
+    /// # Errors
+    /// Which edge did not start, with the end of its log.
+    pub fn start_edges(&self) -> Result<()> {
+        for edge in &self.edges {
+            edge.process.start()?;
+            wait_ready(&edge.process.name(), &edge.process, || edge.is_ready())?;
+        }
+        Ok(())
+    }
+
+    /// Starts Redis, with an empty refusal log, and the engine.
+    ///
+    /// # Errors
+    /// Which of them did not start, with the end of its log.
+    pub fn start_stores(&self) -> Result<()> {
+        self.redis.process.start()?;
+        self.clickhouse.process.start()?;
+        wait_ready("redis-server", &self.redis.process, || self.redis.is_ready())?;
+        self.publish_refusals()?;
+        wait_ready("the engine", &self.clickhouse.process, || self.clickhouse.is_ready())
     }
 
     /// What the operator does first: an empty refusal log with a signed head.
@@ -273,13 +296,13 @@ fn writer(
         ("--ring", text(&keys.batch_folder())?),
         ("--salts", text(&keys.salt_folder())?),
         ("--admin", admin.to_string()),
-        ("--refusal-key", text(&keys.refusal_key_hex())?),
+        ("--refusal-key", text(&keys.refusal_key())?),
         ("--state", text(&folder)?),
         ("--epoch-seconds", "10".into()),
         ("--window-seconds", shape.window_seconds.to_string()),
     ]);
     args.extend(shape.writer_args.iter().cloned());
-    let program = tools.program("hushmark-writer")?;
+    let program = tools.program(shape.writer_program)?;
     let recipe = Recipe { name, program, args, env: BTreeMap::new() };
     let process = Process::new(recipe, &path.join("logs"));
     Ok(Server { process, listen: None, admin, folder })

@@ -7,7 +7,7 @@ mod dead;
 mod drained;
 mod stored;
 
-pub use drained::wait_until_drained;
+pub use drained::{drops, wait_until_drained};
 pub use stored::Stored;
 
 use std::collections::HashMap;
@@ -66,7 +66,7 @@ impl Account {
             answered: outcome.answered.count(),
             stored: stored.counters.values().sum(),
             dead: dead.values().sum(),
-            drops: drained::drops(stack)?,
+            drops: drops(stack)?,
             uneven: stored.uneven.clone(),
             ..Self::default()
         };

@@ -1,6 +1,7 @@
 //! Waits until nothing is under way any more: no lane log, no stream entry, no cut.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -8,7 +9,7 @@ use hushmark_event::Lane;
 use hushmark_event::redis_keys::{LANE_PREFIX, WRITER_CUT};
 use hushmark_event::tables::Target;
 
-use crate::stack::{Stack, wait_ready};
+use crate::stack::{Server, Stack, wait_ready};
 
 /// Waits until every batch that an edge wrote down is stored in both targets.
 ///
@@ -35,9 +36,10 @@ pub fn wait_until_drained(stack: &Stack, patience: Duration) -> Result<()> {
 /// What is still under way, if anything.
 fn under_way(stack: &Stack) -> Result<Option<String>> {
     for edge in &stack.edges {
-        let bytes = edge.metric(LOG_BYTES)?.context("the edge has no lane log metric")?;
-        if bytes > 0.0 {
-            return Ok(Some(format!("{bytes} bytes in the lane log of {}", edge.process.name())));
+        for (path, length) in files(edge, "log")? {
+            if length > LOG_HEADER {
+                return Ok(Some(format!("{length} bytes in {}", path.display())));
+            }
         }
     }
     let mut redis = stack.redis.connect()?;
@@ -79,13 +81,37 @@ fn ledger(text: &str) -> Result<HashMap<Lane, u64>> {
         .collect()
 }
 
-const LOG_BYTES: &str = "hushmark_edge_lane_log_bytes";
+/// An empty lane log holds this much: its header.
+const LOG_HEADER: u64 = 8;
 
-/// Hits that were dropped, as their edges' drop files and the working writer count them.
-pub(super) fn drops(stack: &Stack) -> Result<u64> {
-    let mut drops = 0.0;
-    for edge in &stack.edges {
-        drops += edge.metric("hushmark_edge_dropped_records_total")?.unwrap_or(0.0);
+/// The files of an edge with an ending, and their lengths. One that goes away meanwhile was of a
+/// dead lane that is stored now.
+fn files(edge: &Server, ending: &str) -> Result<Vec<(PathBuf, u64)>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(&edge.folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == ending)
+            && let Ok(about) = std::fs::metadata(&path)
+        {
+            files.push((path, about.len()));
+        }
     }
-    Ok(drops as u64)
+    Ok(files)
+}
+
+/// Records that neither Redis nor the lane log would take, of living and dead lanes: the files
+/// that outlive a kill, not the metric.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn drops(stack: &Stack) -> Result<u64> {
+    let mut sum = 0;
+    for edge in &stack.edges {
+        for (path, _) in files(edge, "drops")? {
+            let bytes = std::fs::read(&path)?;
+            let count = bytes.strip_prefix(b"hmdrop 1").and_then(<[u8]>::first_chunk);
+            sum += u64::from_be_bytes(*count.context("a drop file begins with its header")?);
+        }
+    }
+    Ok(sum)
 }
