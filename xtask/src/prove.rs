@@ -48,6 +48,8 @@ struct Outcome {
     figures: Vec<Figure>,
     verdict: Verdict,
     seconds: f64,
+    /// The part of the cores that others used just before it began.
+    busy_before: f64,
 }
 
 /// Returns whether the proof holds.
@@ -98,6 +100,11 @@ fn run_one(tree: &Tree, proof: &Proof, engine: &Path, options: &Options) -> Resu
     if let Some(seed) = options.seed {
         command.args(["--seed", &seed.to_string()]);
     }
+    let busy_before = record::busy()?;
+    if busy_before > 0.1 {
+        let percent = 100.0 * busy_before;
+        eprintln!("others use {percent:.0} % of this machine: times and ratios will be off");
+    }
     let began = Instant::now();
     let mut child = command
         .stdin(Stdio::null())
@@ -120,5 +127,5 @@ fn run_one(tree: &Tree, proof: &Proof, engine: &Path, options: &Options) -> Resu
     let Some(verdict) = verdict else {
         bail!("{} ended with {status} and without a verdict: it does not hold", proof.name);
     };
-    Ok(Outcome { figures, verdict, seconds: began.elapsed().as_secs_f64() })
+    Ok(Outcome { figures, verdict, seconds: began.elapsed().as_secs_f64(), busy_before })
 }

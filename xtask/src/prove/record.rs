@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -24,6 +25,7 @@ struct Record<'a> {
     memory_gib: u64,
     kernel: String,
     rustc: String,
+    busy_before: f64,
     seed: Option<u64>,
     seconds: f64,
     figures: &'a [Figure],
@@ -52,6 +54,7 @@ pub(super) fn keep(
         memory_gib: memory_gib()?,
         kernel: word("uname", &["-sr"])?,
         rustc: word("rustc", &["--version"])?,
+        busy_before: outcome.busy_before,
         seed,
         seconds: (outcome.seconds * 10.0).round() / 10.0,
         figures: &outcome.figures,
@@ -76,4 +79,23 @@ fn memory_gib() -> Result<u64> {
     let kib = after_colon("/proc/meminfo", "MemTotal")?;
     let kib: u64 = kib.trim_end_matches("kB").trim().parse().unwrap_or_default();
     Ok((kib + (1 << 19)) >> 20)
+}
+
+/// The part of all cores that is in use, over one second (proc_stat(5)), to two decimals.
+pub(super) fn busy() -> Result<f64> {
+    let before = ticks()?;
+    std::thread::sleep(Duration::from_secs(1));
+    let after = ticks()?;
+    let (idle, all) = (after.0 - before.0, after.1 - before.1);
+    Ok((100.0 * (1.0 - idle / all.max(1.0))).round() / 100.0)
+}
+
+/// Clock ticks of all cores since boot: idle ones, and all.
+fn ticks() -> Result<(f64, f64)> {
+    let text = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
+    let line = text.lines().next().unwrap_or_default();
+    let fields: Vec<f64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    // user, nice, system, idle, iowait, irq, softirq, steal; guests are in user already.
+    let idle = fields.get(3..5).context("/proc/stat is short")?.iter().sum();
+    Ok((idle, fields.iter().take(8).sum()))
 }
