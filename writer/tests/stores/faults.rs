@@ -1,11 +1,13 @@
 //! Each fault by itself: what is killed, cut or broken, and what must hold afterwards.
 
-use hushmark_event::redis_keys::{DEAD, WRITER_CUT, WRITER_LEASE, dead_field, lane_stream};
+use hushmark_event::redis_keys::{
+    CLOSABLE_DAYS, DEAD, WRITER_CUT, WRITER_LEASE, dead_field, lane_stream,
+};
 use hushmark_event::tables::Target;
 use hushmark_event::{Hit, Lane};
-use hushmark_policy::{Kind, Mode};
+use hushmark_policy::{Day, Kind, Mode};
 
-use crate::support::{Stack, hit, signal, wait, wait_or};
+use crate::support::{BATCH_KEY, Stack, hit, now_ms, signal, wait, wait_or};
 
 const LANE: Lane = Lane { incarnation: 0xdef, core: 1 };
 
@@ -55,6 +57,72 @@ fn a_redis_that_dies_again_and_again_costs_nothing() {
     }
     stack.wait_stored(LANE, 80);
     assert_eq!(stored(&stack), each_once(80));
+}
+
+#[test]
+fn an_emptied_redis_stores_nothing_twice_and_the_lanes_go_on() {
+    let stack = Stack::start();
+    let _writer = stack.writer(&[]);
+    for round in 0..3 {
+        for number in round * 10 + 1..=round * 10 + 10 {
+            stack.append(LANE, number, &one(number));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(700 * round));
+        redis::cmd("FLUSHALL").query::<()>(&mut stack.redis()).unwrap();
+        // An edge that did not hear the answer repeats its last batch.
+        stack.append(LANE, round * 10 + 10, &one(round * 10 + 10));
+    }
+    stack.append(LANE, 31, &one(31));
+    stack.wait_stored(LANE, 31);
+    let (counters, rows) = stored(&stack);
+    assert!(counters.ends_with("\t1") && rows.ends_with("\t1"), "{counters} {rows}");
+}
+
+#[test]
+fn a_closed_day_turns_what_is_still_sealed_into_a_counted_drop() {
+    let stack = Stack::start();
+    let today = Day::of_unix_ms(now_ms());
+    let mut old = one(1);
+    old[0].at_ms = Day(today.0 - 9).start_ms();
+    stack.append(LANE, 1, &old);
+    // Sealed today, under a token whose last day is closed.
+    let mut late = one(2);
+    late[0].context.last_day = Day(today.0 - 9);
+    stack.append(LANE, 2, &late);
+    stack.append(LANE, 3, &one(3));
+    let _writer = stack.writer(&[]);
+    stack.wait_stored(LANE, 3);
+    assert_eq!(stored(&stack), each_once(1));
+    let drops = "SELECT value, sum(raw) FROM counters WHERE tenant = 0 AND dimension = 'drop' \
+                 GROUP BY value ORDER BY value";
+    assert_eq!(stack.query(drops), "closed\t1\nsealed\t1");
+    let dead: bool = redis::cmd("EXISTS").arg(DEAD).query(&mut stack.redis()).unwrap();
+    assert!(!dead);
+}
+
+#[test]
+fn a_day_that_is_seven_days_old_is_handed_over_to_be_closed() {
+    let stack = Stack::start();
+    let old = Day(Day::of_unix_ms(now_ms()).0 - 8);
+    for folder in ["ring", "salts"] {
+        std::fs::write(stack.path().join(folder).join(old.to_string()), BATCH_KEY).unwrap();
+    }
+    let mut broken = stack.seal(LANE, 1, &[Hit { at_ms: old.start_ms(), ..one(1).remove(0) }]);
+    *broken.last_mut().unwrap() ^= 1;
+    stack.append_bytes(LANE, 1, &broken);
+    let _writer = stack.writer(&[]);
+    wait_or(
+        "the day to be handed over",
+        || stack.logs(),
+        || {
+            let days: Vec<String> =
+                redis::cmd("SMEMBERS").arg(CLOSABLE_DAYS).query(&mut stack.redis()).unwrap();
+            days == [old.to_string()]
+        },
+    );
+    let dead: bool = redis::cmd("EXISTS").arg(DEAD).query(&mut stack.redis()).unwrap();
+    assert!(!dead, "its dead letter goes with it");
+    assert_eq!(stack.metric("hushmark_writer_drops_total{reason=\"sealed\"}"), 1.0);
 }
 
 #[test]
