@@ -1,11 +1,16 @@
 //! Files that hold secrets or must survive a power cut.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::thread;
 
 use anyhow::{Context, Result};
+
+/// Files that are synced at once. Each is a thread that waits for the disk.
+const SYNCS_AT_ONCE: usize = 16;
 
 /// Makes a folder, and those above it, that its owner alone can enter.
 pub(crate) fn private_folder(path: &Path) -> Result<()> {
@@ -19,16 +24,50 @@ pub(crate) fn private_folder(path: &Path) -> Result<()> {
 /// Replaces a file whole: whoever reads it sees the old content or the new, and after a power cut
 /// it is one of the two. Its owner alone can read it.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<()> {
-    let draft = path.with_extension("draft");
     let write = || -> io::Result<()> {
-        let mut file =
-            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
-        file.write_all(content)?;
-        file.sync_all()?;
+        let draft = draft(path, content)?;
         fs::rename(&draft, path)?;
         sync_parent(path)
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// [`replace`] for many files of one folder, in a fraction of the time: a disk that is asked to
+/// sync many files at once does most of it once.
+pub(crate) fn replace_all<C: AsRef<[u8]> + Sync>(
+    folder: &Path,
+    all: &[(PathBuf, C)],
+) -> Result<()> {
+    let write = |(path, content): &(PathBuf, C)| draft(path, content.as_ref());
+    let share = all.len().div_ceil(SYNCS_AT_ONCE).max(1);
+    let done: io::Result<()> = thread::scope(|scope| {
+        let start = |part: &[(PathBuf, C)]| -> io::Result<Vec<PathBuf>> {
+            part.iter().map(write).collect()
+        };
+        let threads: Vec<_> =
+            all.chunks(share).map(|part| scope.spawn(move || start(part))).collect();
+        let mut drafts = Vec::with_capacity(all.len());
+        for thread in threads {
+            drafts.extend(thread.join().map_err(|_| io::Error::other("a thread panicked"))??);
+        }
+        drafts.iter().zip(all).try_for_each(|(draft, (path, _))| fs::rename(draft, path))?;
+        File::open(folder)?.sync_all()
+    });
+    done.with_context(|| format!("cannot write to {}", folder.display()))
+}
+
+/// Writes and syncs what is to become a file, under a hidden name beside it: whoever reads the
+/// folder meanwhile passes it by.
+fn draft(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".draft");
+    let draft = path.with_file_name(name);
+    let mut file =
+        OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    Ok(draft)
 }
 
 /// Appends a line and waits until the disk has it.
@@ -52,4 +91,27 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
 
 fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn many_files_are_replaced_whole_for_their_owner_alone_and_leave_no_draft() {
+        let folder = tempfile::tempdir().unwrap();
+        let all: Vec<(PathBuf, String)> =
+            (0..50).map(|n| (folder.path().join(n.to_string()), format!("content {n}"))).collect();
+        fs::write(&all[7].0, "old").unwrap();
+        replace_all(folder.path(), &all).unwrap();
+        for (path, content) in &all {
+            assert_eq!(&fs::read_to_string(path).unwrap(), content);
+            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 50);
+        replace_all::<&str>(folder.path(), &[]).unwrap();
+        replace(&all[0].0, b"new").unwrap();
+        assert_eq!(fs::read(&all[0].0).unwrap(), b"new");
+    }
 }

@@ -32,11 +32,12 @@ pub(crate) fn make(folder: &DataFolder, today: Day, days_ahead: u16) -> Result<(
 /// it lies before the first day that has any.
 pub(crate) fn extend_ring(folder: &DataFolder, today: Day, days_ahead: u16) -> Result<()> {
     for ring in ["ring/batch", "ring/salt"] {
-        for ahead in 0..=days_ahead {
-            let path = folder.path(ring).join(today.plus(ahead).to_string());
-            if !path.exists() {
-                random_file(&path)?;
-            }
+        let folder = folder.path(ring);
+        let days = (0..=days_ahead).map(|ahead| folder.join(today.plus(ahead).to_string()));
+        let missing = days.filter(|path| !path.exists());
+        let made: Vec<_> = missing.map(|path| Ok((path, random_key()?))).collect::<Result<_>>()?;
+        if !made.is_empty() {
+            files::replace_all(&folder, &made)?;
         }
     }
     Ok(())
@@ -80,10 +81,14 @@ fn read_key(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
     })
 }
 
-fn random_file(path: &Path) -> Result<()> {
+fn random_key() -> Result<Zeroizing<[u8; 32]>> {
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(bytes.as_mut()).context("the system has no random numbers")?;
-    files::replace(path, bytes.as_ref())
+    Ok(bytes)
+}
+
+fn random_file(path: &Path) -> Result<()> {
+    files::replace(path, random_key()?.as_ref())
 }
 
 /// 64 random bits that nobody can guess.
