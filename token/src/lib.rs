@@ -3,9 +3,11 @@
 //! A token is all that a mail carries: who sent it, how exactly it may be counted, and for a link
 //! the destination itself, so that a redirect needs no store and outlives the campaign. In reading
 //! order: [`claims`] (what is sealed), [`key`] (region keys and what is derived from them),
-//! [`seal`] (claims to URL) and [`verify`] (URL to claims). `event/WIRE.md`, "Token", has the bytes.
+//! [`seal`] (claims to URL) and [`verify`] (URL to claims); [`fuzz`] is what
+//! the fuzz target feeds. `event/WIRE.md`, "Token", has the bytes.
 
 pub mod claims;
+pub mod fuzz;
 pub mod key;
 pub mod seal;
 pub mod verify;

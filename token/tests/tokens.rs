@@ -101,6 +101,19 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(verifier(&[1]).verify(Route::Open, &bytes).is_err());
+        hushmark_token::fuzz::any_bytes(&bytes);
+    }
+
+    #[test]
+    fn the_fuzz_target_takes_real_tokens_and_broken_ones(
+        seed in seed(), route in routes(), first: u8, at in any::<prop::sample::Index>(), to: u8,
+    ) {
+        let mut bytes = seal(1, route, &claims(&seed, route)).into_bytes();
+        bytes.insert(0, first);
+        hushmark_token::fuzz::any_bytes(&bytes);
+        let at = at.index(bytes.len());
+        bytes[at] = to;
+        hushmark_token::fuzz::any_bytes(&bytes);
     }
 
     #[test]
