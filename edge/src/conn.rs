@@ -33,6 +33,10 @@ pub(crate) const TICK: Duration = Duration::from_millis(250);
 /// Ticks after which a silent connection is parked.
 const PARK_AFTER: u32 = 4;
 
+/// Where a core has more connections than this, each is parked as soon as it was answered: hyper
+/// keeps some 10 KiB for each, and ten thousand of them may ask within one second.
+const MANY: usize = 1_000;
+
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -88,10 +92,13 @@ impl ConnState {
         }
     }
 
-    fn flushed(&self) {
-        if self.phase.get() == Phase::Answering {
+    /// Whether that was the end of an answer.
+    fn flushed(&self) -> bool {
+        let answered = self.phase.get() == Phase::Answering;
+        if answered {
             self.enter(Phase::Idle);
         }
+        answered
     }
 
     fn end(&self, fate: Fate) {
@@ -222,10 +229,13 @@ pub(crate) async fn serve(
     })
     .await;
     let mut next = Some((stream, Bytes::new()));
-    while let Some((stream, begun)) = next.take() {
+    while let Some((mut stream, mut begun)) = next.take() {
         state.parked.set(true);
-        if begun.is_empty() && !first_byte(&stream, &state).await {
-            break;
+        if begun.is_empty() {
+            begun = first_bytes(&mut stream, &state).await;
+            if begun.is_empty() {
+                break;
+            }
         }
         state.parked.set(false);
         state.enter(Phase::Head);
@@ -249,7 +259,14 @@ pub(crate) async fn serve(
                 Fate::Finish | Fate::Live => {}
             }
             // What went wrong on a client's connection is the client's to know.
-            std::future::Future::poll(Pin::new(&mut *conn), cx).map(|_| Outcome::Closed)
+            if std::future::Future::poll(Pin::new(&mut *conn), cx).is_ready() {
+                return Poll::Ready(Outcome::Closed);
+            }
+            let idle = state.phase.get() == Phase::Idle && state.fate.get() == Fate::Live;
+            if idle && connections.count() > MANY {
+                return Poll::Ready(Outcome::Parked);
+            }
+            Poll::Pending
         })
         .await;
         if let Outcome::Parked = outcome {
@@ -261,13 +278,19 @@ pub(crate) async fn serve(
     desk.stats.connections.set(connections.count() as u64);
 }
 
-/// Waits, parked, for the first byte of a request; `false` when the connection is to be closed.
-async fn first_byte(stream: &TcpStream, state: &ConnState) -> bool {
+/// Waits, parked, for a request to begin; none when the connection is to be closed. Reads instead
+/// of asking whether there is something to read: the runtime says yes of every new socket.
+async fn first_bytes(stream: &mut TcpStream, state: &ConnState) -> Bytes {
     poll_fn(|cx| match state.fate.get() {
-        Fate::Abort | Fate::Finish => Poll::Ready(false),
+        Fate::Abort | Fate::Finish => Poll::Ready(Bytes::new()),
         Fate::Live | Fate::Park => {
             state.fate.set(Fate::Live);
-            stream.poll_read_ready(cx).map(|ready| ready.is_ok())
+            SCRATCH.with_borrow_mut(|scratch| {
+                let mut buf = ReadBuf::new(scratch);
+                // An error is an end like any other.
+                let read = Pin::new(&mut *stream).poll_read(cx, &mut buf);
+                read.map(|_| Bytes::copy_from_slice(buf.filled()))
+            })
         }
     })
     .await
@@ -294,6 +317,11 @@ impl hyper::rt::Read for Io {
         mut into: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.state.phase.get() == Phase::Asked {
+            // hyper only looks whether the client hung up, twice a request. It is answered anyway:
+            // its record is in the batch. `poll_flush` asks to be woken for what comes next.
+            return Poll::Pending;
+        }
         if !this.begun.is_empty() {
             let n = this.begun.len().min(into.remaining());
             into.put_slice(&this.begun[..n]);
@@ -322,9 +350,11 @@ impl hyper::rt::Write for Io {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // hyper flushes once its buffer is empty; a socket has none of its own to flush.
-        self.state.flushed();
+        if self.state.flushed() && self.stream.poll_read_ready(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
         Poll::Ready(Ok(()))
     }
 

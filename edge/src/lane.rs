@@ -27,7 +27,7 @@ use tokio::time::timeout;
 use crate::config::Durability;
 use crate::handler::Desk;
 use crate::lane_log::LogThread;
-use crate::lane_log::frame::FILE_HEADER;
+use crate::lane_log::frame;
 use crate::link::{Appended, Link, LinkError, RedisAt};
 
 /// How long Redis may take before the batch goes to the log. A sync of its log takes a tenth of a
@@ -50,6 +50,8 @@ pub(crate) struct LaneTask {
     /// Where the log ends, and up to where Redis has it.
     written: Cell<u64>,
     replayed: Cell<u64>,
+    /// Up to where the disk has its room back.
+    reclaimed: Cell<u64>,
     /// The drain asks for a pause between two batches.
     hold: Cell<bool>,
     /// A batch was taken and is not answered yet.
@@ -84,7 +86,7 @@ impl LaneTask {
         durability: Durability,
         spill: Arc<AtomicBool>,
     ) -> Self {
-        let begin = FILE_HEADER.len() as u64;
+        let begin = frame::BEGIN;
         Self {
             desk,
             lane,
@@ -97,6 +99,7 @@ impl LaneTask {
             number: Cell::new(0),
             written: Cell::new(begin),
             replayed: Cell::new(begin),
+            reclaimed: Cell::new(begin),
             hold: Cell::new(false),
             busy: Cell::new(false),
             progress: Notify::new(),
@@ -246,10 +249,13 @@ impl LaneTask {
                 self.gauge_log();
             }
             Err(error) => {
-                tracing::error!(
-                    lane = %self.lane, number = batch.number, records = batch.records, %error,
-                    "neither redis nor the lane log takes a batch: it is dropped and counted"
-                );
+                // Said once: a full disk is not helped by a line for every batch.
+                if self.desk.stats.refused_now.get() == 0 {
+                    tracing::error!(
+                        lane = %self.lane, number = batch.number, %error,
+                        "neither redis nor the lane log takes batches: they are dropped and counted"
+                    );
+                }
                 self.dropped(&batch).await;
             }
         }
@@ -261,13 +267,15 @@ impl LaneTask {
         self.desk.stats.refused_now.set(1);
         self.desk.stats.dropped_batches.one();
         self.desk.stats.dropped_records.add(batch.records.into());
-        if let Err(error) = self.log.count_drop(batch.records).await {
+        if let Err(error) = self.log.count_drop(batch.records).await
+            && self.desk.stats.dropped_batches.get() == 1
+        {
             tracing::error!(lane = %self.lane, %error, "a drop is counted in metrics alone");
         }
     }
 
     fn gauge_log(&self) {
-        self.desk.stats.log_bytes.set(self.written.get() - FILE_HEADER.len() as u64);
+        self.desk.stats.log_bytes.set(self.written.get() - self.replayed.get());
     }
 }
 

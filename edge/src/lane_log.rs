@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use hushmark_event::Lane;
 
 use crate::start::{StartError, file_error};
-use frame::{FILE_HEADER, Frame};
+use frame::Frame;
 
 pub(crate) use thread::{LogRefused, LogThread};
 
@@ -32,6 +32,9 @@ pub(crate) struct LaneLog {
     file: File,
     path: PathBuf,
     length: u64,
+    /// Where the first frame is that Redis does not have; before it is a hole.
+    start: u64,
+    /// Bytes between `start` and `length` at most.
     max: u64,
     /// A write failed and could not be taken back: what comes after it would not be read.
     broken: bool,
@@ -44,10 +47,11 @@ impl LaneLog {
     pub(crate) fn create(folder: &Path, lane: Lane, max: u64) -> Result<Self, StartError> {
         let path = log_path(folder, lane);
         let drops = DropFile::create(folder, lane)?;
-        let file = named_once_locked(&path, FILE_HEADER)?;
+        let start = frame::BEGIN;
+        let file = named_once_locked(&path, &frame::file_header(start))?;
         sync_folder(folder)?;
-        let length = FILE_HEADER.len() as u64;
-        Ok(Self { file, path, length, max, broken: false, buffer: Vec::new(), drops })
+        let buffer = Vec::new();
+        Ok(Self { file, path, length: start, start, max, broken: false, buffer, drops })
     }
 
     /// Appends and syncs a batch.
@@ -55,7 +59,7 @@ impl LaneLog {
         self.buffer.clear();
         frame::encode(Frame { number, blob }, &mut self.buffer);
         let length = self.length + self.buffer.len() as u64;
-        if self.broken || length > self.max {
+        if self.broken || length - self.start > self.max {
             return Err(LogRefused::Full);
         }
         let written =
@@ -72,15 +76,31 @@ impl LaneLog {
     /// Empties the log once Redis has all of it. Not synced: batches that reappear after a power
     /// cut are replayed again, which is harmless.
     fn clear(&mut self) -> io::Result<()> {
-        let length = FILE_HEADER.len() as u64;
-        self.file.set_len(length)?;
-        (self.length, self.broken) = (length, false);
+        self.file.write_all_at(&frame::file_header(frame::BEGIN), 0)?;
+        self.file.set_len(frame::BEGIN)?;
+        (self.length, self.start, self.broken) = (frame::BEGIN, frame::BEGIN, false);
+        Ok(())
+    }
+
+    /// Gives the room before an offset back to the disk, now that Redis has what was there. The
+    /// header is synced first: a hole where frames are expected would look like a torn tail.
+    fn reclaim(&mut self, start: u64) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        self.file.write_all_at(&frame::file_header(start), 0)?;
+        self.file.sync_data()?;
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match fallocate(&self.file, hole, frame::BEGIN, start - frame::BEGIN) {
+            Ok(()) => self.start = start,
+            // The limit then counts what is replayed as well, as the disk does.
+            Err(rustix::io::Errno::OPNOTSUPP) => {}
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 
     /// Removes the files of a lane that leaves nothing behind.
     fn close(self) -> io::Result<()> {
-        if self.length == FILE_HEADER.len() as u64 {
+        if self.length == frame::BEGIN {
             std::fs::remove_file(&self.path)?;
         }
         if self.drops.records == 0 {
@@ -168,12 +188,16 @@ impl DeadLog {
         Ok(found)
     }
 
-    /// Whether the file's first bytes are a lane log's; an empty file is one that was never named.
-    pub(crate) fn is_log(&self) -> io::Result<bool> {
-        let mut bytes = [0; 8];
-        match self.file.read_exact_at(&mut bytes, 0) {
-            Ok(()) => Ok(&bytes == FILE_HEADER),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+    /// Where the first frame is; at the end where the file is too short for any. What another
+    /// program wrote is an error and stays where it is.
+    pub(crate) fn start(&self) -> io::Result<u64> {
+        let mut header = [0; frame::BEGIN as usize];
+        match self.file.read_exact_at(&mut header, 0) {
+            Ok(()) => frame::file_start(header).ok_or_else(|| {
+                let text = format!("{} is no lane log of this version", self.path.display());
+                io::Error::new(io::ErrorKind::InvalidData, text)
+            }),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(frame::BEGIN),
             Err(error) => Err(error),
         }
     }
@@ -222,4 +246,78 @@ fn named_once_locked(path: &Path, content: &[u8]) -> Result<File, StartError> {
 
 fn sync_folder(folder: &Path) -> Result<(), StartError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(file_error("sync", folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LANE: Lane = Lane { incarnation: 1, core: 0 };
+
+    fn numbers(file: &File, start: u64) -> Vec<u64> {
+        let end = file.metadata().unwrap().len();
+        let mut bytes = vec![0; (end - start) as usize];
+        file.read_exact_at(&mut bytes, start).unwrap();
+        crate::lane::drain::frames(&bytes).0.iter().map(|frame| frame.number).collect()
+    }
+
+    #[test]
+    fn a_full_log_has_room_again_for_what_was_replayed_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = LaneLog::create(folder.path(), LANE, 1 << 20).unwrap();
+        let blob = vec![7; 100_000];
+        let frame = (frame::FRAME_HEADER + blob.len()) as u64;
+        let mut number = 0;
+        while log.append(number + 1, &blob).is_ok() {
+            number += 1;
+        }
+        assert_eq!(number, 10);
+        log.reclaim(frame::BEGIN + 4 * frame).unwrap();
+        for number in 11..=14 {
+            log.append(number, &blob).unwrap();
+        }
+        assert!(log.append(15, &blob).is_err());
+
+        // The next process begins where this one stopped.
+        drop(log);
+        let dead = DeadLog::find(folder.path()).unwrap().remove(0);
+        let start = dead.start().unwrap();
+        assert_eq!(numbers(&dead.file, start), (5..=14).collect::<Vec<_>>());
+        dead.remove().unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_living_lanes_log_is_nobody_elses_to_replay() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = LaneLog::create(folder.path(), LANE, 1 << 20).unwrap();
+        log.append(1, b"blob").unwrap();
+        assert!(DeadLog::find(folder.path()).unwrap().is_empty());
+        log.clear().unwrap();
+        log.close().unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_newer_editions_log_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = log_path(folder.path(), LANE);
+        std::fs::write(&path, b"hmlane 2 and whatever follows").unwrap();
+        let dead = DeadLog::find(folder.path()).unwrap().remove(0);
+        assert!(dead.start().is_err());
+        std::fs::write(&path, b"").unwrap();
+        assert_eq!(dead.start().unwrap(), frame::BEGIN, "a file that was never begun");
+    }
+
+    #[test]
+    fn drops_are_counted_on_disk_and_outlive_their_lane() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = LaneLog::create(folder.path(), LANE, 0).unwrap();
+        assert!(matches!(log.append(1, b"blob"), Err(LogRefused::Full)));
+        log.drops.count(3).unwrap();
+        log.drops.count(4).unwrap();
+        assert_eq!(dropped_records(folder.path()).unwrap(), 7);
+        log.close().unwrap();
+        assert_eq!(dropped_records(folder.path()).unwrap(), 7);
+    }
 }

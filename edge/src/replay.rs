@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::lane::drain::{self, DrainError, WINDOW};
 use crate::lane_log::DeadLog;
-use crate::lane_log::frame::{self, BLOB_MAX, FILE_HEADER, FRAME_HEADER, Next};
+use crate::lane_log::frame::{self, BLOB_MAX, FRAME_HEADER, Next};
 use crate::link::{Link, LinkError, RedisAt};
 
 /// How long connecting may take.
@@ -53,28 +53,31 @@ pub(crate) async fn folder(folder: &Path, redis: &RedisAt) -> Result<Replayed, R
         .await
         .map_err(|_| ReplayError::Away("no answer".to_owned()))?
         .map_err(|error: LinkError| ReplayError::Away(error.to_string()))?;
+    let mut worst = Ok(());
     for log in logs {
-        one(&log, &mut link, &mut replayed).await.map_err(|error| match error {
-            DrainError::Late | DrainError::Link(LinkError::Io(_)) => {
-                ReplayError::Away(error.to_string())
+        match one(&log, &mut link, &mut replayed).await {
+            Ok(()) => {
+                tracing::info!(lane = %log.lane, batches = replayed.batches, "replayed a lane log");
+                log.remove().map_err(refused)?;
+                replayed.logs += 1;
             }
-            _ => ReplayError::Refused(error.to_string()),
-        })?;
-        tracing::info!(lane = %log.lane, batches = replayed.batches, "replayed a lane log");
-        log.remove().map_err(refused)?;
-        replayed.logs += 1;
+            Err(error) if error.is_away() => return Err(ReplayError::Away(error.to_string())),
+            // Redis refuses: the replies to what was sent after that are still to come.
+            Err(error @ DrainError::Link(_)) => {
+                return Err(ReplayError::Refused(error.to_string()));
+            }
+            // The disk does: the other logs are no worse for it.
+            Err(error) => worst = Err(ReplayError::Refused(error.to_string())),
+        }
     }
-    Ok(replayed)
+    worst.map(|()| replayed)
 }
 
 async fn one(log: &DeadLog, link: &mut Link, replayed: &mut Replayed) -> Result<(), DrainError> {
     let io = |error: io::Error| DrainError::Log(error.into());
-    if !log.is_log().map_err(io)? {
-        return Ok(());
-    }
+    let mut at = log.start().map_err(io)?;
     let stream = lane_stream(log.lane);
     let end = log.file.metadata().map_err(io)?.len();
-    let mut at = FILE_HEADER.len() as u64;
     let mut room = WINDOW;
     let mut bytes = Vec::new();
     while at < end {

@@ -67,7 +67,7 @@ impl Worker {
             self.durability,
             self.spill,
         );
-        let lane = spawn_local(lane.run());
+        let mut lane = spawn_local(lane.run());
         let _sweep = spawn_local(sweep(Rc::clone(&connections), self.limits, Arc::clone(&stats)));
         let http = Rc::new(conn::http());
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
@@ -75,13 +75,17 @@ impl Worker {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 _ = self.stop.wait_for(|stop| *stop) => break,
+                // It ends before it is told to only by a panic: nobody would be answered any more.
+                ended = &mut lane => {
+                    return Err(ended.map_or_else(io::Error::other, |()| io::Error::other("lane")));
+                }
             };
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of descriptors, or a client that was gone at once.
                     tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
@@ -118,6 +122,9 @@ impl Worker {
         Ok(())
     }
 }
+
+/// How long a core waits when it cannot accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often the drain looks whether connections are gone.
 const DRAIN_LOOK: Duration = Duration::from_millis(5);

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use super::LaneTask;
 use crate::config::Durability;
 use crate::lane_log::LogRefused;
-use crate::lane_log::frame::{self, FILE_HEADER, FRAME_HEADER, Frame, Next};
+use crate::lane_log::frame::{self, FRAME_HEADER, Frame, Next};
 use crate::link::{Appended, Link, LinkError};
 use crate::resp::Value;
 
@@ -25,6 +25,9 @@ const PROBE_PAUSE: Duration = Duration::from_millis(100);
 
 /// A log that is held open (`--durability disk`) is emptied when it is this long, or idle.
 const HELD_LOG: u64 = 4 << 20;
+
+/// The room of replayed batches is given back in parts of the log's limit.
+const RECLAIM_PARTS: u64 = 8;
 
 /// Why a window did not get through.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +94,7 @@ impl LaneTask {
         }
         // Redis has it all but what is being written now.
         let held = self.durability == Durability::Disk;
-        let begun = self.written.get() > FILE_HEADER.len() as u64;
+        let begun = self.written.get() > frame::BEGIN;
         let empty_now = begun && (self.written.get() > HELD_LOG || self.desk.commit.is_empty());
         if held && !closing && !empty_now {
             self.progress.notified().await;
@@ -104,8 +107,9 @@ impl LaneTask {
         }
         if begun {
             self.log.clear().await?;
-            self.written.set(FILE_HEADER.len() as u64);
-            self.replayed.set(FILE_HEADER.len() as u64);
+            for end in [&self.written, &self.replayed, &self.reclaimed] {
+                end.set(frame::BEGIN);
+            }
             self.gauge_log();
             if !held {
                 tracing::info!(lane = %self.lane, "breaker closes: redis has the whole lane log");
@@ -145,6 +149,13 @@ impl LaneTask {
             self.log.count_drop(records).await?;
         }
         self.replayed.set(from + length as u64);
+        self.gauge_log();
+        // A log that is full while Redis comes back must not drop batches until the last byte is
+        // replayed.
+        if self.replayed.get() - self.reclaimed.get() >= self.log.max() / RECLAIM_PARTS {
+            self.reclaimed.set(self.replayed.get());
+            self.log.reclaim(self.replayed.get()).await?;
+        }
         Ok(())
     }
 }

@@ -1,11 +1,32 @@
 //! The bytes of a lane log: a header, then frames.
 //!
+//! The header is eight bytes that name the format and the offset (8) of the first frame that Redis
+//! does not have; what is before it may be a hole.
+//!
 //! A frame is the length of its blob (4 bytes), the batch's number (8), a CRC-32C over these two
 //! and the blob (4), and the blob, which is a sealed batch. Numbers are big-endian. What does not
 //! check at the end of a file was being written when the process died: nobody was answered for it.
 
-/// What every lane log begins with; the last byte before the space is no version, the digit is.
-pub(crate) const FILE_HEADER: &[u8; 8] = b"hmlane 1";
+/// What every lane log begins with; the digit is the version.
+pub(crate) const MAGIC: &[u8; 8] = b"hmlane 1";
+
+/// Where frames begin.
+pub(crate) const BEGIN: u64 = 16;
+
+/// The header of a log whose first frame is at `start`.
+pub(crate) fn file_header(start: u64) -> [u8; BEGIN as usize] {
+    let mut header = [0; BEGIN as usize];
+    header[..8].copy_from_slice(MAGIC);
+    header[8..].copy_from_slice(&start.to_be_bytes());
+    header
+}
+
+/// Where a log's first frame is; `None` where the bytes are no log's header.
+pub(crate) fn file_start(header: [u8; BEGIN as usize]) -> Option<u64> {
+    let (magic, start) = header.split_first_chunk::<8>()?;
+    let start = u64::from_be_bytes(start.try_into().ok()?);
+    (magic == MAGIC && start >= BEGIN).then_some(start)
+}
 
 /// Length, number and checksum.
 pub(crate) const FRAME_HEADER: usize = 4 + 8 + 4;

@@ -37,6 +37,10 @@ enum Job {
         room: usize,
         reply: Reply<Vec<u8>>,
     },
+    Reclaim {
+        start: u64,
+        reply: Reply<()>,
+    },
     Clear {
         reply: Reply<()>,
     },
@@ -46,12 +50,13 @@ enum Job {
     },
 }
 
-/// Jobs that wait. A lane has one batch in flight (an append or a drop) and one reader (a read or a
-/// clear), so that two is what there can ever be.
+/// Jobs that wait. A lane has one batch in flight (an append or a drop) and one reader (a read, a
+/// reclaim or a clear), so that two is what there can ever be.
 const JOBS: usize = 2;
 
 /// A lane's log, owned by a thread.
 pub(crate) struct LogThread {
+    max: u64,
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -59,13 +64,14 @@ pub(crate) struct LogThread {
 impl LogThread {
     /// Starts the thread.
     pub(crate) fn start(name: String, log: LaneLog) -> Result<Self, StartError> {
+        let max = log.max;
         let (jobs, todo) = sync_channel(JOBS);
         let thread = std::thread::Builder::new()
             .name(name)
             .stack_size(128 << 10)
             .spawn(move || work(log, &todo))
             .map_err(|source| StartError::System { what: "cannot start a thread", source })?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { max, jobs: Some(jobs), thread: Some(thread) })
     }
 
     fn send(&self, job: Job) -> Result<(), LogRefused> {
@@ -89,6 +95,18 @@ impl LogThread {
     pub(crate) async fn read(&self, from: u64, room: usize) -> Result<Vec<u8>, LogRefused> {
         let (reply, done) = oneshot::channel();
         self.send(Job::Read { from, room, reply })?;
+        done.await.map_err(|_| LogRefused::Closed)?
+    }
+
+    /// The log's limit, in bytes.
+    pub(crate) const fn max(&self) -> u64 {
+        self.max
+    }
+
+    /// Gives the room before an offset back to the disk.
+    pub(crate) async fn reclaim(&self, start: u64) -> Result<(), LogRefused> {
+        let (reply, done) = oneshot::channel();
+        self.send(Job::Reclaim { start, reply })?;
         done.await.map_err(|_| LogRefused::Closed)?
     }
 
@@ -129,6 +147,9 @@ fn work(mut log: LaneLog, jobs: &Receiver<Job>) {
                 let mut bytes = vec![0; room];
                 let read = log.file.read_exact_at(&mut bytes, from);
                 drop(reply.send(read.map(|()| bytes).map_err(LogRefused::Io)));
+            }
+            Job::Reclaim { start, reply } => {
+                drop(reply.send(log.reclaim(start).map_err(LogRefused::Io)));
             }
             Job::Clear { reply } => drop(reply.send(log.clear().map_err(LogRefused::Io))),
             Job::CountDrop { records, reply } => {
