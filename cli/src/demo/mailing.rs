@@ -27,7 +27,6 @@ pub(super) struct Mailing {
     /// A letter for every reader, or one for all of them.
     pub(super) letters: Vec<Letter>,
     pub(super) readers: usize,
-    recipients: u64,
 }
 
 impl Mailing {
@@ -53,7 +52,6 @@ impl Mailing {
             tracking: campaign.tracking(),
             letters,
             readers,
-            recipients: done.recipients,
         };
         ensure!(
             !mailing.is_off() || mailing.letters.iter().all(|letter| *letter == Letter::default()),
@@ -71,9 +69,11 @@ impl Mailing {
 impl fmt::Display for Mailing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let messages = plural(self.letters.len() as u64, "message");
-        let readers = plural(self.recipients, "reader");
-        let Tracking { opens, clicks } = self.tracking;
-        write!(f, "{}: {messages} for {readers}; opens {opens}, clicks {clicks}", self.name)
+        write!(f, "{}: {messages}, ", self.name)?;
+        match self.tracking {
+            Tracking { opens, clicks } if opens == clicks => write!(f, "opens and clicks {opens}"),
+            Tracking { opens, clicks } => write!(f, "opens {opens}, clicks {clicks}"),
+        }
     }
 }
 
