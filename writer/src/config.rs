@@ -12,6 +12,9 @@ pub struct Config {
     /// Redis: redis://host:port or unix:///path.
     #[arg(long, env = "HUSHMARK_WRITER_REDIS")]
     pub redis: String,
+    /// A file with Redis's password, where one is needed.
+    #[arg(long, env = "HUSHMARK_WRITER_REDIS_PASSWORD_FILE")]
+    pub redis_password_file: Option<PathBuf>,
     /// ClickHouse's HTTP interface: http://host:port.
     #[arg(long, env = "HUSHMARK_WRITER_CLICKHOUSE")]
     pub clickhouse: String,

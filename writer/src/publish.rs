@@ -23,12 +23,15 @@ use crate::store::StoreError;
 use read::{Id, Sent};
 use rules::{Counted, Place, Uniques};
 
-/// Campaigns read at once: 50 with a hundred cells each and two sketches a cell of at most 12 KiB
-/// take the engine 120 MB.
-const AT_ONCE: usize = 50;
+/// Campaigns read at once: 16 with a hundred cells each, two sketches a cell of at most 12 KiB and
+/// 100,000 contacts take the engine some 400 MB.
+const AT_ONCE: usize = 16;
 
 /// The length of a wait before looking at the clock again.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The wait after an epoch that failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// What the publisher needs.
 pub struct Publisher {
@@ -117,7 +120,10 @@ impl Publisher {
                 }
                 // This epoch was published before this session began.
                 Ok(false) => done = Some(epoch),
-                Err(error) => tracing::warn!(%error, epoch, "epoch was not published yet"),
+                Err(error) => {
+                    tracing::warn!(%error, epoch, "epoch was not published yet");
+                    tokio::time::sleep(AFTER_FAILURE).await;
+                }
             }
         }
     }

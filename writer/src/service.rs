@@ -1,13 +1,13 @@
 //! The program around the sessions: start, stand by, work, drain.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hushmark_event::ring::RingError;
-use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, IntoConnectionInfo as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -84,16 +84,12 @@ impl Service {
     /// # Errors
     /// [`StartError`] names the setting.
     pub fn new(config: Config) -> Result<Self, StartError> {
-        let redis = redis::Client::open(config.redis.as_str()).map_err(StartError::Redis)?;
-        let password = config.clickhouse_password_file.as_ref().map(|path| {
-            let read = std::fs::read_to_string(path);
-            let failed = |source| StartError::Password { path: path.clone(), source };
-            read.map(|text| Zeroizing::new(text.trim_end().to_owned())).map_err(failed)
-        });
+        let redis = redis_client(&config)?;
+        let password = password(config.clickhouse_password_file.as_deref())?;
         let clickhouse = Address {
             url: config.clickhouse.clone(),
             user: config.clickhouse_user.clone(),
-            password: password.transpose()?,
+            password,
         };
         // What cannot be read stops the start; each session reads it again.
         Keys::load(config.ring.clone(), config.salts.clone())?;
@@ -208,9 +204,9 @@ impl Service {
     ) -> Result<(), Ended> {
         let config = &self.config;
         let keys = Keys::load(config.ring.clone(), config.salts.clone())
-            .map_err(|error| Ended::Start(error.into()))?;
+            .map_err(|error| Ended::Session(error.into()))?;
         let refusals = Refusals::load(&config.state, &config.refusal_key)
-            .map_err(|error| Ended::Start(error.into()))?;
+            .map_err(|error| Ended::Session(error.into()))?;
         let redis = self.connect().await.map_err(|e| Ended::Session(SessionError::Redis(e)))?;
         let shared = Arc::new(Shared::default());
         let mut session = Session::new(Parts {
@@ -251,6 +247,22 @@ impl Service {
         };
         worked.map_err(Ended::Session)
     }
+}
+
+fn password(path: Option<&Path>) -> Result<Option<Zeroizing<String>>, StartError> {
+    let Some(path) = path else { return Ok(None) };
+    let failed = |source| StartError::Password { path: path.to_owned(), source };
+    let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(failed)?;
+    Ok(Some(Zeroizing::new(text.trim_end().to_owned())))
+}
+
+fn redis_client(config: &Config) -> Result<redis::Client, StartError> {
+    let mut info = config.redis.as_str().into_connection_info().map_err(StartError::Redis)?;
+    if let Some(password) = password(config.redis_password_file.as_deref())? {
+        let settings = info.redis_settings().clone().set_password(password.as_str());
+        info = info.set_redis_settings(settings);
+    }
+    redis::Client::open(info).map_err(StartError::Redis)
 }
 
 /// How a try to work ended, other than by a finished drain.

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hushmark_event::redis_keys::WRITER_CUT;
+use hushmark_event::ring::RingError;
 use hushmark_event::{Cut, Lane};
 use hushmark_policy::Day;
 use redis::aio::MultiplexedConnection;
@@ -24,7 +25,7 @@ use crate::entry::Opener;
 use crate::keys::Keys;
 use crate::lease::Lease;
 use crate::queue::{CutLimits, Ledger, Queues};
-use crate::refusals::Refusals;
+use crate::refusals::{RefusalError, Refusals};
 use crate::scripts::{Fenced, ScriptError};
 use crate::shared::Shared;
 use crate::store::{Address, Connection};
@@ -60,6 +61,12 @@ pub enum SessionError {
     /// Redis did not answer a read.
     #[error("redis: {0}")]
     Redis(#[from] redis::RedisError),
+    /// Day keys that were there at the start cannot be read any more.
+    #[error(transparent)]
+    Keys(#[from] RingError),
+    /// The refusal log's copy cannot be read any more.
+    #[error(transparent)]
+    Refusals(#[from] RefusalError),
     /// Another program wrote the cut.
     #[error("the cut in redis cannot be read: {0}; delete writer:cut only if no other writer runs")]
     Cut(#[from] serde_json::Error),
