@@ -82,7 +82,7 @@ fn ledger(text: &str) -> Result<HashMap<Lane, u64>> {
 }
 
 /// An empty lane log holds this much: its header.
-const LOG_HEADER: u64 = 8;
+const LOG_HEADER: u64 = 16;
 
 /// The files of an edge with an ending, and their lengths. One that goes away meanwhile was of a
 /// dead lane that is stored now.
