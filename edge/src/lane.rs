@@ -16,6 +16,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hushmark_event::redis_keys::lane_stream;
@@ -54,6 +55,8 @@ pub(crate) struct LaneTask {
     reclaimed: Cell<u64>,
     /// The drain asks for a pause between two batches.
     hold: Cell<bool>,
+    /// Who waits for a batch meanwhile.
+    held: Cell<Option<Waker>>,
     /// A batch was taken and is not answered yet.
     busy: Cell<bool>,
     /// For the drain: a batch was answered, or the last one was.
@@ -101,6 +104,7 @@ impl LaneTask {
             replayed: Cell::new(begin),
             reclaimed: Cell::new(begin),
             hold: Cell::new(false),
+            held: Cell::new(None),
             busy: Cell::new(false),
             progress: Notify::new(),
             released: Notify::new(),
@@ -121,7 +125,16 @@ impl LaneTask {
 
     /// Takes the next batch and seals it; `None` once the desk is closed and empty.
     async fn next(&self, buffers: &mut Buffers) -> Option<Batch> {
-        let records = poll_fn(|cx| self.desk.commit.poll_take(&mut buffers.packed, cx)).await?;
+        let records = poll_fn(|cx| {
+            // The drain is about to empty the log and to hand Redis back: a batch taken now would
+            // be written into the log that is being emptied.
+            if self.hold.get() {
+                self.held.set(Some(cx.waker().clone()));
+                return Poll::Pending;
+            }
+            self.desk.commit.poll_take(&mut buffers.packed, cx)
+        })
+        .await?;
         let left = Instant::now();
         self.busy.set(true);
         let number = self.number.get() + 1;

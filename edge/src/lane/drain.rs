@@ -73,6 +73,9 @@ impl LaneTask {
 
     fn release(&self) {
         self.hold.set(false);
+        if let Some(waiting) = self.held.take() {
+            waiting.wake();
+        }
         self.released.notify_one();
     }
 
