@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
@@ -95,6 +95,7 @@ pub struct Outcome {
 
 /// A load on a thread of its own.
 pub struct Load {
+    began: Instant,
     progress: Arc<Progress>,
     worker: JoinHandle<Result<Outcome>>,
 }
@@ -108,7 +109,13 @@ impl Load {
         progress.until.store(u64::MAX, Ordering::Relaxed);
         let shared = Arc::clone(&progress);
         let worker = std::thread::spawn(move || worker::run(job, &shared));
-        Self { progress, worker }
+        Self { began: Instant::now(), progress, worker }
+    }
+
+    /// How long it has run: what latencies are dated by.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// What has happened so far.

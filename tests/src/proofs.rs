@@ -2,8 +2,10 @@
 
 mod exactly_once;
 mod footprint;
+mod outages;
 mod pipeline;
 mod report;
+mod soak;
 mod tokens;
 
 use anyhow::{Result, bail};
@@ -54,7 +56,8 @@ impl Run {
 }
 
 /// The names of all proofs.
-pub const NAMES: &[&str] = &["exactly-once", "footprint", "pipeline", "report", "tokens"];
+pub const NAMES: &[&str] =
+    &["exactly-once", "footprint", "outages", "pipeline", "report", "soak", "tokens"];
 
 /// Runs a proof by its name.
 ///
@@ -64,8 +67,10 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
     match name {
         "exactly-once" => exactly_once::prove(run),
         "footprint" => footprint::prove(run),
+        "outages" => outages::prove(run),
         "pipeline" => pipeline::prove(run),
         "report" => report::prove(run),
+        "soak" => soak::prove(run),
         "tokens" => tokens::prove(run),
         _ => bail!("no proof is called {name:?}; there are: {}", NAMES.join(", ")),
     }
