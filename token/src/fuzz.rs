@@ -1,6 +1,8 @@
 //! What the fuzz target feeds, so that it also runs as a test.
 
-use crate::claims::Route;
+use hushmark_policy::CampaignId;
+
+use crate::claims::{Claims, Route};
 use crate::key::{Kid, RegionKey, RegionKeys};
 use crate::seal::Sealer;
 use crate::verify::Verifier;
@@ -22,4 +24,31 @@ pub fn any_bytes(bytes: &[u8]) {
             .expect("what was opened can be sealed");
         assert_eq!(sealed.as_bytes(), token, "another text opened");
     }
+    past_the_cipher(route, token);
+}
+
+/// No fuzzer forges a tag, so the same bytes are taken as what a token holds before it is sealed as
+/// well: claims have one form, open as they were sealed, and open nowhere else or changed.
+fn past_the_cipher(route: Route, plaintext: &[u8]) {
+    let campaign = CampaignId(1);
+    let Some(claims) = Claims::decode(campaign, route, plaintext) else { return };
+    let mut again = Vec::new();
+    claims.encode(route, &mut again);
+    assert!(again == plaintext, "these claims have a second form");
+    let key = RegionKey::new([1; 32]);
+    let sealed = Sealer::new(Kid(1), &key, campaign).seal(route, &claims);
+    let token = sealed.expect("what was decoded fits its route").into_bytes();
+    let mut keys = RegionKeys::default();
+    keys.insert(Kid(1), key);
+    let mut verifier = Verifier::new(keys);
+    assert!(verifier.verify(route, &token).is_ok_and(|opened| opened.claims == claims));
+    for other in Route::ALL.into_iter().filter(|other| *other != route) {
+        assert!(verifier.verify(other, &token).is_err(), "another route opened it");
+    }
+    // The bytes decide where the token is changed and cut.
+    let drawn = plaintext.iter().fold(0_usize, |sum, byte| sum * 31 % 65_521 + usize::from(*byte));
+    let (at, mut changed) = (drawn % token.len(), token.clone());
+    changed[at] ^= 1 << (drawn % 8);
+    assert!(verifier.verify(route, &changed).is_err(), "a changed token opened");
+    assert!(verifier.verify(route, &token[..at]).is_err(), "a cut token opened");
 }
