@@ -130,6 +130,9 @@ impl<'a> Killer<'a> {
     fn step(&mut self, at: usize, before: &mut impl FnMut(&Self)) -> Result<()> {
         let victim = &self.victims[at];
         let (part, process) = (victim.part, victim.process);
+        if self.kills(part) >= self.each {
+            return Ok(());
+        }
         if !process.is_running() {
             bail!("{} ended by itself:\n{}", process.name(), process.last_words());
         }
@@ -144,6 +147,8 @@ impl<'a> Killer<'a> {
         if self.is_ready(at) {
             let peace = part.longest_peace().mul_f64(self.random.f64());
             self.victims[at].dies_at = Some(Instant::now() + peace);
+        } else if self.stands_by(at) {
+            self.victims[at].away_since = now;
         } else if now.duration_since(away_since) > Duration::from_secs(120) {
             bail!("{} is not ready for two minutes:\n{}", process.name(), process.last_words());
         }
@@ -169,6 +174,12 @@ impl<'a> Killer<'a> {
             progress(&format!("killed: {}", counts.join(", ")));
         }
         Ok(())
+    }
+
+    /// A writer that stands by is ready for anything but its own death.
+    fn stands_by(&self, at: usize) -> bool {
+        let victim = &self.victims[at];
+        victim.part == Part::Writer && victim.server.is_some_and(Server::is_ready)
     }
 
     /// A writer's turn comes when it works; now and then its standby dies instead.

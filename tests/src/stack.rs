@@ -212,7 +212,7 @@ impl Stack {
         self.folder.path()
     }
 
-    /// Keeps the folder, to look at what a failed proof left behind.
+    /// The ends of all logs, for a message about a failure.
     #[must_use]
     pub fn logs(&self) -> String {
         let all = self.writers.iter().chain(&self.edges).map(|server| &server.process);
@@ -223,7 +223,7 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // To look at what a failed proof left behind.
+        // Set it to look at what a failed proof left behind.
         if std::env::var_os("HUSHMARK_KEEP").is_some() {
             self.folder.disable_cleanup(true);
             crate::figure::progress(&format!("kept {}", self.folder.path().display()));
