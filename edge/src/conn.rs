@@ -20,6 +20,8 @@ use hyper::rt::ReadBufCursor;
 use hyper::server::conn::http1;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use crate::handler::{Desk, Handler};
 use crate::stats::CoreStats;
@@ -36,6 +38,12 @@ const PARK_AFTER: u32 = 4;
 /// Where a core has more connections than this, each is parked as soon as it was answered: hyper
 /// keeps some 10 KiB for each, and ten thousand of them may ask within one second.
 const MANY: usize = 1_000;
+
+/// So many of a crowd are served at once; the others wait for a moment with nothing but their
+/// request. A whole request is answered within its batch, so places come free at once; where
+/// somebody keeps them by not reading answers, nobody waits longer than this.
+const PLACES: usize = 1_000;
+const PLACE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,11 +129,26 @@ pub(crate) struct Connections {
     list: RefCell<Vec<Rc<ConnState>>>,
     tick: Rc<Cell<u32>>,
     finishing: Cell<bool>,
+    places: Semaphore,
 }
 
 impl Connections {
     pub(crate) fn new() -> Self {
-        Self { list: RefCell::default(), tick: Rc::default(), finishing: Cell::new(false) }
+        Self {
+            list: RefCell::default(),
+            tick: Rc::default(),
+            finishing: Cell::new(false),
+            places: Semaphore::new(PLACES),
+        }
+    }
+
+    /// A place among those that are served at once, where there is a crowd.
+    async fn place(&self, begun: &[u8]) -> Option<SemaphorePermit<'_>> {
+        // Half a request may never become a whole one, and must not keep a place.
+        if self.count() <= MANY || !begun.ends_with(b"\r\n\r\n") {
+            return None;
+        }
+        timeout(PLACE_PATIENCE, self.places.acquire()).await.ok()?.ok()
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -237,6 +260,7 @@ pub(crate) async fn serve(
                 break;
             }
         }
+        let _place = connections.place(&begun).await;
         state.parked.set(false);
         state.enter(Phase::Head);
         let handler = Handler { desk: Rc::clone(&desk), conn: Rc::clone(&state), peer };
@@ -271,7 +295,9 @@ pub(crate) async fn serve(
         .await;
         if let Outcome::Parked = outcome {
             let parts = conn.into_parts();
-            next = Some((parts.io.stream, parts.read_buf));
+            // Even empty, it would keep hyper's whole buffer alive.
+            let begun = Some(parts.read_buf).filter(|bytes| !bytes.is_empty());
+            next = Some((parts.io.stream, begun.unwrap_or_default()));
         }
     }
     connections.remove(&state);

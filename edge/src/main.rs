@@ -18,6 +18,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const TRY_AGAIN: u8 = 75;
 
 fn main() -> ExitCode {
+    // The allocator asks for huge pages, which turn some kilobytes in many places into megabytes.
+    // Before anything is allocated; where the system does not know the call, nothing is lost.
+    rustix::thread::disable_transparent_huge_pages(true).ok();
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
@@ -25,10 +28,6 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    // The allocator asks for huge pages, which turn some kilobytes in many places into megabytes.
-    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "huge pages stay on");
-    }
     let config = Config::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
