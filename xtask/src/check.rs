@@ -95,7 +95,8 @@ fn every_step(tree: &Tree, options: &Options, steps: &mut Steps) -> Result<()> {
         });
     }
     steps.step("release build", "mend the error above", || {
-        build_binaries(tree, &[SERVERS, MEASURES].concat())
+        build_binaries(tree, &[SERVERS, MEASURES].concat())?;
+        build_failpoints(tree)
     })?;
     steps.step("tests", "the first failure above says which", || {
         succeed(cargo().args(["test", "--workspace"]))
@@ -130,6 +131,16 @@ pub(crate) fn build_binaries(tree: &Tree, binaries: &[&str]) -> Result<()> {
         let owner = owner.with_context(|| format!("no room of the workspace has {binary}"))?;
         cargo.args(["--package", &owner.name, "--bin", binary]);
     }
+    succeed(&mut cargo)
+}
+
+/// The writer with its failpoints, which `exactly-once` stops and kills at chosen moments. In a
+/// cargo call of its own: a feature that is asked for anywhere in a build is there for the shipped
+/// writer as well.
+pub(crate) fn build_failpoints(tree: &Tree) -> Result<()> {
+    let mut cargo = tree.cargo(None);
+    cargo.args(["build", "--release", "--package", "hushmark-tests"]);
+    cargo.args(["--features", "failpoints", "--bin", "hushmark-writer-failpoints"]);
     succeed(&mut cargo)
 }
 

@@ -65,6 +65,9 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<bool> {
     }
     let engine = setup::run(tree, if proof.peers { Need::Peers } else { Need::Tests })?;
     check::build_binaries(tree, &[proof.starts, &[proof.program]].concat())?;
+    if proof.failpoints {
+        check::build_failpoints(tree)?;
+    }
     let outcome = run_one(tree, proof, &engine, options)?;
     if !options.json {
         figure::show(&outcome.figures, &outcome.verdict);

@@ -13,13 +13,18 @@ pub(crate) struct Proof {
     pub(crate) starts: &'static [&'static str],
     /// Whether other people's servers take part.
     pub(crate) peers: bool,
+    /// Whether a writer with failpoints takes part.
+    pub(crate) failpoints: bool,
 }
 
 pub(crate) const PROOFS: &[Proof] = &[
-    proof(
-        "exactly-once",
-        "a million hits while everything is killed at random: each is stored once, none twice",
-    ),
+    Proof {
+        failpoints: true,
+        ..proof(
+            "exactly-once",
+            "a million hits while everything is killed at random: each is stored once, none twice",
+        )
+    },
     proof("outages", "Redis, disk, writer or engine gone: all answered, replayed, drops counted"),
     Proof {
         program: "hushmark-bench-edge",
@@ -47,7 +52,8 @@ pub(crate) const PROOFS: &[Proof] = &[
 ];
 
 const fn proof(name: &'static str, claim: &'static str) -> Proof {
-    Proof { name, claim, program: "hushmark-prove", starts: check::SERVERS, peers: false }
+    let program = "hushmark-prove";
+    Proof { name, claim, program, starts: check::SERVERS, peers: false, failpoints: false }
 }
 
 pub(crate) fn find(name: &str) -> Result<&'static Proof> {
