@@ -8,7 +8,7 @@ mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clickhouse::{Client, Row};
 use hushmark_policy::shown::Shown;
@@ -29,6 +29,11 @@ const AT_ONCE: usize = 16;
 
 /// The length of a wait before looking at the clock again.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// An epoch that took the engine longer than this is followed by a rest of [`REST`] times as long:
+/// short epochs over much data leave some out rather than cost more than the hits themselves.
+const LONG: Duration = Duration::from_millis(200);
+const REST: u32 = 50;
 
 /// The wait after an epoch that failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
@@ -106,16 +111,23 @@ impl Publisher {
     pub async fn run(self) {
         let mut known: Option<BTreeMap<Id, Sent>> = None;
         let mut done = None;
+        let mut rest_until = Instant::now();
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let now = u32::try_from(now_ms() / 1_000).unwrap_or(u32::MAX);
             let epoch = now - now % self.epoch_seconds;
-            if done.is_some_and(|done| epoch <= done) || !self.shared.is_open() {
+            let is_done = done.is_some_and(|done| epoch <= done);
+            if is_done || Instant::now() < rest_until || !self.shared.is_open() {
                 continue;
             }
+            let begun = Instant::now();
             match self.publish(epoch, &mut known, done.is_none()).await {
                 Ok(true) => {
                     done = Some(epoch);
+                    let took = begun.elapsed();
+                    if took > LONG {
+                        rest_until = Instant::now() + took * REST;
+                    }
                     self.status.metrics.epoch.set(i64::from(epoch));
                 }
                 // This epoch was published before this session began.

@@ -144,19 +144,7 @@ pub(super) async fn counted(
         .filter(|verdict| verdict.is_human())
         .map(|verdict| format!("'{}'", verdict.name()))
         .collect();
-    let rows = format!(
-        "SELECT tenant, campaign, toUInt8(kind) AS kind, d.1 AS dimension, d.2 AS value, \
-         count() AS raw, toUInt64(0) AS human, uniqExact(contact) AS people, \
-         uniqExactIf(contact, verdict IN ({})) AS people_human \
-         FROM hits ARRAY JOIN [('total', ''), ('verdict', toString(verdict)), \
-         ('link', if(link = 0, '', toString(link))), ('device', toString(device)), \
-         ('client', toString(client)), ('system', toString(system)), \
-         ('country', toString(country)), ('hour', formatDateTime(at, '%Y-%m-%dT%H'))] AS d \
-         WHERE {} AND NOT (d.1 IN ('link', 'country') AND d.2 = '') \
-         GROUP BY tenant, campaign, kind, dimension, value",
-        human.join(","),
-        among(with_rows)
-    );
+    let rows = rows_query(&human.join(","), &among(with_rows));
     for row in client.query_raw(&rows).fetch_all::<CellRow>().await? {
         let kinds = all.entry((row.tenant, row.campaign)).or_default();
         if let (Some(counted), Some(place)) =
@@ -166,6 +154,32 @@ pub(super) async fn counted(
         }
     }
     Ok(all)
+}
+
+/// A query a dimension: name, value, key, and which rows have a value. Each aggregates by the bare
+/// column, which costs a quarter of building all values of every row.
+fn rows_query(human: &str, among: &str) -> String {
+    let hour = "formatDateTime(toStartOfHour(at), '%Y-%m-%dT%H')";
+    let parts = [
+        ("total", "''", "", ""),
+        ("verdict", "toString(verdict)", ", verdict", ""),
+        ("link", "toString(link)", ", link", " AND link != 0"),
+        ("device", "toString(device)", ", device", ""),
+        ("client", "toString(client)", ", client", ""),
+        ("system", "toString(system)", ", system", ""),
+        ("country", "toString(country)", ", country", " AND country != ''"),
+        ("hour", hour, ", toStartOfHour(at)", ""),
+    ];
+    let queries = parts.map(|(name, value, key, only)| {
+        format!(
+            "SELECT tenant, campaign, toUInt8(kind) AS kind, '{name}' AS dimension, \
+             {value} AS value, count() AS raw, toUInt64(0) AS human, \
+             uniqExact(contact) AS people, \
+             uniqExactIf(contact, verdict IN ({human})) AS people_human \
+             FROM hits WHERE {among}{only} GROUP BY tenant, campaign, kind{key}"
+        )
+    });
+    queries.join(" UNION ALL ")
 }
 
 /// What was published before, by campaign and kind.

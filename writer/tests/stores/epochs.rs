@@ -133,13 +133,17 @@ fn an_epoch_shows_what_may_be_shown_and_no_more() {
     assert_eq!(shown(11, "open", "client").unwrap(), "Gmail\t36\t\\N\t36");
     assert_eq!(shown(12, "click", "total").unwrap(), "\t3\t3\t2");
     assert_eq!(shown(12, "click", "link").unwrap(), "1\t3\t3\t2");
-    let how = stack.query(
-        "SELECT campaign, kind, mode, uniques, k, sent FROM published_campaigns FINAL \
-         WHERE campaign IN (11, 12) ORDER BY campaign, kind",
-    );
+    // The cells are written first, then how they were counted.
+    let how = || {
+        stack.query(
+            "SELECT campaign, kind, mode, uniques, k, sent FROM published_campaigns FINAL \
+             WHERE campaign IN (11, 12) ORDER BY campaign, kind",
+        )
+    };
+    wait_or("the epoch's end", || stack.logs(), || !how().is_empty());
     let expected = "11\topen\tanonymous\tsketch\t10\t200\n11\tclick\tanonymous\tsketch\t10\t200\n\
                     12\topen\tindividual\texact\t10\t4\n12\tclick\tindividual\texact\t10\t4";
-    assert_eq!(how, expected);
+    assert_eq!(how(), expected);
     assert_eq!(shown(91, "open", "total").unwrap(), "\t\\N\t\\N\t\\N", "nobody knows of how many");
     // Nine more are fewer than the minimum group.
     let nine: Vec<_> = (100..109).map(|n| hit(Mode::Anonymous, Kind::Open, 10, n)).collect();
