@@ -73,11 +73,10 @@ impl<'a> Outage<'a> {
     /// The load goes on for a while and ends; then nothing may be under way or missing.
     fn end(self, figures: &mut Figures) -> Result<(Arc<Stack>, Outcome)> {
         sleep(CALM);
-        let lost = self.load.progress().lost();
         let outcome = self.load.stop()?;
         wait_until_drained(&self.stack, Duration::from_secs(300))?;
         let label = self.label;
-        let unanswered = outcome.sent.count() - outcome.answered.count() + lost;
+        let unanswered = outcome.sent.count() - outcome.answered.count();
         figures.exactly(&format!("{label}: hits not answered"), unanswered, 0, "hits");
         let account = Account::of(&self.stack, self.plan, &outcome)?;
         account.tell(&format!("{label}: "), figures);
