@@ -87,41 +87,47 @@ impl Desk {
         local.known = known;
     }
 
+    /// The answer to a request, and the record that it waits for.
     fn receive(&self, peer: IpAddr, request: &Request<Incoming>) -> (Reply, Option<Ticket>) {
-        let stats = &self.stats;
-        let uri = request.uri();
-        let reject = |reply| {
-            stats.rejected.one();
-            (reply, None)
+        let head_only = match sound(request) {
+            Ok(head_only) => head_only,
+            Err(reply) => {
+                self.stats.rejected.one();
+                return (reply, None);
+            }
         };
-        if uri.path().len() + uri.query().map_or(0, str::len) > TARGET_MAX {
-            return reject(Reply::TargetTooLong);
-        }
-        let head_only = match *request.method() {
-            Method::GET => false,
-            Method::HEAD => true,
-            _ => return reject(Reply::MethodNotAllowed),
-        };
-        if !request.body().is_end_stream() {
-            return reject(Reply::BodyRefused);
-        }
-        let Some((route, token)) = route(uri.path()) else {
-            stats.not_found.one();
+        let Some((route, token)) = route(request.uri().path()) else {
+            self.stats.not_found.one();
             return (Reply::NotFound, None);
         };
         self.refresh();
         let local = &mut *self.local.borrow_mut();
-        let Verified { kid, claims } = match local.verifier.verify(route, token) {
-            Ok(verified) => verified,
-            Err(why) => {
-                stats.refuse(why);
-                return (refused(route), None);
+        match local.verifier.verify(route, token) {
+            Ok(verified) if self.commit.has_room() => {
+                let asked = Asked { peer, request, head_only, now_ms: now_ms() };
+                let (reply, ticket) = self.record(local, route, verified, &asked);
+                (reply, Some(ticket))
             }
-        };
-        if !self.commit.has_room() {
-            return reject(Reply::Busy);
+            Ok(_) => {
+                self.stats.rejected.one();
+                (Reply::Busy, None)
+            }
+            Err(why) => {
+                self.stats.refuse(why);
+                (refused(route), None)
+            }
         }
-        let now_ms = now_ms();
+    }
+
+    /// Appends the record of a request with a valid token.
+    fn record(
+        &self,
+        local: &mut Local,
+        route: Route,
+        Verified { kid, claims }: Verified,
+        asked: &Asked<'_>,
+    ) -> (Reply, Ticket) {
+        let stats = &self.stats;
         let to = claims.destination.as_deref();
         let down = local
             .known
@@ -133,19 +139,17 @@ impl Desk {
             // than who forges one, and who counts batches learns nothing at all.
             stats.refused[TAKEN_DOWN].one();
             stats.voids.one();
-            return (refused(route), Some(self.commit.void(now_ms)));
+            return (refused(route), self.commit.void(asked.now_ms));
         }
-        let asked = Asked { peer, request, head_only, now_ms };
-        let hit = self.hit(local, route, &claims, &asked);
-        let ticket = match &hit {
+        let ticket = match self.hit(local, route, &claims, asked) {
             Some(hit) => {
                 let kind = if hit.kind == Kind::Open { &stats.opens } else { &stats.clicks };
                 kind.one();
-                self.commit.hit(hit)
+                self.commit.hit(&hit)
             }
             None => {
                 stats.voids.one();
-                self.commit.void(now_ms)
+                self.commit.void(asked.now_ms)
             }
         };
         let reply = match (route, claims.destination) {
@@ -156,7 +160,7 @@ impl Desk {
                 .map_or(Reply::NotFound, Reply::Redirect),
             (Route::Click, None) => Reply::NotFound,
         };
-        (reply, Some(ticket))
+        (reply, ticket)
     }
 
     /// The hit that policy allows of this request, or `None` where it is a void.
@@ -242,6 +246,20 @@ const fn untold(judgement: Judgement) -> Judgement {
         client: Client::Unknown,
         system: System::Unknown,
     }
+}
+
+/// Whether a request is a HEAD, or what is wrong with it.
+fn sound(request: &Request<Incoming>) -> Result<bool, Reply> {
+    let uri = request.uri();
+    if uri.path().len() + uri.query().map_or(0, str::len) > TARGET_MAX {
+        return Err(Reply::TargetTooLong);
+    }
+    let head_only = match *request.method() {
+        Method::GET => false,
+        Method::HEAD => true,
+        _ => return Err(Reply::MethodNotAllowed),
+    };
+    if request.body().is_end_stream() { Ok(head_only) } else { Err(Reply::BodyRefused) }
 }
 
 /// The one answer for every token that is no good.

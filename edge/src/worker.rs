@@ -105,21 +105,31 @@ impl Worker {
             stats.connections.set(connections.count() as u64);
         }
         drop(listener);
-        let deadline = Instant::now() + self.drain_timeout;
-        connections.finish();
-        while connections.count() > 0 && Instant::now() < deadline {
-            tokio::time::sleep(DRAIN_LOOK).await;
-        }
-        if connections.count() > 0 {
-            tracing::warn!(connections = connections.count(), "closing connections unfinished");
-        }
-        desk.commit.close();
-        let left = deadline.saturating_duration_since(Instant::now()).max(LAST_BATCH);
-        if tokio::time::timeout(left, lane).await.is_err() {
-            tracing::warn!(lane = %self.lane, "the lane log keeps what redis does not have");
-        }
+        drain(&connections, &desk, lane, self.drain_timeout).await;
         stats.alive_ms.set(0);
         Ok(())
+    }
+}
+
+/// Answers what was asked, flushes the last batch, and gives the lane log to Redis if it is there.
+async fn drain(
+    connections: &Connections,
+    desk: &Desk,
+    lane: tokio::task::JoinHandle<()>,
+    patience: Duration,
+) {
+    let deadline = Instant::now() + patience;
+    connections.finish();
+    while connections.count() > 0 && Instant::now() < deadline {
+        tokio::time::sleep(DRAIN_LOOK).await;
+    }
+    if connections.count() > 0 {
+        tracing::warn!(connections = connections.count(), "closing connections unfinished");
+    }
+    desk.commit.close();
+    let left = deadline.saturating_duration_since(Instant::now()).max(LAST_BATCH);
+    if tokio::time::timeout(left, lane).await.is_err() {
+        tracing::warn!("the lane log keeps what redis does not have");
     }
 }
 

@@ -124,6 +124,9 @@ impl Copy {
 
     /// Takes what a head covers of the pending entries, and returns the lines to keep.
     fn cover(&mut self, head: SignedHead) -> Result<Option<Vec<u8>>, FollowError> {
+        if self.head.as_ref() == Some(&head) {
+            return Ok(None);
+        }
         let held = self.log.length() + self.pending.len() as u64;
         if head.length > held || head.length < self.log.length() {
             return Ok(None);

@@ -87,6 +87,29 @@ fn a_client_that_never_reads_costs_no_memory() {
     assert!(grown < 8 << 10, "{grown} KiB more");
 }
 
+/// An empty slice of hyper's buffer once kept all of it alive, for every connection that waited.
+#[test]
+fn a_crowd_of_kept_connections_costs_little_more_than_its_sockets() {
+    const CROWD: u64 = 2_500;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: Some(CROWD + 500), ..limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
+    let region = Region::new();
+    let edge = region.ready_edge(&[]);
+    let request = format!("GET {} HTTP/1.1\r\nhost: t\r\n\r\n", Mail::new(Mode::Overall).pixel());
+    let before = edge.resident_kib();
+    let mut crowd: Vec<_> = (0..CROWD).map(|_| edge.connect()).collect();
+    for _ in 0..2 {
+        crowd.iter_mut().for_each(|stream| stream.write_all(request.as_bytes()).unwrap());
+        for stream in &mut crowd {
+            assert_eq!(Answer::read(stream, false).status, 200);
+        }
+    }
+    let grown = edge.resident_kib().saturating_sub(before);
+    assert!(grown < CROWD * 6, "{grown} KiB for {CROWD} connections");
+    assert_eq!(region.stored_hits().len() as u64, 2 * CROWD);
+}
+
 #[test]
 fn connections_above_the_limit_are_turned_away() {
     let region = Region::new();
