@@ -100,6 +100,8 @@ impl LaneTask {
         let begun = self.written.get() > frame::BEGIN;
         let empty_now = begun && (self.written.get() > HELD_LOG || self.desk.commit.is_empty());
         if held && !closing && !empty_now {
+            // Requests came in during a pause that was asked for when there were none.
+            self.release();
             self.progress.notified().await;
             return Ok(false);
         }
