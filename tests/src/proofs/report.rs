@@ -84,7 +84,7 @@ pub(super) fn morning(seed: u64, hits: u64, campaigns: u64, readers: u64) -> Mor
     let to_ms = now.as_millis() as u64;
     let month = Day::of_unix_ms(to_ms).month().first_day();
     let from_ms = (to_ms - SPAN.as_millis() as u64).max(month.start_ms());
-    Morning { seed, hits, campaigns, readers, from_ms, to_ms, last_day: Keys::last_day() }
+    Morning::new(seed, (hits, campaigns, readers), (from_ms, to_ms), Keys::last_day())
 }
 
 /// What `hushmark up` and `hushmark stamp` write down of campaigns and messages.

@@ -1,7 +1,9 @@
-//! A morning's mail as people read it: a pure function from a hit's number to the hit.
+//! Mornings of mail as people read it: a pure function from a hit's number to the hit.
+
+use std::sync::Arc;
 
 use hushmark_event::{Client, Context, Device, Hit, System, Verdict};
-use hushmark_policy::{CampaignId, Day, Generation, Kind, MailType, Mark, Mode};
+use hushmark_policy::{CampaignId, Day, Generation, Kind, MailType, Mark, Mode, TenantId};
 
 use crate::plan::tenant;
 
@@ -41,24 +43,26 @@ const CLICKERS: [(u64, Profile); 7] = [
 const COUNTRIES: [(u64, [u8; 2]); 6] =
     [(55, *b"DE"), (14, *b"AT"), (12, *b"CH"), (9, *b"FR"), (6, *b"NL"), (4, *b"GB")];
 
-/// A load of many campaigns: every second one `individual`, the others `anonymous`, all of them
-/// out at once, so that every insert holds all of them.
-#[derive(Clone, Copy, Debug)]
+/// Campaigns that are out at once: a newsletter is read for some hours, then the next ones are.
+const OUT_AT_ONCE: u64 = 100;
+
+/// A load of many campaigns: every second one `individual`, the others `anonymous`.
+#[derive(Clone, Debug)]
 pub(in crate::proofs) struct Morning {
     /// Makes marks and choices.
-    pub(in crate::proofs) seed: u64,
+    seed: u64,
     /// Hits in all.
-    pub(in crate::proofs) hits: u64,
+    pub(super) hits: u64,
     /// Campaigns that share them.
-    pub(in crate::proofs) campaigns: u64,
+    pub(super) campaigns: u64,
     /// Readers of each; contacts of the tenant where the mode is `individual`.
-    pub(in crate::proofs) readers: u64,
-    /// When the first hit arrived, in milliseconds since 1970.
-    pub(in crate::proofs) from_ms: u64,
-    /// And the last.
-    pub(in crate::proofs) to_ms: u64,
+    pub(super) readers: u64,
+    /// When the first hit arrived and the last, in milliseconds since 1970.
+    span_ms: (u64, u64),
     /// The last day of the tokens, which has a salt.
-    pub(in crate::proofs) last_day: Day,
+    last_day: Day,
+    tenant: TenantId,
+    ids: Arc<[CampaignId]>,
 }
 
 /// A hit, and what a proof knows of it beyond what a hit says.
@@ -71,10 +75,23 @@ pub(in crate::proofs) struct Drawn {
 }
 
 impl Morning {
+    /// So many hits of so many campaigns with so many readers each.
+    pub(in crate::proofs) fn new(
+        seed: u64,
+        (hits, campaigns, readers): (u64, u64, u64),
+        span_ms: (u64, u64),
+        last_day: Day,
+    ) -> Self {
+        let ids = (0..campaigns).map(id).collect();
+        Self { seed, hits, campaigns, readers, span_ms, last_day, tenant: tenant(), ids }
+    }
+
     /// The n-th hit. Arrival grows with the number.
     pub(in crate::proofs) fn draw(&self, n: u64) -> Drawn {
         let mut random = fastrand::Rng::with_seed(self.seed << 48 ^ n);
-        let campaign = random.u64(..self.campaigns);
+        let oldest = (u128::from(n) * u128::from(self.campaigns) / u128::from(self.hits)) as u64;
+        let out = oldest + random.u64(..OUT_AT_ONCE.min(self.campaigns));
+        let campaign = out % self.campaigns;
         // Some open everything, many hardly anything: the square of an even draw.
         let reader = (random.f64().powi(2) * self.readers as f64) as u64;
         let kind = if random.u8(..4) == 0 { Kind::Click } else { Kind::Open };
@@ -91,12 +108,12 @@ impl Morning {
         // A contact's id is the tenant's; a message's mark is the message's alone.
         let owner = if mode == Mode::Individual { u64::MAX } else { campaign };
         let mark = fastrand::Rng::with_seed(self.seed ^ owner << 32 ^ reader).u64(..);
-        let span = u128::from(self.to_ms - self.from_ms);
-        let after = (span * u128::from(n) / u128::from(self.hits.max(1))) as u64;
+        let (from, to) = self.span_ms;
+        let after = (u128::from(to - from) * u128::from(n) / u128::from(self.hits)) as u64;
         let hit = Hit {
             context: Context {
-                tenant: tenant(),
-                campaign: id(campaign),
+                tenant: self.tenant,
+                campaign: self.ids[campaign as usize],
                 generation: Generation(0),
                 mode,
                 mail_type: MailType::Campaign,
@@ -106,7 +123,7 @@ impl Morning {
             link,
             honeypot: false,
             mark: Some(Mark::new(mark)),
-            at_ms: self.from_ms + after,
+            at_ms: from + after,
             verdict,
             device,
             client,
@@ -151,19 +168,11 @@ mod tests {
         assert_eq!(OPENERS.iter().map(|(share, _)| share).sum::<u64>(), 100);
         assert_eq!(CLICKERS.iter().map(|(share, _)| share).sum::<u64>(), 100);
         assert_eq!(COUNTRIES.iter().map(|(share, _)| share).sum::<u64>(), 100);
-        let morning = Morning {
-            seed: 1,
-            hits: 10_000,
-            campaigns: 20,
-            readers: 1_000,
-            from_ms: 1_000,
-            to_ms: 9_000_000,
-            last_day: Day(21_000),
-        };
+        let morning = Morning::new(1, (10_000, 20, 1_000), (1_000, 9_000_000), Day(21_000));
         let mut before = 0;
         for n in 0..morning.hits {
             let drawn = morning.draw(n);
-            assert!(drawn.hit.at_ms >= before && drawn.hit.at_ms <= morning.to_ms);
+            assert!(drawn.hit.at_ms >= before && drawn.hit.at_ms <= 9_000_000);
             assert!(drawn.campaign < 20 && drawn.reader < 1_000);
             assert!(u64::from(drawn.hit.link) <= LINKS);
             before = drawn.hit.at_ms;
