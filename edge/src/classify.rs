@@ -4,8 +4,8 @@
 //! could be known by leaves this module. In reading order:
 //!
 //! 1. [`headers`]: one pass over a request's headers, for all that the edge needs of them.
-//! 2. [`signatures`]: the published lists, compiled so that no user agent can make them slow.
-//! 3. [`agent`]: what a user agent says of itself, as [`Traits`](agent::Traits) of four bytes.
+//! 2. `signatures`: the published lists, compiled so that no user agent can make them slow.
+//! 3. [`agent`]: what a user agent says of itself, as [`Traits`] of four bytes.
 //! 4. [`cache`]: the traits of user agents seen lately, without the user agents.
 //!
 //! Security scanners imitate browsers: their behaviour finds them, in the writer, never their user

@@ -1,6 +1,6 @@
 //! What a user agent says of itself.
 //!
-//! Mail systems and crawlers are known by the lists of [`signatures`](super::signatures), browsers
+//! Mail systems and crawlers are known by the lists of `signatures`, browsers
 //! and systems by the parser `woothee`. What a mail client's web view sends, no list holds: it is
 //! known by what is missing after `(KHTML, like Gecko)`.
 
