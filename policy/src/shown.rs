@@ -85,12 +85,14 @@ pub fn cell(count: &Count, whole: People, before: Option<&Shown>, k: u64) -> Sho
     let human_passes =
         raw_passes && passes(now.human, whole.human) && passes(now.between, whole.between);
     let mut shown = before.copied().unwrap_or_default();
-    if raw_passes && (shown.raw.is_none() || now.raw >= shown.at.raw + k) {
+    // What was shown once stays known, even where it was withheld since: only a cell that was never
+    // shown may appear without having grown.
+    if raw_passes && (shown.at.raw == 0 || now.raw >= shown.at.raw + k) {
         shown.raw = Some(Measure { hits: count.raw, uniq: count.uniq_raw });
         shown.at.raw = now.raw;
     }
     let human_grew = now.human >= shown.at.human + k && now.between >= shown.at.between + k;
-    if human_passes && (shown.human.is_none() || human_grew) {
+    if human_passes && (shown.at.human == 0 || human_grew) {
         shown.human = Some(Measure { hits: count.human, uniq: count.uniq_human });
         shown.at.human = now.human;
         shown.at.between = now.between;
@@ -117,8 +119,15 @@ pub fn table<V: Ord + Clone>(
         .collect();
     withhold_complement(cells, &mut shown, k, |p| p.raw, |s| &mut s.raw);
     withhold_complement(cells, &mut shown, k, |p| p.human, |s| &mut s.human);
-    for cell in shown.values_mut().filter(|cell| cell.raw.is_none()) {
-        cell.human = None;
+    for (value, cell) in &mut shown {
+        let known = before.get(value).map(|before| before.at).unwrap_or_default();
+        if cell.raw.is_none() {
+            cell.human = None;
+            cell.at.raw = known.raw;
+        }
+        if cell.human.is_none() {
+            (cell.at.human, cell.at.between) = (known.human, known.between);
+        }
     }
     shown
 }
@@ -194,6 +203,36 @@ mod tests {
         assert_eq!(later.raw, first.raw);
         let grown = cell(&count(30, 0), whole, Some(&first), K);
         assert_eq!(grown.raw.map(|m| m.hits), Some(30));
+    }
+
+    #[test]
+    fn a_cell_that_was_withheld_comes_back_only_after_growth() {
+        let tables = |a, b, c| {
+            let cells = [("a", count(a, 0)), ("b", count(b, 0)), ("c", count(c, 0))];
+            (BTreeMap::from(cells), count(a + b + c, 0))
+        };
+        let (cells, total) = tables(50, 30, 0);
+        let cells = BTreeMap::from_iter(cells.into_iter().filter(|(name, _)| *name != "c"));
+        let first = table(&cells, &total, &BTreeMap::new(), K);
+        assert_eq!(first["b"].raw.map(|m| m.hits), Some(30));
+        let (cells, total) = tables(50, 31, 4);
+        let second = table(&cells, &total, &first, K);
+        assert_eq!((second["b"].raw, second["b"].at.raw), (None, 30), "withheld beside c");
+        let (cells, total) = tables(50, 33, 12);
+        let third = table(&cells, &total, &second, K);
+        assert!(third["a"].raw.is_some() && third["c"].raw.is_some());
+        assert_eq!(third["b"].raw, None, "three people would show");
+        let (cells, total) = tables(50, 40, 12);
+        assert_eq!(table(&cells, &total, &third, K)["b"].raw.map(|m| m.hits), Some(40));
+    }
+
+    #[test]
+    fn a_cell_that_was_never_shown_needs_no_growth() {
+        let cells = |c| BTreeMap::from([("a", count(50, 0)), ("b", count(30, 0)), ("c", count(c, 0))]);
+        let first = table(&cells(4), &count(84, 0), &BTreeMap::new(), K);
+        assert_eq!((first["b"].raw, first["b"].at.raw), (None, 0));
+        let second = table(&cells(10), &count(90, 0), &first, K);
+        assert_eq!(second["b"].raw.map(|m| m.hits), Some(30));
     }
 
     fn counts() -> impl Strategy<Value = Vec<(u64, u64)>> {

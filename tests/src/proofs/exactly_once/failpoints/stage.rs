@@ -57,6 +57,9 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Three writers that wait behind the curtain; `without` switches a part off in all of them.
+    ///
+    /// None of them believes its own clock about the lease: a stop can outlast any clock, so that
+    /// no scene may be right, and no control may miss its moment, because a holder gave up in time.
     pub(super) fn set(tools: &Tools, without: Option<&str>, seed: u64) -> Result<Self> {
         let shape = Shape {
             writers: 3,
@@ -69,7 +72,8 @@ impl Stage {
         stack.start_edges()?;
         for writer in &stack.writers {
             writer.process.change(|recipe| {
-                recipe.env.insert("HUSHMARK_WITHOUT".into(), without.unwrap_or_default().into());
+                let off = without.map_or("lease-clock".into(), |part| format!("lease-clock,{part}"));
+                recipe.env.insert("HUSHMARK_WITHOUT".into(), off.into());
             });
         }
         let plan = Plan::EachItsOwn { seed };
