@@ -49,21 +49,24 @@ fn render_kind(out: &mut String, report: &Report, kind: &KindReport) {
     if !rules.is_empty() {
         line(out, format_args!("verdicts by rules version {}", rules.join(", ")));
     }
-    let mut table = table(kind, "");
+    let all = measures(kind, None);
+    let mut table = self::table("", &all);
     let mut sent = vec!["sent".to_owned(), kind.sent.to_string()];
-    sent.resize(columns(kind), String::new());
+    sent.resize(1 + all.len(), String::new());
     table.add_row(sent);
-    table.add_row(row("all".to_owned(), &kind.total, kind));
-    line(out, format_args!("{table}"));
+    table.add_row(row("all".to_owned(), &kind.total, &all));
+    table_lines(out, &table);
     for (dimension, title) in TABLES {
         let Some(rows) = kind.tables.get(&dimension).filter(|rows| !rows.is_empty()) else {
             continue;
         };
-        let mut table = self::table(kind, title);
+        let measures = measures(kind, Some(dimension));
+        let mut table = self::table(title, &measures);
         for (value, numbers) in rows {
-            table.add_row(row(value.clone(), numbers, kind));
+            table.add_row(row(value.clone(), numbers, &measures));
         }
-        line(out, format_args!("\n{table}"));
+        out.push('\n');
+        table_lines(out, &table);
     }
     if let Some(hours) = kind.tables.get(&Dimension::Hour).filter(|hours| !hours.is_empty()) {
         render_hours(out, hours);
@@ -75,16 +78,28 @@ fn render_kind(out: &mut String, report: &Report, kind: &KindReport) {
     }
 }
 
-/// Number of columns of a kind's tables.
-const fn columns(kind: &KindReport) -> usize {
-    if matches!(kind.uniques, Uniques::None) { 3 } else { 5 }
+/// A column: its title, and what it shows of a cell.
+type Measure = (&'static str, fn(&Cell) -> Option<u64>);
+
+/// The columns of a table. A verdict says itself whether it is about people, so that its table
+/// needs no columns of human hits.
+fn measures(kind: &KindReport, dimension: Option<Dimension>) -> Vec<Measure> {
+    let all: [Measure; 4] = [
+        ("raw", |cell| cell.raw),
+        ("human", |cell| cell.human),
+        ("unique raw", |cell| cell.uniq_raw),
+        ("unique human", |cell| cell.uniq_human),
+    ];
+    let known = if kind.uniques == Uniques::None { 2 } else { 4 };
+    let of_people = dimension != Some(Dimension::Verdict);
+    let wanted = all.into_iter().take(known);
+    wanted.filter(|(title, _)| of_people || !title.ends_with("human")).collect()
 }
 
-fn table(kind: &KindReport, title: &str) -> Table {
+fn table(title: &str, measures: &[Measure]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    let header = [title, "raw", "human", "unique raw", "unique human"];
-    table.set_header(&header[..columns(kind)]);
+    table.set_header(std::iter::once(title).chain(measures.iter().map(|(title, _)| *title)));
     for (i, column) in table.column_iter_mut().enumerate() {
         let width = if i == 0 { 20 } else { 15 };
         column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width)));
@@ -95,12 +110,16 @@ fn table(kind: &KindReport, title: &str) -> Table {
     table
 }
 
-fn row(value: String, cell: &Cell, kind: &KindReport) -> Vec<String> {
-    let mut row = vec![value, number(cell.raw), number(cell.human)];
-    if columns(kind) == 5 {
-        row.extend([number(cell.uniq_raw), number(cell.uniq_human)]);
+fn row(value: String, cell: &Cell, measures: &[Measure]) -> Vec<String> {
+    let numbers = measures.iter().map(|(_, of)| number(of(cell)));
+    std::iter::once(value).chain(numbers).collect()
+}
+
+/// Without the spaces that a table leaves at the end of a line.
+fn table_lines(out: &mut String, table: &Table) {
+    for text in table.lines() {
+        line(out, format_args!("{}", text.trim_end()));
     }
-    row
 }
 
 /// A number, or one word for every reason not to show it: telling the reasons apart would tell

@@ -36,7 +36,7 @@ pub struct Config {
     /// Folder for the copy of the refusal log; made where it is missing.
     #[arg(long, env = "HUSHMARK_WRITER_STATE")]
     pub state: PathBuf,
-    /// Ed25519 key that verifies the refusal log's head: 32 bytes, or 64 hex digits.
+    /// Ed25519 key that verifies the refusal log's head: a file of 32 bytes.
     #[arg(long, env = "HUSHMARK_WRITER_REFUSAL_KEY")]
     pub refusal_key: PathBuf,
     /// Seconds between epochs: how often published figures may change.

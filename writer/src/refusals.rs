@@ -27,7 +27,7 @@ pub enum RefusalError {
         source: std::io::Error,
     },
     /// The key file holds no key.
-    #[error("{0} holds no Ed25519 public key: 32 bytes or 64 hex digits are expected")]
+    #[error("{0} holds no Ed25519 public key: its 32 bytes are expected, and nothing else")]
     Key(PathBuf),
     /// The copy and its head do not belong together.
     #[error("{path}: {source}; restore the folder, or move it away to fetch the log anew")]
@@ -236,9 +236,8 @@ fn line(bytes: &[u8]) -> Option<Vec<u8>> {
     bytes.strip_suffix(b"\n").map(<[u8]>::to_vec)
 }
 
-/// 32 bytes, as the edges read it, or the same in hex, as people copy it.
+/// 32 bytes, as the edges read it.
 fn parse_key(bytes: &[u8]) -> Option<VerifyingKey> {
-    let decode = || hex::decode(bytes.trim_ascii()).ok()?.try_into().ok();
-    let key: [u8; 32] = bytes.try_into().ok().or_else(decode)?;
+    let key: [u8; 32] = bytes.try_into().ok()?;
     VerifyingKey::from_bytes(&key).ok()
 }
