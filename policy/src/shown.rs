@@ -228,7 +228,8 @@ mod tests {
 
     #[test]
     fn a_cell_that_was_never_shown_needs_no_growth() {
-        let cells = |c| BTreeMap::from([("a", count(50, 0)), ("b", count(30, 0)), ("c", count(c, 0))]);
+        let cells =
+            |c| BTreeMap::from([("a", count(50, 0)), ("b", count(30, 0)), ("c", count(c, 0))]);
         let first = table(&cells(4), &count(84, 0), &BTreeMap::new(), K);
         assert_eq!((first["b"].raw, first["b"].at.raw), (None, 0));
         let second = table(&cells(10), &count(90, 0), &first, K);
