@@ -46,7 +46,7 @@ pub(crate) struct Up {
     #[arg(long)]
     pub(crate) listen: Option<std::net::SocketAddr>,
     /// A ClickHouse that runs already, instead of one started here
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = http_url)]
     pub(crate) clickhouse: Option<String>,
     /// Run the demo once everything is ready, and print its reports
     #[arg(long)]
@@ -109,9 +109,21 @@ pub(crate) struct Takedown {
     #[arg(long, value_name = "CAMPAIGN")]
     pub(crate) campaign: Option<String>,
     /// Every link to this destination, byte for byte
-    #[arg(long)]
+    #[arg(long, value_parser = http_url)]
     pub(crate) url: Option<String>,
     /// Every token sealed under this key
     #[arg(long)]
     pub(crate) kid: Option<u16>,
+}
+
+/// An address with a scheme and a host, left as it was typed.
+fn http_url(text: &str) -> Result<String, String> {
+    let uri: Option<hyper::Uri> = text.parse().ok();
+    let is_web = |uri: &hyper::Uri| matches!(uri.scheme_str(), Some("http" | "https"));
+    // What follows # is the author's, and no part of a request.
+    let has_host = |uri: &hyper::Uri| uri.host().is_some_and(|host| !host.is_empty());
+    match uri.filter(|uri| is_web(uri) && has_host(uri)) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("give a whole address, like https://www.example.com/page".to_owned()),
+    }
 }

@@ -1,9 +1,10 @@
 //! Campaigns as their manifests say, written down for the publisher.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clickhouse::Row;
 use hushmark_crds::Manifests;
-use serde::Serialize;
+use hushmark_policy::CampaignId;
+use serde::{Deserialize, Serialize};
 
 #[derive(Row, Serialize)]
 struct CampaignRow<'a> {
@@ -41,4 +42,27 @@ pub(crate) async fn record(clickhouse: &str, manifests: &Manifests, now_ms: u64)
         insert.end().await
     };
     write.await.context("cannot record the campaigns in ClickHouse")
+}
+
+/// Fails when no manifest ever named the campaign, and says which there are. A campaign that was
+/// taken out of the manifests is still known.
+pub(crate) async fn known(clickhouse: &str, asked: &str, id: CampaignId) -> Result<()> {
+    #[derive(Row, Deserialize)]
+    struct Known {
+        campaign: u64,
+        name: String,
+    }
+    let query = "SELECT campaign, concat(namespace, '/', name) AS name FROM campaigns FINAL \
+                 ORDER BY name";
+    let client = hushmark_report::client(clickhouse);
+    let rows: Vec<Known> = client
+        .query_raw(query)
+        .fetch_all()
+        .await
+        .context("cannot read the campaigns from ClickHouse: is `hushmark up` running?")?;
+    if rows.iter().all(|row| row.campaign != id.0) {
+        let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+        bail!("no campaign {asked}; there are: {}", names.join(", "));
+    }
+    Ok(())
 }

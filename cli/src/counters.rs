@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use hushmark_report::counters;
 
 use crate::args::Counters;
+use crate::campaigns;
 use crate::data::DataFolder;
 use crate::report::print;
 
@@ -19,6 +20,7 @@ pub(crate) async fn run(data: &Path, options: &Counters) -> Result<()> {
          everyone",
     )?;
     let (name, tenant, campaign) = state.campaign(&options.campaign)?;
+    campaigns::known(&state.clickhouse, &options.campaign, campaign).await?;
     let rows = counters::read(&state.clickhouse, tenant, campaign).await?;
     let mut out = String::new();
     if options.json {

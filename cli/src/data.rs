@@ -43,8 +43,10 @@ pub(crate) struct ChildRecord {
 }
 
 impl DataFolder {
+    /// The folder as a command finds it. Absolute where it is there: Redis's socket is named in a
+    /// URL, which has no place for a relative path.
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.canonicalize().unwrap_or_else(|_| root.to_owned()) }
     }
 
     /// Makes the folder ready for `up`, and holds it until the returned file is dropped.
@@ -110,9 +112,11 @@ impl DataFolder {
 }
 
 impl State {
-    /// The ids and the full name of a campaign given as NAME or NAMESPACE/NAME. Ids follow from
-    /// names, so that a report needs no manifest.
+    /// The ids and the full name of a campaign given as NAME or NAMESPACE/NAME, or as reports name
+    /// it, with the region before. Ids follow from names, so that a report needs no manifest.
     pub(crate) fn campaign(&self, asked: &str) -> Result<(String, TenantId, CampaignId)> {
+        let in_region = asked.strip_prefix(&self.region).and_then(|rest| rest.strip_prefix('/'));
+        let asked = in_region.filter(|rest| rest.contains('/')).unwrap_or(asked);
         let (namespace, name) = match (asked.split_once('/'), self.namespaces.as_slice()) {
             (Some(parts), _) => parts,
             (None, [only]) => (only.as_str(), asked),

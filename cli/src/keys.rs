@@ -3,13 +3,32 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use ed25519_dalek::SigningKey;
 use hushmark_policy::{Day, TenantId};
 use zeroize::Zeroizing;
 
 use crate::data::DataFolder;
 use crate::files;
+
+/// Fails where a folder that ran before lost what cannot be made again: new keys in place of lost
+/// ones would look like a good start.
+pub(crate) fn nothing_lost(folder: &DataFolder) -> Result<()> {
+    let ran_before = folder.path("refusal.pub").exists();
+    let no_keys = fs::read_dir(folder.path("keys")).map_or(true, |mut keys| keys.next().is_none());
+    let lost = [
+        (no_keys, "keys", "every link in mail that was sent needs them"),
+        (!folder.path("refusal.key").exists(), "refusal.key", "it signs caps and takedowns"),
+    ];
+    if let Some((_, name, why)) = lost.iter().find(|(lost, ..)| ran_before && *lost) {
+        bail!(
+            "{} is gone, and this folder was used before: {why}; restore it, or start with another \
+             --data",
+            folder.path(name).display()
+        );
+    }
+    Ok(())
+}
 
 /// How many keys deep the batch and salt rings are made: today, and as many days ahead.
 pub(crate) fn make(folder: &DataFolder, today: Day, days_ahead: u16) -> Result<()> {

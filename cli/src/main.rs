@@ -45,13 +45,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
         Command::Demo(options) => demo::run(&args.data, &options).await,
         Command::Takedown(options) => takedown::run(&args.data, &options).await,
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Args::command(),
-                "hushmark",
-                &mut std::io::stdout(),
-            );
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "hushmark", &mut script);
+            report::print(&String::from_utf8_lossy(&script))
         }
     }
 }

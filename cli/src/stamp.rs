@@ -40,6 +40,9 @@ pub(crate) struct Done {
     pub(crate) messages: u64,
     pub(crate) recipients: u64,
     pub(crate) left_out: usize,
+    /// What opens and clicks may tell, and who decided it.
+    pub(crate) opens: String,
+    pub(crate) clicks: String,
 }
 
 pub(crate) async fn run(data: &Path, options: &args::Stamp) -> Result<()> {
@@ -54,6 +57,8 @@ pub(crate) async fn run(data: &Path, options: &args::Stamp) -> Result<()> {
             plural(done.recipients, "recipient"),
             done.folder.display()
         );
+        println!("  opens {}", done.opens);
+        println!("  clicks {}", done.clicks);
     }
     Ok(())
 }
@@ -88,6 +93,10 @@ pub(crate) async fn stamp(
     let stamped = write_messages(&plan, list(campaign)?, &sealer, &mut contacts, (&draft, now));
     let stamped = stamped.inspect_err(|_| discard(&draft))?;
     say(&stamped);
+    if stamped.messages == 0 {
+        discard(&draft);
+        bail!("no row of the list can be used, so nothing was written");
+    }
     contacts.store(&state.clickhouse).await.inspect_err(|_| discard(&draft))?;
     record(&state, campaign, &stamped, now).await.inspect_err(|_| discard(&draft))?;
     fs::rename(&draft, out).with_context(|| format!("cannot make {}", out.display()))?;
@@ -97,6 +106,8 @@ pub(crate) async fn stamp(
         messages: stamped.messages,
         recipients: stamped.recipients,
         left_out: stamped.left_out.len(),
+        opens: campaign.opens.to_string(),
+        clicks: campaign.clicks.to_string(),
     })
 }
 

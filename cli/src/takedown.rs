@@ -8,9 +8,9 @@ use hushmark_event::redis_keys::{ASKS, REFUSAL_FIELD};
 use hushmark_event::refusal::{Refuses, Takedown};
 use hushmark_policy::TenantId;
 
-use crate::args;
 use crate::data::{DataFolder, State};
 use crate::up::refusals::connect;
+use crate::{args, campaigns};
 
 /// How long `up` may take to append what was asked.
 const APPENDED_WITHIN: Duration = Duration::from_secs(5);
@@ -18,7 +18,7 @@ const APPENDED_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) async fn run(data: &Path, options: &args::Takedown) -> Result<()> {
     let folder = DataFolder::new(data);
     let state = folder.state()?;
-    let what = what(&state, options)?;
+    let (what, said) = what(&folder, &state, options).await?;
     let ask =
         serde_json::to_string(&Refuses::Takedown(what)).context("cannot write the request")?;
     let mut redis = connect(&folder).await.context("is `hushmark up` running?")?;
@@ -40,7 +40,7 @@ pub(crate) async fn run(data: &Path, options: &args::Takedown) -> Result<()> {
             .await
             .context("cannot see whether the takedown was taken")?;
         if waiting.is_empty() {
-            println!("taken down: edges answer 404 within a second");
+            println!("taken down: {said}; edges answer 404 within a second");
             return Ok(());
         }
         if Instant::now() > until {
@@ -54,7 +54,13 @@ pub(crate) async fn run(data: &Path, options: &args::Takedown) -> Result<()> {
     }
 }
 
-fn what(state: &State, options: &args::Takedown) -> Result<Takedown> {
+/// What is to be refused, for the log and for people. It cannot be undone, so that a typing error
+/// must not pass for it.
+async fn what(
+    folder: &DataFolder,
+    state: &State,
+    options: &args::Takedown,
+) -> Result<(Takedown, String)> {
     Ok(match options {
         args::Takedown { tenant: Some(namespace), .. } => {
             if !state.namespaces.contains(namespace) {
@@ -63,13 +69,24 @@ fn what(state: &State, options: &args::Takedown) -> Result<Takedown> {
                     state.namespaces.join(", ")
                 );
             }
-            Takedown::Tenant(TenantId::derive(&state.region, namespace).to_string())
+            let id = TenantId::derive(&state.region, namespace);
+            (Takedown::Tenant(id.to_string()), format!("every link of tenant {namespace}"))
         }
         args::Takedown { campaign: Some(campaign), .. } => {
-            Takedown::Campaign(state.campaign(campaign)?.2.to_string())
+            let (name, _, id) = state.campaign(campaign)?;
+            campaigns::known(&state.clickhouse, campaign, id).await?;
+            (Takedown::Campaign(id.to_string()), format!("every link of {name}"))
         }
-        args::Takedown { url: Some(url), .. } => Takedown::Url(url.clone()),
-        args::Takedown { kid: Some(kid), .. } => Takedown::Kid(*kid),
+        args::Takedown { url: Some(url), .. } => {
+            let to = url.as_str();
+            (Takedown::Url(to.to_owned()), format!("every link to {to}, byte for byte"))
+        }
+        args::Takedown { kid: Some(kid), .. } => {
+            if !folder.path("keys").join(format!("{kid}.key")).exists() {
+                bail!("there is no region key {kid} in {}", folder.path("keys").display());
+            }
+            (Takedown::Kid(*kid), format!("every token under key {kid}"))
+        }
         _ => bail!("say what to take down: --tenant, --campaign, --url or --kid"),
     })
 }

@@ -19,7 +19,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use hushmark_crds::Manifests;
 use hushmark_policy::Day;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
 
 use crate::args::{Demo, Up};
 use crate::data::{DataFolder, State};
@@ -32,22 +33,65 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(data: &Path, options: Up) -> Result<()> {
     let manifests = read_manifests(&options.manifests)?;
+    let mut signals = Signals::watch()?;
     let (folder, _lock) = DataFolder::claim(data)?;
     child::stop_left_behind(&folder).await?;
     let listen = plan::listen_address(&manifests, options.listen)?;
     let today = Day::of_unix_ms(now_ms());
+    keys::nothing_lost(&folder)?;
     keys::make(&folder, today, manifests.region.longest_tracking_days)?;
 
     let engine = engine::choose(&folder, options.clickhouse.as_deref())?;
     let mut children = Children::new(&folder, state(&options, &manifests, listen, &engine)?);
-    let started = start(&folder, &mut children, &manifests, &engine).await;
+    let started = tokio::select! {
+        started = start(&folder, &mut children, &manifests, &engine) => started.map(Some),
+        () = signals.any() => Ok(None),
+    };
     let ran = match started {
-        Ok(refusals) => in_front(&folder, &mut children, &manifests, refusals, &options).await,
+        Ok(Some(refusals)) => {
+            let work = in_front(&folder, &mut children, &manifests, refusals, &options);
+            tokio::select! {
+                ran = work => ran,
+                () = signals.any() => Ok(()),
+            }
+        }
+        Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
+    if let Err(error) = &ran {
+        // The whole of it comes last, where it is seen; this line says why everything stops.
+        let whole = format!("{error:#}");
+        eprintln!("it cannot go on: {}", whole.lines().next().unwrap_or_default());
+    }
     println!("stopping: the edge first, then what it answered is stored");
-    children.stop_in_order().await?;
-    ran
+    let stopped = children.stop_in_order().await;
+    match (ran, stopped) {
+        (Err(ran), Err(stopped)) => Err(ran.context(format!("{stopped:#}"))),
+        (ran, stopped) => ran.and(stopped),
+    }
+}
+
+/// Ctrl-C and SIGTERM, watched from the beginning: a start can be stopped as well.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn watch() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?,
+            terminate: signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?,
+        })
+    }
+
+    /// Ends with the first that comes.
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 pub(crate) fn read_manifests(folder: &Path) -> Result<Manifests> {
@@ -134,7 +178,7 @@ async fn start(
     Ok(refusals)
 }
 
-/// Stays in front until Ctrl-C, or until the one thing that was asked for is done.
+/// Stays in front until the one thing that was asked for is done, or a child cannot be kept.
 async fn in_front(
     folder: &DataFolder,
     children: &mut Children,
@@ -142,10 +186,9 @@ async fn in_front(
     refusals: refusals::Appender,
     options: &Up,
 ) -> Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
     let days_ahead = manifests.region.longest_tracking_days;
-    let upkeep = tokio::spawn(tasks::upkeep(folder.clone(), refusals, days_ahead));
+    let mut upkeep = JoinSet::new();
+    upkeep.spawn(tasks::upkeep(folder.clone(), refusals, days_ahead));
     let state = children.state();
     let work = async {
         if options.demo {
@@ -157,14 +200,11 @@ async fn in_front(
         }
         Ok(())
     };
-    let ended = tokio::select! {
+    // Whatever ends first, the upkeep ends with it: it is dropped here.
+    tokio::select! {
         done = work => done,
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
         failed = children.watch() => failed,
-    };
-    upkeep.abort();
-    ended
+    }
 }
 
 /// Milliseconds since 1970.

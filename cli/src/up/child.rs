@@ -6,6 +6,7 @@ use std::future::Future;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(40);
 
 /// The longest pause before a child that keeps dying is started again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A child that ended so often before everything was ready will not come up by itself.
+const HOPELESS: u32 = 3;
 
 /// A child that ran this long has recovered: its next death is a first one.
 const RECOVERED_AFTER: Duration = Duration::from_secs(30);
@@ -42,6 +46,8 @@ pub(super) struct Children {
 
 struct Running {
     name: &'static str,
+    /// How often it ended by itself.
+    deaths: Arc<AtomicU32>,
     stop: watch::Sender<bool>,
     task: JoinHandle<Result<()>>,
 }
@@ -63,11 +69,17 @@ impl Children {
     pub(super) async fn start(&mut self, start: Start) -> Result<()> {
         let name = start.name;
         let (stop, stopped) = watch::channel(false);
-        let mut keeper =
-            Keeper { folder: self.folder.clone(), state: Arc::clone(&self.state), start, stopped };
+        let deaths = Arc::new(AtomicU32::new(0));
+        let mut keeper = Keeper {
+            folder: self.folder.clone(),
+            state: Arc::clone(&self.state),
+            start,
+            deaths: Arc::clone(&deaths),
+            stopped,
+        };
         let child = keeper.spawn()?;
         let task = tokio::spawn(async move { keeper.keep(child).await });
-        self.running.push(Running { name, stop, task });
+        self.running.push(Running { name, deaths, stop, task });
         Ok(())
     }
 
@@ -81,18 +93,22 @@ impl Children {
         let until = Instant::now() + within;
         loop {
             let Err(error) = ask().await else { return Ok(()) };
+            let dying = |child: &&Running| child.deaths.load(Ordering::Relaxed) >= HOPELESS;
+            if let Some(child) = self.running.iter().find(dying) {
+                bail!("{} does not start: {}", child.name, self.end_of_log(child.name));
+            }
             if Instant::now() > until {
-                let log = self.folder.path("logs").join(format!("{name}.log"));
-                bail!(
-                    "{name} is not ready after {} s: {error:#}\nthe end of {}:\n{}",
-                    within.as_secs(),
-                    log.display(),
-                    tail(&log)
-                );
+                let log = self.end_of_log(name);
+                bail!("{name} is not ready after {} s: {error:#}\n{log}", within.as_secs());
             }
             // Short, because this wait is part of every start.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    fn end_of_log(&self, name: &str) -> String {
+        let log = self.folder.path("logs").join(format!("{name}.log"));
+        format!("the end of {}:\n{}", log.display(), tail(&log))
     }
 
     /// Returns when a child cannot be kept running.
@@ -133,6 +149,7 @@ struct Keeper {
     folder: DataFolder,
     state: Arc<Mutex<State>>,
     start: Start,
+    deaths: Arc<AtomicU32>,
     stopped: watch::Receiver<bool>,
 }
 
@@ -156,6 +173,8 @@ impl Keeper {
             .stderr(log)
             // Ctrl-C in the terminal is for `up`, which then stops its children in order.
             .process_group(0)
+            // Should `up` itself come to a sudden end, nothing stays behind.
+            .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", self.start.program.display()))?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).unwrap_or_default();
@@ -167,7 +186,10 @@ impl Keeper {
         let mut state = lock(&self.state);
         state.children.retain(|known| known.name != record.name);
         state.children.push(record);
-        self.folder.save(&state)?;
+        if let Err(error) = self.folder.save(&state) {
+            // It runs, and that is worth more than the note: a full disk must not stop it.
+            println!("process id {pid} of {} is not written down: {error:#}", self.start.name);
+        }
         Ok(child)
     }
 
@@ -183,18 +205,28 @@ impl Keeper {
             if begun.elapsed() > RECOVERED_AFTER {
                 pause = Duration::from_millis(100);
             }
+            self.deaths.fetch_add(1, Ordering::Relaxed);
             let (name, log) = (self.start.name, self.log_path());
             println!(
                 "{name} ended by itself ({status}); starting it again in {:.1} s; its log is {}",
                 pause.as_secs_f64(),
                 log.display()
             );
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                _ = self.stopped.wait_for(|stopped| *stopped) => return Ok(()),
-            }
-            pause = (pause * 2).min(LONGEST_PAUSE);
-            child = self.spawn()?;
+            child = loop {
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    _ = self.stopped.wait_for(|stopped| *stopped) => return Ok(()),
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                match self.spawn() {
+                    Ok(child) => break child,
+                    // Whatever it is, a full disk or too many processes, the others go on.
+                    Err(error) => println!(
+                        "{name} cannot be started again: {error:#}; trying again in {:.1} s",
+                        pause.as_secs_f64()
+                    ),
+                }
+            };
         }
     }
 
