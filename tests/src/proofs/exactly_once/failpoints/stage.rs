@@ -58,8 +58,8 @@ pub(super) struct Stage {
 impl Stage {
     /// Three writers that wait behind the curtain; `without` switches a part off in all of them.
     ///
-    /// None of them believes its own clock about the lease: a stop can outlast any clock, so that
-    /// no scene may be right, and no control may miss its moment, because a holder gave up in time.
+    /// With a part switched off no writer believes its own clock about the lease either: a holder
+    /// that gave up in time would let the control miss its moment.
     pub(super) fn set(tools: &Tools, without: Option<&str>, seed: u64) -> Result<Self> {
         let shape = Shape {
             writers: 3,
