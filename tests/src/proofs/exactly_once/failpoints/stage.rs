@@ -72,8 +72,9 @@ impl Stage {
         stack.start_edges()?;
         for writer in &stack.writers {
             writer.process.change(|recipe| {
-                let off = without.map_or("lease-clock".into(), |part| format!("lease-clock,{part}"));
-                recipe.env.insert("HUSHMARK_WITHOUT".into(), off.into());
+                let off =
+                    without.map_or("lease-clock".into(), |part| format!("lease-clock,{part}"));
+                recipe.env.insert("HUSHMARK_WITHOUT".into(), off);
             });
         }
         let plan = Plan::EachItsOwn { seed };
