@@ -20,7 +20,7 @@ pub(crate) async fn run(data: &Path, options: &Counters) -> Result<()> {
          everyone",
     )?;
     let (name, tenant, campaign) = state.campaign(&options.campaign)?;
-    campaigns::known(&state.clickhouse, &options.campaign, campaign).await?;
+    campaigns::known(&state, &options.campaign, campaign).await?;
     let rows = counters::read(&state.clickhouse, tenant, campaign).await?;
     let mut out = String::new();
     if options.json {

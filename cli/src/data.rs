@@ -25,6 +25,9 @@ pub(crate) struct State {
     pub(crate) base_url: String,
     /// Namespaces that have a tenant.
     pub(crate) namespaces: Vec<String>,
+    /// Ids of the campaigns that have a manifest.
+    #[serde(default)]
+    pub(crate) campaigns: Vec<String>,
     pub(crate) clickhouse: String,
     pub(crate) edge: String,
     pub(crate) edge_admin: String,

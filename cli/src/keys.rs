@@ -11,6 +11,9 @@ use zeroize::Zeroizing;
 use crate::data::DataFolder;
 use crate::files;
 
+/// The refusal log, an entry a line.
+pub(crate) const REFUSAL_LOG: &str = "refusals/log.jsonl";
+
 /// Fails where a folder that ran before lost what cannot be made again: new keys in place of lost
 /// ones would look like a good start.
 pub(crate) fn nothing_lost(folder: &DataFolder) -> Result<()> {
@@ -19,6 +22,12 @@ pub(crate) fn nothing_lost(folder: &DataFolder) -> Result<()> {
     let lost = [
         (no_keys, "keys", "every link in mail that was sent needs them"),
         (!folder.path("refusal.key").exists(), "refusal.key", "it signs caps and takedowns"),
+        (
+            !folder.path(REFUSAL_LOG).exists(),
+            REFUSAL_LOG,
+            "it says what may not be stored any more",
+        ),
+        (!folder.path("tenants").exists(), "tenants", "its keys open the contacts' addresses"),
     ];
     if let Some((_, name, why)) = lost.iter().find(|(lost, ..)| ran_before && *lost) {
         bail!(
@@ -41,6 +50,11 @@ pub(crate) fn make(folder: &DataFolder, today: Day, days_ahead: u16) -> Result<(
     let signing = folder.path("refusal.key");
     if !signing.exists() {
         random_file(&signing)?;
+    }
+    // Empty until something is refused, so that a log that is missing is one that was lost.
+    let log = folder.path(REFUSAL_LOG);
+    if !log.exists() {
+        files::replace(&log, b"")?;
     }
     let public = signing_key(folder)?.verifying_key().to_bytes();
     files::replace(&folder.path("refusal.pub"), &public)?;

@@ -13,7 +13,7 @@ use crate::data::DataFolder;
 pub(crate) async fn run(data: &Path, options: &Report) -> Result<()> {
     let state = DataFolder::new(data).state()?;
     let (name, tenant, campaign) = state.campaign(&options.campaign)?;
-    campaigns::known(&state.clickhouse, &options.campaign, campaign).await?;
+    campaigns::known(&state, &options.campaign, campaign).await?;
     let report = hushmark_report::campaign(&state.clickhouse, &name, (tenant, campaign)).await?;
     let rendered = if options.json {
         export::json(&report) + "\n"

@@ -126,6 +126,7 @@ fn state(
             .with_context(|| format!("cannot find {}", options.manifests.display()))?,
         base_url: manifests.region.base_url.to_string(),
         namespaces: manifests.tenants.iter().map(|tenant| tenant.namespace.clone()).collect(),
+        campaigns: manifests.campaigns.iter().map(|campaign| campaign.id.to_string()).collect(),
         clickhouse: engine.url().to_owned(),
         edge: format!("http://{listen}"),
         edge_admin: free()?.to_string(),

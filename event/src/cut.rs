@@ -30,11 +30,16 @@ impl Cut {
 
     /// What ClickHouse knows the cut's insert into one target by: the same for every repeat, and
     /// different for every other cut, because a lane's numbers are stored once.
+    ///
+    /// `round` is 0, and one more each time a server knew the token and did not have the rows.
     #[must_use]
-    pub fn token(&self, target: &str) -> String {
+    pub fn token(&self, target: &str, round: u32) -> String {
         let mut hash = Sha256::new();
         hash.update(self.to_bytes());
         hash.update(target.as_bytes());
+        if round > 0 {
+            hash.update(round.to_be_bytes());
+        }
         hex::encode(&hash.finalize()[..16])
     }
 
@@ -88,7 +93,8 @@ mod tests {
         let text = String::from_utf8(cut.to_bytes()).unwrap();
         insta::assert_snapshot!(text, @r#"{"month":"2026-11","lanes":{"0000000000000007.0":[1,2],"0000000000000007.1":[5,9]}}"#);
         let other = Cut::new(month, BTreeMap::from([(lane(1), (5, 10)), (lane(0), (1, 2))]));
-        assert_ne!(cut.token("counters"), other.token("counters"));
-        assert_ne!(cut.token("counters"), cut.token("hits"));
+        assert_ne!(cut.token("counters", 0), other.token("counters", 0));
+        assert_ne!(cut.token("counters", 0), cut.token("hits", 0));
+        assert_ne!(cut.token("counters", 0), cut.token("counters", 1));
     }
 }

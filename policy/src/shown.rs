@@ -76,6 +76,21 @@ pub struct Shown {
     pub at: People,
 }
 
+impl Shown {
+    /// Withholds what cannot stand alone, and gives whatever is withheld the mark that it had
+    /// `before`: growth is measured from what was last shown.
+    pub fn settle(&mut self, before: Option<&Self>) {
+        let known = before.map(|before| before.at).unwrap_or_default();
+        if self.raw.is_none() {
+            self.human = None;
+            self.at.raw = known.raw;
+        }
+        if self.human.is_none() {
+            (self.at.human, self.at.between) = (known.human, known.between);
+        }
+    }
+}
+
 /// What may be shown of one cell as a part of `whole`, where `before` is shown already.
 #[must_use]
 pub fn cell(count: &Count, whole: People, before: Option<&Shown>, k: u64) -> Shown {
@@ -120,14 +135,7 @@ pub fn table<V: Ord + Clone>(
     withhold_complement(cells, &mut shown, k, |p| p.raw, |s| &mut s.raw);
     withhold_complement(cells, &mut shown, k, |p| p.human, |s| &mut s.human);
     for (value, cell) in &mut shown {
-        let known = before.get(value).map(|before| before.at).unwrap_or_default();
-        if cell.raw.is_none() {
-            cell.human = None;
-            cell.at.raw = known.raw;
-        }
-        if cell.human.is_none() {
-            (cell.at.human, cell.at.between) = (known.human, known.between);
-        }
+        cell.settle(before.get(value));
     }
     shown
 }

@@ -3,6 +3,7 @@
 //!
 //! `HUSHMARK_FAILPOINT=after-cut`, `after-first-target` (both die) or `between-lookup-and-insert`
 //! (stops, once); `HUSHMARK_WITHOUT` is a comma-separated list of `cut`, `token`, `ledger`,
+//! `proof` (that what may have been sent before is looked for in the ledger once it is answered),
 //! `one-connection` and `lease-clock` (the holder's own belief, which a stop can always outlast).
 
 /// Where a failpoint may sit.

@@ -166,11 +166,21 @@ impl Connection {
             .collect()
     }
 
-    /// Sends one target's rows of a cut as one block, which makes one part.
+    /// Sends one target's rows of a cut as one block, which makes one part, under the
+    /// token of this `round`.
+    ///
+    /// That it was answered does not prove that it is stored: a server that died between its note
+    /// of the token and the part leaves a token that it takes for a repeat ever after.
     ///
     /// # Errors
     /// [`StoreError`]; after anything but [`StoreError::Data`] the ledger must be asked.
-    pub async fn insert<R>(&self, target: Target, cut: &Cut, rows: &[R]) -> Result<(), StoreError>
+    pub async fn insert<R>(
+        &self,
+        target: Target,
+        cut: &Cut,
+        round: u32,
+        rows: &[R],
+    ) -> Result<(), StoreError>
     where
         R: Row + Serialize + for<'a> Row<Value<'a> = R>,
     {
@@ -197,7 +207,7 @@ impl Connection {
             // Without a token a server still compares blocks by their bytes.
             insert.with_setting("deduplicate_insert", "disable")
         } else {
-            let token = cut.token(target.table());
+            let token = cut.token(target.table(), round);
             insert
                 .with_setting("insert_deduplicate", "1")
                 .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")

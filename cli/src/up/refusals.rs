@@ -18,6 +18,7 @@ use redis::streams::StreamRangeReply;
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataFolder;
+use crate::keys::REFUSAL_LOG;
 use crate::{files, keys};
 
 /// How long Redis may take to answer one command.
@@ -83,7 +84,7 @@ pub(super) struct Appender {
 impl Appender {
     /// Reads the log. A last line without its line end was never taken, and is cut off.
     pub(super) fn open(folder: &DataFolder) -> Result<Self> {
-        let path = folder.path("refusals/log.jsonl");
+        let path = folder.path(REFUSAL_LOG);
         let mut bytes = files::read_if_there(&path)?.unwrap_or_default();
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         if whole < bytes.len() {

@@ -151,9 +151,10 @@ impl Counted {
                 if shown_total.raw.is_none() {
                     cell.raw = None;
                 }
-                if shown_total.human.is_none() || cell.raw.is_none() {
+                if shown_total.human.is_none() {
                     cell.human = None;
                 }
+                cell.settle(before.get(&value));
                 if cell.raw.is_some() || before.contains_key(&value) {
                     all.insert((dimension, value), cell);
                 }

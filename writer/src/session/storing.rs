@@ -92,7 +92,9 @@ impl Session {
 
     /// Sends a cut to every target that does not hold it. `Some` is the text of a data error.
     async fn store_whole(&mut self, cut: &Cut) -> Result<Option<String>, SessionError> {
+        let mut sent_before = !self.goes_on(cut);
         for target in Target::ALL {
+            let mut round = 0;
             let mut body = None;
             let mut backoff = Backoff::new();
             let mut tries = 0;
@@ -110,9 +112,20 @@ impl Session {
                 if tries > 1 {
                     self.parts.status.metrics.repeats.inc();
                 }
-                match self.send(target, cut, rows).await {
-                    Ok(()) => self.learn(target, cut),
+                match self.send(target, cut, round, rows).await {
+                    Ok(()) if !sent_before => self.learn(target, cut),
+                    Ok(()) => match self.is_proven(target, cut).await {
+                        Some(true) => self.learn(target, cut),
+                        Some(false) => {
+                            let table = target.table();
+                            tracing::warn!(table, round, "a token is known and its rows are not");
+                            round += 1;
+                            backoff.wait().await;
+                        }
+                        None => {}
+                    },
                     Err(error) => {
+                        sent_before = true;
                         if let Some(text) = self.after_failure(target, cut, error).await? {
                             return Ok(Some(text));
                         }
@@ -132,17 +145,43 @@ impl Session {
                 failpoints::pass(Point::AfterFirstTarget);
             }
         }
+        self.stored_here.extend(cut.lanes.keys());
         Ok(None)
     }
 
-    async fn send(&self, target: Target, cut: &Cut, body: &Body) -> Result<(), StoreError> {
+    /// Whether a cut goes on where this session stored before, so that nobody ever sent it: all
+    /// that was sent before the session began at what the ledger said then. The engine cannot
+    /// know the token of such a cut, and so its answer proves that the rows are stored. That it
+    /// took another cut may also mean that it died between its note of the token and the part.
+    fn goes_on(&self, cut: &Cut) -> bool {
+        cut.lanes.keys().any(|lane| self.stored_here.contains(lane))
+    }
+
+    /// Whether the ledger has what was just answered; `None` if it could not be asked.
+    async fn is_proven(&mut self, target: Target, cut: &Cut) -> Option<bool> {
+        if failpoints::off("proof") || failpoints::off("ledger") {
+            return Some(true);
+        }
+        self.ask_again(target).await;
+        self.connection.as_ref()?;
+        let mut sent = self.queues.of_cut(cut);
+        Some(sent.all(|(lane, entry)| entry.number <= self.ledger.stored(target, lane)))
+    }
+
+    async fn send(
+        &self,
+        target: Target,
+        cut: &Cut,
+        round: u32,
+        body: &Body,
+    ) -> Result<(), StoreError> {
         let Some(connection) = &self.connection else {
             return Err(StoreError::Lost("there is no connection".into()));
         };
         let begun = Instant::now();
         match body {
-            Body::Counters(rows, _) => connection.insert(target, cut, rows).await?,
-            Body::Hits(rows) => connection.insert(target, cut, rows).await?,
+            Body::Counters(rows, _) => connection.insert(target, cut, round, rows).await?,
+            Body::Hits(rows) => connection.insert(target, cut, round, rows).await?,
         }
         self.parts.status.metrics.insert_seconds.observe(begun.elapsed().as_secs_f64());
         Ok(())

@@ -76,12 +76,31 @@ fn a_living_server_knows_a_repeat_by_its_token() {
     assert_ne!(woken_after_a_take_over("token"), once());
 }
 
-/// Cuts the last record off every deduplication log, as a death between its two steps would.
-fn forget_last_token(stack: &Stack) {
+/// Removes the part that the last record of every deduplication log names, as a death between the
+/// record and the part would.
+fn lose_last_part(stack: &Stack) {
+    let mut lost = 0;
+    for log in logs(stack) {
+        let text = std::fs::read_to_string(&log).unwrap();
+        let Some(part) = text.lines().last().and_then(|record| record.split('\t').nth(1)) else {
+            continue;
+        };
+        std::fs::remove_dir_all(log.ancestors().nth(2).unwrap().join(part)).unwrap();
+        lost += 1;
+    }
+    assert!(lost >= 1, "no deduplication log has a record");
+}
+
+fn logs(stack: &Stack) -> Vec<PathBuf> {
     let mut logs = Vec::new();
     find_logs(&stack.path().join("clickhouse"), &mut logs);
+    logs
+}
+
+/// Cuts the last record off every deduplication log, as a death between its two steps would.
+fn forget_last_token(stack: &Stack) {
     let mut cut = 0;
-    for log in logs {
+    for log in logs(stack) {
         let bytes = std::fs::read(&log).unwrap();
         let Some(end) = bytes.strip_suffix(b"\n") else { continue };
         let keep = end.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -105,19 +124,17 @@ fn find_logs(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The writer dies after the first target answered, the engine with it, and the record of its
-/// token is lost.
-fn taken_over_after_a_lost_token(without: &str) -> (String, String) {
+/// The writer dies after the first target answered, the engine with it, and something is lost.
+fn taken_over_after(lose: fn(&Stack), without: &str) -> (String, String) {
     let mut stack = Stack::start();
     append(&stack, 1..=10);
     let mut first = stack.writer(&env("after-first-target", without));
     first.0.wait().unwrap();
     stack.kill_engine();
-    forget_last_token(&stack);
+    lose(&stack);
     stack.start_engine();
     stack.expire_lease();
     let _second = stack.writer(&env("", without));
-    stack.wait_stored(LANE, 10);
     wait_or(
         "the cut to be done",
         || stack.logs(),
@@ -128,8 +145,14 @@ fn taken_over_after_a_lost_token(without: &str) -> (String, String) {
 
 #[test]
 fn after_a_restart_the_ledger_tells_what_the_token_log_lost() {
-    assert_eq!(taken_over_after_a_lost_token(""), once());
-    assert_ne!(taken_over_after_a_lost_token("ledger"), once());
+    assert_eq!(taken_over_after(forget_last_token, ""), once());
+    assert_ne!(taken_over_after(forget_last_token, "ledger"), once());
+}
+
+#[test]
+fn a_token_without_its_part_is_found_out() {
+    assert_eq!(taken_over_after(lose_last_part, ""), once());
+    assert_ne!(taken_over_after(lose_last_part, "proof"), once());
 }
 
 /// The sleeper wakes after its standby stored its cut and the engine restarted without the record.

@@ -15,8 +15,8 @@ use stage::Stage;
 struct Scene {
     /// What happens, in words.
     name: &'static str,
-    /// Parts of the writer, `cut`, `token`, `ledger` and `one-connection`, or several with commas:
-    /// each time these are switched off the scene has to go wrong.
+    /// Parts of the writer, `cut`, `token`, `ledger`, `proof` and `one-connection`, or several with
+    /// commas: each time these are switched off the scene has to go wrong.
     needs: &'static [&'static str],
     play: fn(&mut Stage) -> Result<()>,
 }

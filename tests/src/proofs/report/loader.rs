@@ -80,8 +80,8 @@ async fn store(
     let connection = address.connect()?;
     let mut told = began;
     for block in blocks {
-        connection.insert(Target::Counters, &block.cut, &block.counters).await?;
-        connection.insert(Target::Hits, &block.cut, &block.hits).await?;
+        connection.insert(Target::Counters, &block.cut, 0, &block.counters).await?;
+        connection.insert(Target::Hits, &block.cut, 0, &block.hits).await?;
         if told.elapsed() > Duration::from_secs(10) {
             told = Instant::now();
             let rate = block.end as f64 / began.elapsed().as_secs_f64();

@@ -17,6 +17,11 @@ pub(super) const SCENES: &[Scene] = &[
         play: death_after_the_first_target,
     },
     Scene {
+        name: "death after the first target, and the engine noted its token and lost its part",
+        needs: &["proof"],
+        play: death_before_the_part,
+    },
+    Scene {
         name: "death during a take-over, and the deduplication log's last record is lost",
         needs: &["ledger"],
         play: death_during_a_take_over,
@@ -62,6 +67,17 @@ fn death_after_the_first_target(stage: &mut Stage) -> Result<()> {
     stage.send(SOME)?;
     stage.dies(0)?;
     stage.engine_restarts(Forget::Last)?;
+    stage.send(SOME)?;
+    stage.enter(1, None)
+}
+
+/// The engine died after its note of the token and before the part was there: it takes the repeat
+/// for one that it holds, and answers that all is well.
+fn death_before_the_part(stage: &mut Stage) -> Result<()> {
+    stage.enter(0, Some("after-first-target"))?;
+    stage.send(SOME)?;
+    stage.dies(0)?;
+    stage.engine_restarts(Forget::LastPart)?;
     stage.send(SOME)?;
     stage.enter(1, None)
 }

@@ -17,7 +17,8 @@ use crate::verify::{Account, wait_until_drained};
 /// A lease runs for five seconds, and a take-over has to read and to store.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is cut off the deduplication logs while the engine is down.
+/// What is lost while the engine is down. Its note of a token in the deduplication log and the part
+/// are two steps, and a death can fall between them, whichever comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Forget {
     /// Nothing.
@@ -26,6 +27,8 @@ pub(super) enum Forget {
     Last,
     /// Every record.
     All,
+    /// The part that the last record of each log names.
+    LastPart,
 }
 
 /// How a scene ended.
@@ -58,8 +61,8 @@ pub(super) struct Stage {
 impl Stage {
     /// Three writers that wait behind the curtain; `without` switches a part off in all of them.
     ///
-    /// With a part switched off no writer believes its own clock about the lease either: a holder
-    /// that gave up in time would let the control miss its moment.
+    /// None of them believes its own clock about the lease: a stop can outlast any clock, so that
+    /// no scene may be right, and no control may miss its moment, because a holder gave up in time.
     pub(super) fn set(tools: &Tools, without: Option<&str>, seed: u64) -> Result<Self> {
         let shape = Shape {
             writers: 3,
@@ -171,17 +174,20 @@ impl Stage {
         wait("all hits to be stored", || Ok(self.stack.clickhouse.number(&sql)? >= wanted))
     }
 
-    /// The engine dies with -9 and comes back, perhaps with less in its deduplication logs.
+    /// The engine dies with -9 and comes back, perhaps with less.
     pub(super) fn engine_restarts(&self, forget: Forget) -> Result<()> {
         let clickhouse = &self.stack.clickhouse;
         clickhouse.process.kill9()?;
         if forget != Forget::Nothing {
             let mut cut = 0;
             for log in deduplication_logs(&clickhouse.folder)? {
-                cut += u64::from(cut_records(&log, forget)?);
+                cut += u64::from(match forget {
+                    Forget::LastPart => remove_last_part(&log)?,
+                    _ => cut_records(&log, forget)?,
+                });
             }
             if cut == 0 {
-                bail!("no deduplication log in {} has a record", clickhouse.folder.display());
+                bail!("nothing in {} could be lost", clickhouse.folder.display());
             }
         }
         clickhouse.process.start()?;
@@ -234,9 +240,22 @@ fn cut_records(log: &Path, forget: Forget) -> Result<bool> {
     let text = fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
     let kept = match forget {
         Forget::All => 0,
-        Forget::Nothing => text.len(),
+        Forget::Nothing | Forget::LastPart => text.len(),
         Forget::Last => text.trim_end().rfind('\n').map_or(0, |end| end + 1),
     };
     OpenOptions::new().write(true).open(log)?.set_len(kept as u64)?;
     Ok(kept < text.len())
+}
+
+/// Removes the part that the last record of a log names; whether there was one. A record is a 1,
+/// the part's name and the token's hash, with tabs between them.
+fn remove_last_part(log: &Path) -> Result<bool> {
+    let text = fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
+    let Some(part) = text.lines().last().and_then(|record| record.split('\t').nth(1)) else {
+        return Ok(false);
+    };
+    let table = log.ancestors().nth(2).context("a log lies in a folder of its table's")?;
+    let part = table.join(part);
+    fs::remove_dir_all(&part).with_context(|| format!("cannot remove {}", part.display()))?;
+    Ok(true)
 }
