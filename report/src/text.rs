@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, ColumnConstraint, Table, Width, presets};
+use hushmark_event::Verdict;
 use hushmark_event::cell::Dimension;
 use hushmark_policy::{Day, Mode};
 
@@ -31,6 +32,11 @@ pub fn render(report: &Report) -> String {
     for kind in &report.kinds {
         out.push('\n');
         render_kind(&mut out, report, kind);
+    }
+    if report.kinds.iter().any(|kind| kind.mode != Mode::Off) {
+        let verdicts = Verdict::ALL.iter().filter(|verdict| verdict.is_human());
+        let verdicts: Vec<&str> = verdicts.map(|verdict| verdict.name()).collect();
+        line(&mut out, format_args!("\nhuman: the verdicts {}", verdicts.join(", ")));
     }
     out
 }
