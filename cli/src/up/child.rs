@@ -27,6 +27,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A child that ended so often before everything was ready will not come up by itself.
 const HOPELESS: u32 = 3;
 
+/// A wait that lasts longer is explained.
+const SILENCE: Duration = Duration::from_secs(3);
+
 /// A child that ran this long has recovered: its next death is a first one.
 const RECOVERED_AFTER: Duration = Duration::from_secs(30);
 
@@ -91,8 +94,12 @@ impl Children {
         ask: impl Fn() -> F,
     ) -> Result<()> {
         let until = Instant::now() + within;
+        let mut silent_until = Some(Instant::now() + SILENCE);
         loop {
             let Err(error) = ask().await else { return Ok(()) };
+            if silent_until.take_if(|until| Instant::now() > *until).is_some() {
+                eprintln!("waiting for {name}: {error:#}");
+            }
             let dying = |child: &&Running| child.deaths.load(Ordering::Relaxed) >= HOPELESS;
             if let Some(child) = self.running.iter().find(dying) {
                 bail!("{} does not start: {}", child.name, self.end_of_log(child.name));
