@@ -69,6 +69,12 @@ pub enum SessionError {
     /// The refusal log's copy cannot be read any more.
     #[error(transparent)]
     Refusals(#[from] RefusalError),
+    /// ClickHouse answers inserts that its ledger never shows.
+    #[error(
+        "clickhouse takes inserts into {0} and does not show them: is the view {0}_shape there, and \
+         does the address lead to one server?"
+    )]
+    Unproven(&'static str),
     /// Another program wrote the cut.
     #[error("the cut in redis cannot be read: {0}; delete writer:cut only if no other writer runs")]
     Cut(#[from] serde_json::Error),

@@ -18,6 +18,10 @@ use crate::store::StoreError;
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
+/// Each round is one death of the engine at one moment. More of them in a row mean that it answers
+/// inserts and does not show them, which no repeat can mend.
+const MOST_ROUNDS: u32 = 8;
+
 /// The rows of one target.
 enum Body {
     Counters(Vec<CounterRow>, Tally),
@@ -93,6 +97,7 @@ impl Session {
     /// Sends a cut to every target that does not hold it. `Some` is the text of a data error.
     async fn store_whole(&mut self, cut: &Cut) -> Result<Option<String>, SessionError> {
         let mut sent_before = !self.goes_on(cut);
+        let mut sent_here = false;
         for target in Target::ALL {
             let mut round = 0;
             let mut body = None;
@@ -104,6 +109,8 @@ impl Session {
                 }
                 if self.connection.is_none() {
                     self.ask_ledger().await?;
+                    // Made anew from what the ledger says now.
+                    body = None;
                     continue;
                 }
                 let rows = body.get_or_insert_with(|| self.body(target, cut));
@@ -113,13 +120,22 @@ impl Session {
                     self.parts.status.metrics.repeats.inc();
                 }
                 match self.send(target, cut, round, rows).await {
-                    Ok(()) if !sent_before => self.learn(target, cut),
+                    Ok(()) if !sent_before => {
+                        sent_here = true;
+                        self.learn(target, cut);
+                    }
                     Ok(()) => match self.is_proven(target, cut).await {
-                        Some(true) => self.learn(target, cut),
+                        Some(true) => {
+                            sent_here = true;
+                            self.learn(target, cut);
+                        }
                         Some(false) => {
                             let table = target.table();
                             tracing::warn!(table, round, "a token is known and its rows are not");
                             round += 1;
+                            if round > MOST_ROUNDS {
+                                return Err(SessionError::Unproven(table));
+                            }
                             backoff.wait().await;
                         }
                         None => {}
@@ -145,7 +161,10 @@ impl Session {
                 failpoints::pass(Point::AfterFirstTarget);
             }
         }
-        self.stored_here.extend(cut.lanes.keys());
+        // Of a cut that every target held already a predecessor may have sent the next one, too.
+        if sent_here {
+            self.stored_here.extend(cut.lanes.keys());
+        }
         Ok(None)
     }
 
