@@ -11,7 +11,9 @@
 //! 5. [`ours`]: the edge with its Redis, and what came of every hit that it answered.
 //! 6. [`rounds`]: all of them in turn, and the median of the ratios.
 //! 7. [`half_load`]: how long answers take when the server has time for them.
+//! 8. [`fresh`]: a TLS connection a request.
 
+pub mod fresh;
 pub mod half_load;
 pub mod load;
 pub mod ours;

@@ -37,6 +37,15 @@ pub struct Seen {
     pub p99_us: f64,
 }
 
+/// What a server is asked.
+pub trait Asks {
+    /// Asks once, for as long as one measurement runs.
+    ///
+    /// # Errors
+    /// When the client fails, or a single request does: a figure over failures says nothing.
+    fn run(&self, address: SocketAddr) -> Result<Seen>;
+}
+
 impl Load {
     /// A load of these paths; what wrk needs is kept in `folder` under `name`.
     ///
@@ -55,12 +64,10 @@ impl Load {
         requests::write(&requests, paths)?;
         Ok(Self { script, requests, duration })
     }
+}
 
-    /// Runs it once.
-    ///
-    /// # Errors
-    /// When wrk fails, or a single request does: a figure over failures says nothing.
-    pub fn run(&self, address: SocketAddr) -> Result<Seen> {
+impl Asks for Load {
+    fn run(&self, address: SocketAddr) -> Result<Seen> {
         let seconds = self.duration.as_secs().max(1);
         let output = Command::new("taskset")
             .args(["-c", &LOAD_CORE.to_string(), "wrk", "-t1", &format!("-c{CONNECTIONS}")])

@@ -12,7 +12,7 @@ use hushmark_tests::stack::{Server, Shape, Stack, wait_ready};
 use hushmark_tests::tools::Tools;
 use hushmark_tests::verify::{Stored, wait_until_drained};
 
-use crate::load::Load;
+use crate::load::{Asks, Load};
 use crate::pinned::pin;
 use crate::rounds::Contender;
 
@@ -33,7 +33,20 @@ impl Ours {
     /// # Errors
     /// When a program is missing or not ready in time.
     pub fn start(tools: &Tools, fsync: &'static str, seed: u64) -> Result<Self> {
-        let shape = Shape { writers: 1, fsync, ..Shape::default() };
+        Self::start_with(tools, fsync, seed, Vec::new())
+    }
+
+    /// The same with more arguments for the edge.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(
+        tools: &Tools,
+        fsync: &'static str,
+        seed: u64,
+        edge_args: Vec<String>,
+    ) -> Result<Self> {
+        let shape = Shape { writers: 1, fsync, edge_args, ..Shape::default() };
         let stack = Stack::prepare(tools, &shape, seed)?;
         let redis = &stack.redis.process;
         pin(redis);
@@ -52,7 +65,11 @@ impl Ours {
     ///
     /// # Errors
     /// When it has no address, which every edge has.
-    pub fn contender<'a>(&'a self, name: &'static str, load: &'a Load) -> Result<Contender<'a>> {
+    pub fn contender<'a>(
+        &'a self,
+        name: &'static str,
+        load: &'a dyn Asks,
+    ) -> Result<Contender<'a>> {
         Ok(Contender {
             name,
             address: self.address()?,
@@ -85,15 +102,26 @@ impl Ours {
     /// # Errors
     /// When one cannot be sealed or the file not written.
     pub fn load(&self, folder: &Path, kind: Kind, duration: Duration) -> Result<Load> {
-        let mut minter = self.minter();
-        let (segment, name) = match kind {
-            Kind::Open => ("o", "pixels"),
-            Kind::Click => ("c", "redirects"),
+        let name = match kind {
+            Kind::Open => "pixels",
+            Kind::Click => "redirects",
         };
-        let paths: Vec<String> = (0..TOKENS)
+        Load::new(folder, name, self.paths(kind)?.iter().map(String::as_str), duration)
+    }
+
+    /// The paths of that load.
+    ///
+    /// # Errors
+    /// When a token cannot be sealed.
+    pub fn paths(&self, kind: Kind) -> Result<Vec<String>> {
+        let mut minter = self.minter();
+        let segment = match kind {
+            Kind::Open => "o",
+            Kind::Click => "c",
+        };
+        (0..TOKENS)
             .map(|n| Ok(format!("/{segment}/{}", minter.token(&planned(kind, n))?)))
-            .collect::<Result<_>>()?;
-        Load::new(folder, name, paths.iter().map(String::as_str), duration)
+            .collect()
     }
 
     /// Refused = 0, and what was sent was stored: starts engine and writer, waits until nothing is

@@ -11,7 +11,8 @@ use hushmark_tests::ports;
 use hushmark_tests::process::Process;
 use hushmark_tests::tools::Tools;
 
-use crate::load::Load;
+use crate::fresh::Pair;
+use crate::load::Asks;
 use crate::pinned;
 use crate::rounds::Contender;
 
@@ -32,7 +33,7 @@ impl Peer {
 
     /// Has it take its turn.
     #[must_use]
-    pub fn contender<'a>(&'a self, load: &'a Load) -> Contender<'a> {
+    pub fn contender<'a>(&'a self, load: &'a dyn Asks) -> Contender<'a> {
         Contender {
             name: self.name,
             address: self.address,
@@ -70,6 +71,14 @@ pub fn others(folder: &Path) -> Result<Vec<Peer>> {
     }
     all.push(nginx::xadd("nginx-lua, an XADD a request", folder)?);
     Ok(all)
+}
+
+/// nginx's own pixel by TLS 1.3, its log off.
+///
+/// # Errors
+/// When nginx is missing or does not start.
+pub fn nginx_by_tls(name: &'static str, pair: &Pair, folder: &Path) -> Result<Peer> {
+    nginx::by_tls(name, pair, folder)
 }
 
 /// A Redis on the servers' core, reached by a Unix socket, with an append-only file.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use hushmark_tests::figure::{Figures, progress};
 use hushmark_tests::process::Process;
 
-use crate::load::{Load, Seen};
+use crate::load::{Asks, Seen};
 use crate::pinned::cpu_us;
 
 /// A server that takes its turn, and what it is asked.
@@ -20,7 +20,7 @@ pub struct Contender<'a> {
     /// What keeps the hits, where that is a program of its own.
     pub store: Option<&'a Process>,
     /// What it is asked.
-    pub load: &'a Load,
+    pub load: &'a dyn Asks,
 }
 
 /// One measurement of one server.
@@ -145,17 +145,16 @@ const fn empty(name: &'static str) -> Series {
     Series { name, samples: Vec::new(), around: Vec::new() }
 }
 
-/// Writes down what every series came to.
-pub fn tell(figures: &mut Figures, all: &[Series]) {
-    const TIMES: &str = "× bare hyper";
+/// Writes down what every series came to, in `times` the baseline.
+pub fn tell(figures: &mut Figures, all: &[Series], times: &'static str) {
     for series in all {
         let name = series.name;
-        figures.measure(format!("{name}: CPU a request"), series.ratio(), TIMES);
+        figures.measure(format!("{name}: CPU a request"), series.ratio(), times);
         if series.samples.iter().any(|sample| sample.store_us > 0.0) {
             figures.measure(
                 format!("{name}: CPU a request with its store"),
                 series.ratio_with_store(),
-                TIMES,
+                times,
             );
         }
         figures.measure(format!("{name}: CPU a request, µs"), series.median(|s| s.server_us), "µs");

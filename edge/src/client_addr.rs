@@ -64,6 +64,12 @@ impl TrustedProxies {
         Self { proxies, header }
     }
 
+    /// Whether what `peer` says about a connection is believed.
+    #[must_use]
+    pub fn trust(&self, peer: IpAddr) -> bool {
+        self.proxies.contains(&ClientAddr::of_peer(peer))
+    }
+
     /// The client of a request, or `None` where a trusted proxy says that it does not know it, says
     /// what cannot be read, or the chain is too long.
     ///

@@ -41,9 +41,8 @@ impl Commit {
         }
     }
 
-    /// Whether another record fits. A batch holds 65,535 and a process has at most 60,000
-    /// connections with one request each, so it is full only where clients hang up and come back
-    /// thousands of times within one batch.
+    /// Whether another record fits. A batch holds 65,535 and leaves within 60 ms even where Redis
+    /// does not answer, in which no core answers so many: it is full only where the disk hangs.
     pub(crate) fn has_room(&self) -> bool {
         self.open.borrow().has_room()
     }

@@ -68,6 +68,20 @@ pub struct Config {
     #[arg(long, env = "HUSHMARK_EDGE_FORWARD_HEADER", default_value = "x-forwarded-for")]
     pub forward_header: ForwardHeaderName,
 
+    /// Expect the PROXY protocol's header, version 2, on every connection, and only from a trusted
+    /// proxy
+    #[arg(long, env = "HUSHMARK_EDGE_PROXY_PROTOCOL", requires = "trusted_proxy")]
+    pub proxy_protocol: bool,
+
+    /// Certificates in PEM, the server's own first: with it, clients connect by TLS 1.2 or 1.3,
+    /// and HTTP/2 where they can; read again when it changes
+    #[arg(long, env = "HUSHMARK_EDGE_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+
+    /// The certificate's key in PEM; read again when it changes
+    #[arg(long, env = "HUSHMARK_EDGE_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
+
     /// mmdb file of countries; without one no place is known
     #[arg(long, env = "HUSHMARK_EDGE_COUNTRY_DB", value_name = "FILE")]
     pub country_db: Option<PathBuf>,

@@ -6,13 +6,15 @@
 //! dropped once a request; here a sweep over all connections, four times a second, does the same
 //! for every limit on time.
 
+mod h2;
+
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
@@ -23,6 +25,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
+use crate::door::{Door, Stream};
 use crate::handler::{Desk, Handler};
 use crate::stats::CoreStats;
 
@@ -71,6 +74,10 @@ enum Fate {
 /// What the sweep sees of a connection.
 pub(crate) struct ConnState {
     phase: Cell<Phase>,
+    /// Requests that wait for their batch: one at most in HTTP/1.
+    waiting: Cell<u32>,
+    /// Whether it speaks HTTP/2, whose answers are not written in turn.
+    http2: Cell<bool>,
     since: Cell<u32>,
     parked: Cell<bool>,
     fate: Cell<Fate>,
@@ -87,11 +94,26 @@ impl ConnState {
     }
 
     pub(crate) fn asked(&self) {
+        self.waiting.set(self.waiting.get() + 1);
         self.phase.set(Phase::Asked);
     }
 
+    /// A request got its answer, or its client gave it up.
     pub(crate) fn answering(&self) {
-        self.enter(Phase::Answering);
+        self.waiting.set(self.waiting.get().saturating_sub(1));
+        if self.waiting.get() == 0 {
+            self.enter(if self.http2.get() { Phase::Idle } else { Phase::Answering });
+        }
+    }
+
+    /// From now on requests come side by side; the first has as long as a request's head.
+    fn many_at_once(&self) {
+        self.http2.set(true);
+        self.enter(Phase::Head);
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        self.http2.get()
     }
 
     fn received(&self) {
@@ -160,6 +182,8 @@ impl Connections {
         let mut list = self.list.borrow_mut();
         let state = Rc::new(ConnState {
             phase: Cell::new(Phase::Idle),
+            waiting: Cell::new(0),
+            http2: Cell::new(false),
             since: Cell::new(self.tick.get()),
             parked: Cell::new(true),
             fate: Cell::new(if self.finishing.get() { Fate::Finish } else { Fate::Live }),
@@ -180,12 +204,14 @@ impl Connections {
         }
     }
 
-    /// Ends connections that took too long, and parks silent ones.
+    /// Ends connections that took too long, and parks silent ones. HTTP/2 has too much of its own
+    /// to be parked: where there is a crowd it is closed.
     pub(crate) fn sweep(&self, limits: Limits, stats: &CoreStats) {
         let now = self.tick.get().wrapping_add(1);
         self.tick.set(now);
         let ticks = |limit: Duration| (limit.as_millis() / TICK.as_millis()) as u32;
         let (head, idle) = (ticks(limits.head), ticks(limits.idle));
+        let crowded = self.count() > MANY;
         for state in &*self.list.borrow() {
             let waited = now.wrapping_sub(state.since.get());
             let late = match state.phase.get() {
@@ -193,15 +219,17 @@ impl Connections {
                 Phase::Head | Phase::Answering => waited > head,
                 Phase::Asked => false,
             };
-            if late {
-                stats.timed_out.one();
-                state.end(Fate::Abort);
-            } else if state.phase.get() == Phase::Idle
-                && !state.parked.get()
-                && waited >= PARK_AFTER
-                && state.fate.get() == Fate::Live
-            {
-                state.end(Fate::Park);
+            let silent = state.phase.get() == Phase::Idle && waited >= PARK_AFTER;
+            match state.fate.get() {
+                _ if late => {
+                    stats.timed_out.one();
+                    state.end(Fate::Abort);
+                }
+                Fate::Live if silent && state.http2.get() && crowded => state.end(Fate::Finish),
+                Fate::Live if silent && !state.parked.get() => state.end(Fate::Park),
+                // HTTP/2 waits for its client's last word, and some clients sleep.
+                Fate::Finish if silent && state.http2.get() => state.end(Fate::Abort),
+                Fate::Live | Fate::Park | Fate::Finish | Fate::Abort => {}
             }
         }
     }
@@ -211,6 +239,9 @@ impl Connections {
         self.finishing.set(true);
         for state in &*self.list.borrow() {
             if state.fate.get() != Fate::Abort {
+                if state.phase.get() == Phase::Idle {
+                    state.enter(Phase::Idle);
+                }
                 state.end(Fate::Finish);
             }
         }
@@ -236,26 +267,67 @@ enum Outcome {
     Parked,
 }
 
+/// What all connections of a core share.
+pub(crate) struct Core {
+    pub(crate) connections: Connections,
+    pub(crate) desk: Rc<Desk>,
+    pub(crate) door: Door,
+    pub(crate) http: http1::Builder,
+    /// How long an answer may take to be read.
+    pub(crate) patience: Duration,
+}
+
 /// Serves a connection to its end.
-pub(crate) async fn serve(
-    connections: Rc<Connections>,
-    state: Rc<ConnState>,
-    http: Rc<http1::Builder>,
-    desk: Rc<Desk>,
-    stream: TcpStream,
-    peer: IpAddr,
-) {
+pub(crate) async fn serve(core: Rc<Core>, state: Rc<ConnState>, socket: TcpStream, peer: IpAddr) {
     poll_fn(|cx| {
         // A task's waker stays the same for as long as the task lives.
         *state.waker.borrow_mut() = Some(cx.waker().clone());
         Poll::Ready(())
     })
     .await;
+    // Boxed where it is rare: a task keeps room for the largest of its parts, and there are many.
+    let entered = if core.door.is_open() {
+        Some((Stream::Plain(socket), peer))
+    } else {
+        Box::pin(enter(&core, &state, socket, peer)).await
+    };
+    match entered {
+        Some((stream, peer)) if stream.is_http2() => {
+            Box::pin(h2::serve(&state, &core, stream, peer)).await;
+        }
+        Some((stream, peer)) => serve_http1(&core, &state, stream, peer).await,
+        None => {}
+    }
+    core.connections.remove(&state);
+    core.desk.stats.connections.set(core.connections.count() as u64);
+}
+
+/// Lets a connection in, within the time that a request's head may take.
+async fn enter(
+    core: &Core,
+    state: &ConnState,
+    socket: TcpStream,
+    peer: IpAddr,
+) -> Option<(Stream, IpAddr)> {
+    state.enter(Phase::Head);
+    let desk = &core.desk;
+    let mut entering = pin!(core.door.enter(socket, peer, desk.proxies(), &desk.stats));
+    let entered = poll_fn(|cx| match state.fate.get() {
+        Fate::Abort | Fate::Finish => Poll::Ready(None),
+        Fate::Live | Fate::Park => entering.as_mut().poll(cx),
+    })
+    .await;
+    state.enter(Phase::Idle);
+    entered
+}
+
+async fn serve_http1(core: &Core, state: &Rc<ConnState>, stream: Stream, peer: IpAddr) {
+    let Core { connections, desk, http, .. } = core;
     let mut next = Some((stream, Bytes::new()));
     while let Some((mut stream, mut begun)) = next.take() {
         state.parked.set(true);
         if begun.is_empty() {
-            begun = first_bytes(&mut stream, &state).await;
+            begun = first_bytes(&mut stream, state).await;
             if begun.is_empty() {
                 break;
             }
@@ -263,8 +335,8 @@ pub(crate) async fn serve(
         let _place = connections.place(&begun).await;
         state.parked.set(false);
         state.enter(Phase::Head);
-        let handler = Handler { desk: Rc::clone(&desk), conn: Rc::clone(&state), peer };
-        let io = Io { stream, begun, state: Rc::clone(&state) };
+        let handler = Handler { desk: Rc::clone(desk), conn: Rc::clone(state), peer };
+        let io = Io { stream, begun, state: Rc::clone(state) };
         let mut conn = Box::new(http.serve_connection(io, handler));
         let mut told = false;
         let outcome = poll_fn(|cx| {
@@ -283,7 +355,7 @@ pub(crate) async fn serve(
                 Fate::Finish | Fate::Live => {}
             }
             // What went wrong on a client's connection is the client's to know.
-            if std::future::Future::poll(Pin::new(&mut *conn), cx).is_ready() {
+            if Pin::new(&mut *conn).poll(cx).is_ready() {
                 return Poll::Ready(Outcome::Closed);
             }
             let idle = state.phase.get() == Phase::Idle && state.fate.get() == Fate::Live;
@@ -300,13 +372,11 @@ pub(crate) async fn serve(
             next = Some((parts.io.stream, begun.unwrap_or_default()));
         }
     }
-    connections.remove(&state);
-    desk.stats.connections.set(connections.count() as u64);
 }
 
 /// Waits, parked, for a request to begin; none when the connection is to be closed. Reads instead
 /// of asking whether there is something to read: the runtime says yes of every new socket.
-async fn first_bytes(stream: &mut TcpStream, state: &ConnState) -> Bytes {
+async fn first_bytes(stream: &mut Stream, state: &ConnState) -> Bytes {
     poll_fn(|cx| match state.fate.get() {
         Fate::Abort | Fate::Finish => Poll::Ready(Bytes::new()),
         Fate::Live | Fate::Park => {
@@ -328,9 +398,9 @@ thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; HEAD_MAX].into_boxed_slice());
 }
 
-/// The socket as hyper sees it, reporting to the sweep.
+/// The stream as hyper sees it, reporting to the sweep.
 struct Io {
-    stream: TcpStream,
+    stream: Stream,
     /// What was read of a request before the connection was parked.
     begun: Bytes,
     state: Rc<ConnState>,
@@ -376,9 +446,10 @@ impl hyper::rt::Write for Io {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper flushes once its buffer is empty; a socket has none of its own to flush.
-        if self.state.flushed() && self.stream.poll_read_ready(cx).is_ready() {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes once its own buffer is empty; TLS has one behind it.
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if self.state.flushed() && self.stream.poll_read_ready(cx) {
             cx.waker().wake_by_ref();
         }
         Poll::Ready(Ok(()))

@@ -72,6 +72,11 @@ impl Desk {
         Self { commit: Commit::new(RULES_VERSION), stats, shared, rules, version, local }
     }
 
+    /// Who is believed about where a client is.
+    pub(crate) fn proxies(&self) -> &TrustedProxies {
+        &self.rules.proxies
+    }
+
     /// Takes over keys, refusals and places that changed since the last request.
     fn refresh(&self) {
         let version = self.shared.version();
@@ -303,10 +308,13 @@ impl Service<Request<Incoming>> for Handler {
     fn call(&self, request: Request<Incoming>) -> Answering {
         self.conn.asked();
         let (reply, ticket) = self.desk.receive(self.peer, &request);
+        // hyper leaves the body of an answer to HEAD out in HTTP/1 alone.
+        let bare = self.conn.is_http2() && request.method() == Method::HEAD;
         Answering {
             desk: Rc::clone(&self.desk),
             conn: Rc::clone(&self.conn),
             reply: Some(reply),
+            bare,
             ticket,
             registered: false,
         }
@@ -318,6 +326,8 @@ pub(crate) struct Answering {
     desk: Rc<Desk>,
     conn: Rc<ConnState>,
     reply: Option<Reply>,
+    /// Whether the answer is its head alone.
+    bare: bool,
     ticket: Option<Ticket>,
     registered: bool,
 }
@@ -333,7 +343,17 @@ impl Future for Answering {
         this.desk.stats.answered.one();
         this.conn.answering();
         let reply = this.reply.take().expect("a finished future is not polled again");
-        Poll::Ready(Ok(reply.into_response()))
+        let response = reply.into_response();
+        Poll::Ready(Ok(if this.bare { crate::reply::head_of(response) } else { response }))
+    }
+}
+
+impl Drop for Answering {
+    /// A client of HTTP/2 can give up one request and keep its connection.
+    fn drop(&mut self) {
+        if self.reply.is_some() {
+            self.conn.answering();
+        }
     }
 }
 

@@ -4,7 +4,8 @@
 //!
 //! 1. [`start`]: everything that can fail before the first request, from the [`config`].
 //! 2. `worker`: one core, which is one thread, one listener, one lane.
-//! 3. `conn`: one connection, its limits, its parking.
+//! 3. `door`: from a socket to HTTP: the PROXY protocol and TLS, where they are configured.
+//!    `conn`: one connection, its limits, its parking.
 //! 4. `handler`: one request: verify, classify, append, answer. With [`classify`] (who made it),
 //!    [`client_addr`] (where from), [`place`] (which country) and [`reply`] (every answer).
 //! 5. `commit`: where requests wait for their batch.
@@ -22,6 +23,7 @@ mod commit;
 pub mod config;
 mod conn;
 mod control;
+mod door;
 mod handler;
 mod known;
 mod lane;
@@ -36,5 +38,6 @@ pub mod start;
 mod stats;
 mod worker;
 
+pub use door::tls::TlsError;
 pub use lane_log::dropped_records;
 pub use serve::{Edge, replay};

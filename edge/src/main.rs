@@ -38,7 +38,8 @@ fn main() -> ExitCode {
     match ended {
         Ok(code) => code,
         Err(error) => {
-            tracing::error!("{error:#}");
+            // Each says its cause itself.
+            tracing::error!("{error}");
             ExitCode::FAILURE
         }
     }

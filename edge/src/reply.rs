@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION,
-    REFERRER_POLICY,
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue,
+    LOCATION, REFERRER_POLICY,
 };
 use http::{HeaderMap, HeaderName, Response, StatusCode};
 use http_body_util::Full;
 use hushmark_policy::Mode;
+use hyper::body::Body as _;
 
 /// A transparent GIF of one pixel, 43 bytes.
 pub const GIF: &[u8; 43] =
@@ -96,6 +97,13 @@ impl Reply {
             Self::Busy => plain(StatusCode::SERVICE_UNAVAILABLE, [(CONNECTION, CLOSE)], BUSY),
         }
     }
+}
+
+/// An answer without its body, whose length it still tells (RFC 9110, 9.3.2).
+pub(crate) fn head_of(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    let length = response.body().size_hint().exact().unwrap_or_default();
+    response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    response.map(|_| Full::default())
 }
 
 fn plain<const N: usize>(

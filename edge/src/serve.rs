@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use hushmark_event::Lane;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::classify::Classifier;
 use crate::client_addr::{ForwardHeader, Ranges, TrustedProxies};
@@ -18,6 +19,8 @@ use crate::conn::Limits;
 use crate::control::refusals::Copy;
 use crate::control::reload::Files;
 use crate::control::{self, Control, Counts, admin, pulse, refusals, reload};
+use crate::door::Door;
+use crate::door::tls::{self, Certificate, TlsFiles};
 use crate::handler::Rules;
 use crate::known::{Known, Shared};
 use crate::lane_log::{LaneLog, LogThread, dropped_records};
@@ -36,6 +39,8 @@ pub struct Edge {
     listeners: Vec<TcpListener>,
     logs: Vec<(Lane, LaneLog)>,
     rules: Arc<Rules>,
+    certificate: Option<(Arc<Certificate>, TlsFiles)>,
+    tls: Option<TlsAcceptor>,
     copy: Copy,
     control: Arc<Control>,
     reload: Arc<Notify>,
@@ -52,6 +57,9 @@ impl Edge {
         let redis = start::redis_at(&config)?;
         let countries = config.country_db.as_deref().map(CountryDb::open).transpose()?;
         let rules = Arc::new(rules(&config)?);
+        let certificate = start::certificate(&config)?;
+        let shown = certificate.as_ref().map(|(certificate, _)| Arc::clone(certificate));
+        let tls = shown.map(tls::acceptor).transpose()?;
         let cores = config.threads.unwrap_or_else(|| {
             thread::available_parallelism().map_or(1, |n| n.get().min(256) as u16)
         });
@@ -90,7 +98,20 @@ impl Edge {
             dropped_before,
         };
         let (control, reload) = (Arc::new(control), Arc::default());
-        Ok(Self { config, addr, admin_addr, admin, listeners, logs, rules, copy, control, reload })
+        Ok(Self {
+            config,
+            addr,
+            admin_addr,
+            admin,
+            listeners,
+            logs,
+            rules,
+            certificate,
+            tls,
+            copy,
+            control,
+            reload,
+        })
     }
 
     /// Where mail clients connect.
@@ -117,7 +138,7 @@ impl Edge {
     /// # Errors
     /// [`StartError::System`] when a thread cannot be started or died.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
-        let Self { config, admin, listeners, logs, rules, copy, control, reload, .. } = self;
+        let Self { config, admin, listeners, logs, rules, tls, copy, control, reload, .. } = self;
         let (stop, stopped) = watch::channel(false);
         let mut threads = Vec::new();
         let max_connections = config.max_connections as usize / listeners.len();
@@ -131,6 +152,7 @@ impl Edge {
                 stats: Arc::clone(stats),
                 redis: control.redis.clone(),
                 limits: Limits { head: config.header_timeout, idle: config.idle_timeout },
+                door: Door { proxy_protocol: config.proxy_protocol, tls: tls.clone() },
                 max_connections,
                 cache_key: start::random()?,
                 log: LogThread::start(format!("log-{}", lane.core), log)?,
@@ -149,6 +171,7 @@ impl Edge {
             keys: config.keys.unwrap_or_default(),
             ring: config.ring.unwrap_or_default(),
             countries: config.country_db,
+            certificate: self.certificate,
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(reload::follow(Arc::clone(&control), files, reload));

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::client_addr::RangesError;
 use crate::config::Config;
+use crate::door::tls::{Certificate, TlsError, TlsFiles};
 use crate::link::RedisAt;
 use crate::place::CountryDbError;
 
@@ -29,6 +30,9 @@ pub enum StartError {
     /// The country database cannot be used.
     #[error("{0}{because}", because = because(.0))]
     Countries(#[from] CountryDbError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A list of networks cannot be read.
     #[error("{what}: {source}")]
     Ranges {
@@ -99,6 +103,17 @@ pub(crate) fn refusal_key(config: &Config) -> Result<VerifyingKey, StartError> {
     let bytes = std::fs::read(path).map_err(file_error("read", path))?;
     let key = bytes.try_into().ok().and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok());
     key.ok_or_else(|| StartError::RefusalKey(path.to_owned()))
+}
+
+/// The certificate and where it is from, if the edge is to speak TLS.
+pub(crate) fn certificate(
+    config: &Config,
+) -> Result<Option<(Arc<Certificate>, TlsFiles)>, StartError> {
+    let (Some(certificate), Some(key)) = (&config.tls_certificate, &config.tls_key) else {
+        return Ok(None);
+    };
+    let files = TlsFiles { certificate: certificate.clone(), key: key.clone() };
+    Ok(Some((Arc::new(Certificate::load(&files)?), files)))
 }
 
 /// As many open files as the connections need, if the system allows it.

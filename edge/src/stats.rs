@@ -75,6 +75,9 @@ pub(crate) struct CoreStats {
     pub(crate) accepted: Count,
     pub(crate) turned_away: Count,
     pub(crate) timed_out: Count,
+    pub(crate) proxy_refused: Count,
+    pub(crate) handshakes: Count,
+    pub(crate) handshakes_failed: Count,
     /// Records in each batch.
     pub(crate) batch_records: Histogram<10>,
     /// Microseconds from a batch's leaving until it was durable.
@@ -109,6 +112,9 @@ impl CoreStats {
             accepted: Count::default(),
             turned_away: Count::default(),
             timed_out: Count::default(),
+            proxy_refused: Count::default(),
+            handshakes: Count::default(),
+            handshakes_failed: Count::default(),
             batch_records: Histogram::new([1, 2, 5, 10, 20, 50, 100, 500, 2_000, 10_000]),
             commit_us: Histogram::new([
                 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 40_000, 60_000, 200_000,

@@ -13,8 +13,9 @@ use tokio::sync::watch;
 use tokio::task::spawn_local;
 
 use crate::config::Durability;
-use crate::conn::{self, Connections, Limits, TICK};
+use crate::conn::{self, Connections, Core, Limits, TICK};
 use crate::control::now_ms;
+use crate::door::Door;
 use crate::handler::{Desk, Rules};
 use crate::known::Shared;
 use crate::lane::LaneTask;
@@ -31,6 +32,7 @@ pub(crate) struct Worker {
     pub(crate) stats: Arc<CoreStats>,
     pub(crate) redis: RedisAt,
     pub(crate) limits: Limits,
+    pub(crate) door: Door,
     /// Connections that this core may hold.
     pub(crate) max_connections: usize,
     pub(crate) cache_key: [u8; 16],
@@ -58,7 +60,6 @@ impl Worker {
             Arc::clone(&self.stats),
             self.cache_key,
         ));
-        let connections = Rc::new(Connections::new());
         let lane = LaneTask::new(
             Rc::clone(&desk),
             self.lane,
@@ -68,8 +69,15 @@ impl Worker {
             self.spill,
         );
         let mut lane = spawn_local(lane.run());
-        let _sweep = spawn_local(sweep(Rc::clone(&connections), self.limits, Arc::clone(&stats)));
-        let http = Rc::new(conn::http());
+        let core = Rc::new(Core {
+            connections: Connections::new(),
+            desk: Rc::clone(&desk),
+            door: self.door,
+            http: conn::http(),
+            patience: self.limits.head,
+        });
+        let connections = &core.connections;
+        let _sweep = spawn_local(sweep(Rc::clone(&core), self.limits, Arc::clone(&stats)));
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         loop {
             let accepted = tokio::select! {
@@ -94,18 +102,11 @@ impl Worker {
                 stats.turned_away.one();
                 continue;
             }
-            spawn_local(conn::serve(
-                Rc::clone(&connections),
-                connections.add(),
-                Rc::clone(&http),
-                Rc::clone(&desk),
-                stream,
-                peer.ip(),
-            ));
+            spawn_local(conn::serve(Rc::clone(&core), connections.add(), stream, peer.ip()));
             stats.connections.set(connections.count() as u64);
         }
         drop(listener);
-        drain(&connections, &desk, lane, self.drain_timeout).await;
+        drain(connections, &desk, lane, self.drain_timeout).await;
         stats.alive_ms.set(0);
         Ok(())
     }
@@ -142,11 +143,11 @@ const DRAIN_LOOK: Duration = Duration::from_millis(5);
 /// What the last batch gets even when connections took all the time there was.
 const LAST_BATCH: Duration = Duration::from_millis(500);
 
-async fn sweep(connections: Rc<Connections>, limits: Limits, stats: Arc<CoreStats>) {
+async fn sweep(core: Rc<Core>, limits: Limits, stats: Arc<CoreStats>) {
     let mut tick = tokio::time::interval(TICK);
     loop {
         tick.tick().await;
         stats.alive_ms.set(now_ms());
-        connections.sweep(limits, &stats);
+        core.connections.sweep(limits, &stats);
     }
 }

@@ -80,7 +80,7 @@ fn prove(arguments: &Arguments) -> Result<Figures> {
 
     let mut figures = Figures::default();
     judge(&mut figures, pixel, redirect, *short);
-    rounds::tell(&mut figures, &all);
+    rounds::tell(&mut figures, &all, "× bare hyper");
     let half = pixel.median(|sample| sample.seen.per_second) as u64 / 2;
     let paced = at_half_load(&mut figures, &always, &bare, half.max(1_000), *short)?;
     let by_wrk = |series: &Series| series.samples.iter().map(|s| s.seen.requests).sum::<u64>();

@@ -46,6 +46,6 @@ fn main() -> Result<()> {
     let contenders: Vec<_> = others.iter().map(|peer| peer.contender(&load)).collect();
     let all = rounds::in_turn(&bare.contender(&load), &contenders, count)?;
     let mut figures = Figures::default();
-    rounds::tell(&mut figures, &all);
+    rounds::tell(&mut figures, &all, "× bare hyper");
     figures.write(&mut std::io::stdout().lock(), &name, short)
 }

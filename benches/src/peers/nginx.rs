@@ -9,6 +9,7 @@ use hushmark_tests::ports;
 use hushmark_tests::process::Process;
 
 use super::{Peer, redis};
+use crate::fresh::Pair;
 use crate::pinned;
 
 const CONFIGURATION: &str = include_str!("../../nginx/peer.conf");
@@ -22,7 +23,20 @@ const LUA_MODULES: &str = "load_module /usr/lib/nginx/modules/ndk_http_module.so
 /// nginx's own pixel.
 pub(super) fn empty_gif(name: &'static str, log: &str, folder: &Path) -> Result<Peer> {
     let folder = folder.join(name.replace(", ", "-").replace(' ', "-"));
-    let (address, server) = start(&folder, "", log, "empty_gif;")?;
+    let (address, server) = start(&folder, "", log, "", "empty_gif;")?;
+    Ok(Peer { name, address, server, store: None })
+}
+
+/// The same by TLS 1.3, with one ticket a connection that it does not have to remember.
+pub(super) fn by_tls(name: &'static str, pair: &Pair, folder: &Path) -> Result<Peer> {
+    let (certificate, key) = (pair.certificate.display(), pair.key.display());
+    let tls = format!(
+        "ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.3; \
+         ssl_session_cache off; ssl_session_tickets on; \
+         ssl_conf_command NumTickets 1;"
+    );
+    let (address, server) =
+        start(&folder.join(name.replace([',', ' '], "-")), "", "off", &tls, "empty_gif;")?;
     Ok(Peer { name, address, server, store: None })
 }
 
@@ -34,11 +48,17 @@ pub(super) fn xadd(name: &'static str, folder: &Path) -> Result<Peer> {
     // A worker of root's nginx is another user.
     fs::write(folder.join("xadd.lua"), XADD.replace("@SOCKET@", &socket.display().to_string()))?;
     let location = format!("content_by_lua_file {}/xadd.lua;", folder.display());
-    let (address, server) = start(&folder, LUA_MODULES, "off", &location)?;
+    let (address, server) = start(&folder, LUA_MODULES, "off", "", &location)?;
     Ok(Peer { name, address, server, store: Some(store) })
 }
 
-fn start(folder: &Path, modules: &str, log: &str, location: &str) -> Result<(SocketAddr, Process)> {
+fn start(
+    folder: &Path,
+    modules: &str,
+    log: &str,
+    tls: &str,
+    location: &str,
+) -> Result<(SocketAddr, Process)> {
     fs::create_dir_all(folder)?;
     let address = ports::free()?;
     // Root's nginx gives its workers to another user, who cannot reach this folder.
@@ -48,6 +68,8 @@ fn start(folder: &Path, modules: &str, log: &str, location: &str) -> Result<(Soc
         .replace("@USER@", user)
         .replace("@LOG@", log)
         .replace("@ADDRESS@", &address.to_string())
+        .replace("@SSL@", if tls.is_empty() { "" } else { "ssl" })
+        .replace("@TLS@", tls)
         .replace("@LOCATION@", location);
     fs::write(folder.join("nginx.conf"), configuration)?;
     let prefix = folder.to_str().context("the folder's path is not UTF-8")?;

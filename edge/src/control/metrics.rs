@@ -72,6 +72,15 @@ fn requests(control: &Control, families: &mut Vec<MetricFamily>) {
             ("outcome", "accepted", sum(|s| &s.accepted)),
             ("outcome", "turned_away", sum(|s| &s.turned_away)),
             ("outcome", "timed_out", sum(|s| &s.timed_out)),
+            ("outcome", "proxy_refused", sum(|s| &s.proxy_refused)),
+        ],
+    ));
+    families.push(counters(
+        "hushmark_edge_tls_handshakes_total",
+        "TLS handshakes, by how they ended",
+        [
+            ("outcome", "done", sum(|s| &s.handshakes)),
+            ("outcome", "failed", sum(|s| &s.handshakes_failed)),
         ],
     ));
 }

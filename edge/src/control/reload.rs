@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
 use super::Control;
+use crate::door::tls::{Certificate, TlsFiles};
 use crate::place::CountryDb;
 
 /// How often the files are looked at.
@@ -23,6 +24,7 @@ pub(crate) struct Files {
     pub(crate) keys: PathBuf,
     pub(crate) ring: PathBuf,
     pub(crate) countries: Option<PathBuf>,
+    pub(crate) certificate: Option<(Arc<Certificate>, TlsFiles)>,
 }
 
 /// What tells that a file or folder changed: names, sizes, times and inodes of all in it.
@@ -48,6 +50,8 @@ pub(crate) async fn follow(control: Arc<Control>, files: Files, asked: Arc<Notif
     let mut keys = print(&files.keys);
     let mut ring = print(&files.ring);
     let mut countries = files.countries.as_deref().map(print);
+    let both = |files: &TlsFiles| [print(&files.certificate), print(&files.key)].concat();
+    let mut pair = files.certificate.as_ref().map(|(_, files)| both(files));
     loop {
         let forced = tokio::select! {
             () = asked.notified() => true,
@@ -60,6 +64,11 @@ pub(crate) async fn follow(control: Arc<Control>, files: Files, asked: Arc<Notif
         if changed(&mut ring, print(&files.ring)) || forced {
             let loaded = Ring::load(&files.ring);
             take(&control, "batch ring", loaded, |known, ring| known.ring = ring);
+        }
+        if let (Some((shown, files)), Some(seen)) = (&files.certificate, &mut pair)
+            && (changed(seen, both(files)) || forced)
+        {
+            told(&control, "certificate", shown.reload(files));
         }
         if let (Some(path), Some(seen)) = (&files.countries, &mut countries)
             && (changed(seen, print(path)) || forced)
@@ -85,9 +94,13 @@ fn take<T, E: std::error::Error>(
     loaded: Result<T, E>,
     put: impl FnOnce(&mut crate::known::Known, Arc<T>),
 ) {
-    match loaded {
-        Ok(new) => {
-            control.shared.change(|known| put(known, Arc::new(new)));
+    let put = |new| control.shared.change(|known| put(known, Arc::new(new)));
+    told(control, what, loaded.map(put));
+}
+
+fn told<E: std::error::Error>(control: &Control, what: &'static str, taken: Result<(), E>) {
+    match taken {
+        Ok(()) => {
             control.counts.reloads.one();
             tracing::info!(what, "reloaded");
         }

@@ -2,7 +2,7 @@
 //! bytes.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -342,7 +342,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Reads one answer; a connection that was closed without one has status 0.
-    pub(crate) fn read(stream: &mut TcpStream, head_only: bool) -> Self {
+    pub(crate) fn read(stream: &mut impl Read, head_only: bool) -> Self {
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") {

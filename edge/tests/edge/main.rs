@@ -7,5 +7,6 @@
 mod answers;
 mod bad_input;
 mod control;
+mod door;
 mod fixture;
 mod outages;

@@ -33,6 +33,11 @@ pub(crate) const PROOFS: &[Proof] = &[
         ..proof("edge", "CPU a hit at most 1.45 times a bare hyper server's, beside nginx")
     },
     Proof {
+        program: "hushmark-bench-fresh",
+        peers: true,
+        ..proof("edge-fresh", "CPU a TLS connection and hit at most 1.1 times nginx's")
+    },
+    Proof {
         starts: &["hushmark-edge", "hushmark-writer", "hushmark-embedded", "bare-hyper"],
         ..proof(
             "pipeline",
