@@ -74,7 +74,7 @@ async fn what(
         }
         args::Takedown { campaign: Some(campaign), .. } => {
             let (name, _, id) = state.campaign(campaign)?;
-            campaigns::known(&state, campaign, id).await?;
+            campaigns::known(state, campaign, id).await?;
             (Takedown::Campaign(id.to_string()), format!("every link of {name}"))
         }
         args::Takedown { url: Some(url), .. } => {
