@@ -5,11 +5,13 @@ mod nginx;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hushmark_tests::ports;
 use hushmark_tests::process::Process;
 use hushmark_tests::tools::Tools;
+use rustix::process::Signal;
 
 use crate::fresh::Pair;
 use crate::load::Asks;
@@ -43,6 +45,18 @@ impl Peer {
         }
     }
 }
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // nginx's workers outlive a master that is killed, so it is asked to end.
+        if self.server.signal(Signal::TERM).is_ok() {
+            drop(self.server.wait_for_end(GOOD_BYE));
+        }
+    }
+}
+
+/// How long a peer may take to end before it is killed.
+const GOOD_BYE: Duration = Duration::from_secs(2);
 
 /// The measure of all others.
 ///
