@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::{CHARTS, Cluster, file_of};
 use crate::figure::{Figures, progress};
@@ -149,9 +149,9 @@ fn own_schemas(cluster: &Cluster) -> Result<PathBuf> {
         for version in crd["spec"]["versions"].as_array().into_iter().flatten() {
             let name = format!("{kind}-{group}-{}.json", word(&version["name"]));
             let mut schema = version["schema"]["openAPIV3Schema"].clone();
-            // In a structural schema the API server keeps these two of every kind to itself.
+            // The API server sees to these of every kind itself.
             for own in ["apiVersion", "kind", "metadata"] {
-                schema["properties"][own] = Value::Bool(true);
+                schema["properties"][own] = json!({});
             }
             fs::write(folder.join(name), tighten(schema).to_string())?;
         }
