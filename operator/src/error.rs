@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server refused, or did not answer.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what}: {}", said(.source))]
     Api {
         /// What was tried.
         what: String,
@@ -42,6 +42,14 @@ pub enum Error {
     /// The ServiceAccount may not do what is needed.
     #[error("permissions are missing: {}", .0.join("; "))]
     Permissions(Vec<String>),
+}
+
+/// What the API server said, without what a debugger would want to see.
+fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 impl Error {

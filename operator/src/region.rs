@@ -171,7 +171,13 @@ impl Worker {
                 status::write(&ctx, &region, owner, &Outcome::Invalid(&problems)).await?;
                 return Ok(LOOK_AGAIN);
             }
-            Err(Ended::Error(error)) => (error.to_string(), error),
+            Err(Ended::Error(error)) => {
+                let mut said = error.to_string();
+                for permission in ctx.missing.borrow().iter() {
+                    said = format!("{said}; the operator {permission}");
+                }
+                (said, error)
+            }
         };
         let outcome = match &failed {
             Error::Blocked(_) => Outcome::Blocked(&said),
