@@ -276,7 +276,7 @@ mod tests {
             (rule(&["hushmark.io"], &["regions/status"], &["get"]), false),
             (rule(&["apps"], &["regions/status"], &["patch"]), false),
         ] {
-            assert_eq!(patch_status.is_in(&[rules.clone()]), expected, "{rules:?}");
+            assert_eq!(patch_status.is_in(std::slice::from_ref(&rules)), expected, "{rules:?}");
         }
         let mut named = rule(&["hushmark.io"], &["regions/status"], &["patch"]);
         named.resource_names = Some(vec!["one".into()]);

@@ -323,10 +323,10 @@ pub(crate) fn note_of(
     let says = |text: &str| ready.is_some_and(|condition| condition.message == text);
     match outcome {
         Blocked(reason, text) | Refused(reason, text) if !says(text) => {
-            Some(Note { is_warning: true, reason: *reason, text: text.clone() })
+            Some(Note { is_warning: true, reason, text: text.clone() })
         }
         Ready(reason, text) if was_bad => {
-            Some(Note { is_warning: false, reason: *reason, text: text.clone() })
+            Some(Note { is_warning: false, reason, text: text.clone() })
         }
         Ready(..) | Waiting(..) | Blocked(..) | Refused(..) => None,
     }
