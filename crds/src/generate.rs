@@ -83,7 +83,8 @@ mod tests {
     fn what_is_checked_in_is_what_the_types_say() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let update = std::env::var_os("UPDATE").is_some();
-        let places = [("generated", generate()), ("../charts/hushmark-crds/templates", templates())];
+        let places =
+            [("generated", generate()), ("../charts/hushmark-crds/templates", templates())];
         for (folder, files) in places {
             let folder = root.join(folder);
             if update {
