@@ -10,6 +10,7 @@ const RENDER: &[&str] = &[
     "hushmark-crds",
     "hushmark-edge",
     "hushmark-event",
+    "hushmark-operator",
     "hushmark-report",
     "hushmark-sender",
     "hushmark-token",
