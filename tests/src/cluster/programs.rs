@@ -116,6 +116,9 @@ impl Plan<'_> {
                 ("--config", text(&self.tools.cluster_file("kwok-stages.yaml")?)?),
                 ("--manage-all-nodes", "false".into()),
                 ("--manage-nodes-with-annotation-selector", "kwok.x-k8s.io/node=fake".into()),
+                // It renews no Leases unless it is told how long they last, and a node without one
+                // counts as dead after 50 s, and all pods on it as not ready.
+                ("--node-lease-duration-seconds", "40".into()),
                 // No kubelet's port to listen on: several of them are on one machine.
                 ("--node-port", "0".into()),
             ],
