@@ -15,6 +15,9 @@ use crate::{Context, Error};
 /// The label by which a node says where it is.
 const REGION_OF_NODE: &str = "topology.kubernetes.io/region";
 
+/// The label by which a pod says what it is of the release; the operator's own is the chart's.
+const COMPONENT: &str = "app.kubernetes.io/component";
+
 /// Nodes that are asked at once.
 const AT_ONCE: usize = 8;
 
@@ -25,6 +28,15 @@ pub(super) struct Place {
     node: String,
     /// What the node's label says.
     region: Option<String>,
+    /// It is the chart's, and does not follow the Region's node selector.
+    is_operator: bool,
+}
+
+impl Place {
+    fn told(&self) -> String {
+        let region = self.region.as_deref().unwrap_or("no region");
+        format!("{} on node {} in {region}", self.pod, self.node)
+    }
 }
 
 /// Where the stack's pods run now.
@@ -34,10 +46,15 @@ pub(super) async fn places(ctx: &Context, region: &ValidatedRegion) -> Result<Ve
         format!("{REGION_LABEL}={},app.kubernetes.io/instance={}", region.name, region.config.name);
     let pods = pods.list(&ListParams::default().labels(&ours)).await;
     let pods = pods.map_err(Error::api("list the stack's pods"))?;
-    let placed: Vec<(String, String)> =
-        pods.into_iter().filter_map(|pod| Some((pod.name_any(), pod.spec?.node_name?))).collect();
+    let placed: Vec<(String, String, bool)> = pods
+        .into_iter()
+        .filter_map(|pod| {
+            let is_operator = pod.labels().get(COMPONENT).is_some_and(|of| of == "operator");
+            Some((pod.name_any(), pod.spec?.node_name?, is_operator))
+        })
+        .collect();
     let nodes: Api<Node> = Api::all(ctx.client.clone());
-    let names: BTreeSet<String> = placed.iter().map(|(_, node)| node.clone()).collect();
+    let names: BTreeSet<String> = placed.iter().map(|(_, node, _)| node.clone()).collect();
     let labels: BTreeMap<String, Option<String>> = stream::iter(names)
         .map(|name| {
             let nodes = nodes.clone();
@@ -51,9 +68,9 @@ pub(super) async fn places(ctx: &Context, region: &ValidatedRegion) -> Result<Ve
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
-    let place = |(pod, node): (String, String)| {
+    let place = |(pod, node, is_operator): (String, String, bool)| {
         let region = labels.get(&node).cloned().flatten();
-        Place { pod, node, region }
+        Place { pod, node, region, is_operator }
     };
     Ok(placed.into_iter().map(place).collect())
 }
@@ -72,19 +89,22 @@ pub(super) fn judge(selector: &BTreeMap<String, String>, places: &[Place]) -> Wa
             ),
         );
     };
-    let elsewhere: Vec<String> = places
-        .iter()
-        .filter_map(|place| {
-            let region = place.region.as_ref().filter(|region| *region != wanted)?;
-            Some(format!("{} on node {} in {region}", place.pod, place.node))
-        })
-        .collect();
+    let is_elsewhere = |place: &&Place| place.region.as_ref().is_some_and(|it| it != wanted);
+    let elsewhere: Vec<&Place> = places.iter().filter(is_elsewhere).collect();
     if !elsewhere.is_empty() {
-        let message = format!(
-            "pods run outside {wanted}: {}. Delete them, so that they are made again on nodes of \
-             the region, and look at what they wrote",
-            few(&elsewhere)
-        );
+        let told: Vec<String> = elsewhere.iter().map(|place| place.told()).collect();
+        let mut message = format!("pods run outside {wanted}: {}", few(&told));
+        if elsewhere.iter().any(|place| !place.is_operator) {
+            message += ". Delete them, so that they are made again on nodes of the region, and \
+                        look at what they wrote";
+        }
+        if elsewhere.iter().any(|place| place.is_operator) {
+            // It holds every key of the region.
+            message += &format!(
+                ". The operator's own follow the chart's value operator.nodeSelector: name \
+                 {REGION_OF_NODE}: {wanted} there"
+            );
+        }
         return Wanted::new(RESIDENCY_PROVEN, Status::False, "OutsideTheRegion", message);
     }
     let silent: BTreeSet<&str> =
@@ -126,7 +146,12 @@ mod tests {
     use super::*;
 
     fn place(pod: &str, region: Option<&str>) -> Place {
-        Place { pod: pod.into(), node: format!("node-of-{pod}"), region: region.map(Into::into) }
+        Place {
+            pod: pod.into(),
+            node: format!("node-of-{pod}"),
+            region: region.map(Into::into),
+            is_operator: pod.starts_with("operator"),
+        }
     }
 
     fn judged(places: &[Place]) -> (Status, &'static str) {
@@ -140,6 +165,18 @@ mod tests {
         let places =
             [place("a", Some("eu-central")), place("b", Some("us-east")), place("c", None)];
         assert_eq!(judged(&places), (Status::False, "OutsideTheRegion"));
+    }
+
+    #[test]
+    fn the_operator_elsewhere_is_told_where_it_is_pinned() {
+        let selector = BTreeMap::from([(REGION_OF_NODE.to_owned(), "eu-central".to_owned())]);
+        let told = |places: &[Place]| judge(&selector, places).message;
+        let operator = place("operator", Some("us-east"));
+        let message = told(&[operator.clone(), place("edge", Some("eu-central"))]);
+        assert!(message.contains("operator.nodeSelector: name topology"), "{message}");
+        assert!(!message.contains("Delete them"), "that would not move it: {message}");
+        let message = told(&[operator, place("edge", Some("us-east"))]);
+        assert!(message.contains("Delete them"), "{message}");
     }
 
     #[test]
