@@ -27,8 +27,8 @@ impl Scene {
         let program = tools.program("hushmark-operator")?;
         let cluster = Cluster::start(&tools)?;
         Release::install_crds(&cluster)?;
-        let release = Release::install(&cluster, "eu")?;
-        cluster.apply(&release.region("eu-central"))?;
+        let release = Release::install(&cluster, "eu", "eu-central")?;
+        cluster.apply(&release.region())?;
         let operator = release.operator(&cluster, &program, "operator-first")?;
         operator.process.start()?;
         let scene = Self { cluster, release, operator, program };
@@ -247,7 +247,7 @@ fn a_permission_that_is_taken_away_is_named_and_a_second_release_keeps_its_hands
     scene.kubectl(&["patch", "role", &role, "--type=merge", "-p", &back])?;
     scene.wait_condition("Ready", "True")?;
 
-    let other = Release::install(&scene.cluster, "other")?;
+    let other = Release::install(&scene.cluster, "other", "eu-central")?;
     let deployment = format!("{}-operator", other.name);
     let place = (other.namespace.as_str(), deployment.as_str());
     let second = Deployed::new(&scene.cluster, &scene.program, place, "operator-other", "--admin")?;

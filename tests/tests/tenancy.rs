@@ -22,8 +22,8 @@ impl Stage {
         let tools = Tools::from_env()?;
         let cluster = Cluster::start(&tools)?;
         Release::install_crds(&cluster)?;
-        let release = Release::install(&cluster, "eu")?;
-        cluster.apply(&release.region("eu-central"))?;
+        let release = Release::install(&cluster, "eu", "eu-central")?;
+        cluster.apply(&release.region())?;
         let program = tools.program("hushmark-operator")?;
         let operator = release.operator(&cluster, &program, "operator-0")?;
         operator.process.start()?;

@@ -24,6 +24,8 @@ pub struct Release {
     pub name: String,
     /// Its namespace, which is the stack's as well.
     pub namespace: String,
+    /// The nodes' region that keeps all of it in one place.
+    pub place: String,
     /// A real Redis on this machine: in a pod that kwok plays there is none.
     pub redis: Process,
     redis_address: SocketAddr,
@@ -44,12 +46,12 @@ impl Release {
         Ok(())
     }
 
-    /// Installs a release in a namespace of its own, starts a Redis, and says where it is. The
-    /// Region itself is for the caller to apply.
+    /// Installs a release in a namespace of its own, on the nodes of a place, starts a Redis, and
+    /// says where it is. The Region itself is for the caller to apply.
     ///
     /// # Errors
     /// What helm or the API server says against it.
-    pub fn install(cluster: &Cluster, name: &str) -> Result<Self> {
+    pub fn install(cluster: &Cluster, name: &str, place: &str) -> Result<Self> {
         let namespace = format!("hush-{name}");
         let chart = format!("{CHARTS}/hushmark");
         // As docs/install.md has it: no pod may ask for more than it needs.
@@ -62,12 +64,15 @@ metadata:
 "
         ))?;
         let into = ["--namespace", &namespace, "--wait", "--timeout=120s"];
-        cluster.helm(&[&["install", name, &chart][..], &into].concat())?;
+        let pin = format!(r"operator.nodeSelector.topology\.kubernetes\.io/region={place}");
+        let pinned = ["install", name, &chart, "--set-string", &pin];
+        cluster.helm(&[&pinned[..], &into].concat())?;
         let redis_address = ports::free()?;
         let password = super::identity::random()?;
         let redis = redis(cluster, name, redis_address, &password)?;
         redis.start()?;
-        let release = Self { name: name.into(), namespace, redis, redis_address };
+        let release =
+            Self { name: name.into(), namespace, place: place.into(), redis, redis_address };
         cluster.wait("Redis answers", || release.redis_answers(&password))?;
         cluster.apply(&format!(
             "apiVersion: v1
@@ -87,10 +92,10 @@ stringData: {{url: \"redis://{redis_address}\", user: default, password: \"{pass
         Ok(output.context("cannot start redis-cli")?.stdout.starts_with(b"PONG"))
     }
 
-    /// A Region of this release that its nodes' labels keep in one place.
+    /// A Region of this release that its nodes' labels keep in its place.
     #[must_use]
-    pub fn region(&self, place: &str) -> String {
-        let name = &self.name;
+    pub fn region(&self) -> String {
+        let Self { name, place, .. } = self;
         format!(
             "apiVersion: hushmark.io/v1alpha1
 kind: Region

@@ -22,10 +22,10 @@ pub(super) fn prove(run: &Run) -> Result<Figures> {
     figures.tell("CRDs installed", crds(&cluster)?.len(), "CRDs");
     render::conform(&mut figures, &run.tools, &cluster)?;
 
-    let east = Release::install(&cluster, "eu")?;
-    let west = Release::install(&cluster, "west")?;
-    cluster.apply(&east.region("eu-central"))?;
-    cluster.apply(&west.region("eu-west"))?;
+    let east = Release::install(&cluster, "eu", "eu-central")?;
+    let west = Release::install(&cluster, "west", "eu-west")?;
+    cluster.apply(&east.region())?;
+    cluster.apply(&west.region())?;
     life(&mut figures, &cluster, &east)?;
     let program = run.tools.program("hushmark-operator")?;
     let operator = east.operator(&cluster, &program, "operator")?;

@@ -27,8 +27,8 @@ pub(super) fn prove(run: &Run) -> Result<Figures> {
     let mut figures = Figures::default();
     let cluster = Cluster::start(&run.tools)?;
     Release::install_crds(&cluster)?;
-    let release = Release::install(&cluster, "eu")?;
-    cluster.apply(&release.region("eu-central"))?;
+    let release = Release::install(&cluster, "eu", "eu-central")?;
+    cluster.apply(&release.region())?;
     let program = run.tools.program("hushmark-operator")?;
     let operator = release.operator(&cluster, &program, "operator-0")?;
     operator.process.start()?;

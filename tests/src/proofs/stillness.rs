@@ -27,8 +27,8 @@ pub(super) fn prove(run: &Run) -> Result<Figures> {
     let mut figures = Figures::default();
     let cluster = Cluster::start(&run.tools)?;
     Release::install_crds(&cluster)?;
-    let release = Release::install(&cluster, "eu")?;
-    cluster.apply(&release.region("eu-central"))?;
+    let release = Release::install(&cluster, "eu", "eu-central")?;
+    cluster.apply(&release.region())?;
     cluster.apply(&release.tenant("acme", run.size(200, 5)))?;
 
     // As a rollout would: the same program from another file, in a pod of another name.

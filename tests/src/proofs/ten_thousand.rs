@@ -25,8 +25,8 @@ pub(super) fn prove(run: &Run) -> Result<Figures> {
     let mut figures = Figures::default();
     let cluster = Cluster::start(&run.tools)?;
     Release::install_crds(&cluster)?;
-    let release = Release::install(&cluster, "eu")?;
-    cluster.apply(&release.region("eu-central"))?;
+    let release = Release::install(&cluster, "eu", "eu-central")?;
+    cluster.apply(&release.region())?;
     let (tenants, each) = run.size((200, 50), (10, 20));
     let began = Instant::now();
     fill(&cluster, &release, tenants, each)?;

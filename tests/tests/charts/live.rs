@@ -78,12 +78,12 @@ impl Control {
     fn start(tools: &Tools) -> Result<Self> {
         let cluster = Cluster::start(tools)?;
         Release::install_crds(&cluster)?;
-        let release = Release::install(&cluster, "eu")?;
+        let release = Release::install(&cluster, "eu", "eu-central")?;
         let program = tools.program("hushmark-operator")?;
         let operator = release.operator(&cluster, &program, "eu-operator-0")?;
         operator.process.start()?;
         wait_ready("the operator", &operator.process, || operator.is_ready())?;
-        cluster.apply(&release.region("eu-central"))?;
+        cluster.apply(&release.region())?;
         cluster.apply(&release.tenant("acme", 3))?;
         Ok(Self { operator, release, cluster })
     }
