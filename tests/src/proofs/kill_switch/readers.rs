@@ -30,7 +30,8 @@ const STORED_WITHIN: Duration = Duration::from_secs(60);
 /// The edge and the writer.
 pub(super) struct Servers {
     edge: SocketAddr,
-    _processes: [Process; 2],
+    edge_admin: SocketAddr,
+    processes: [Process; 2],
 }
 
 impl Servers {
@@ -42,6 +43,10 @@ impl Servers {
         stack: &Stack,
     ) -> Result<Self> {
         let folder = stack.folder();
+        // Each keeps a copy of the refusal log in its own.
+        let (lane_log, state) = (folder.join("edge"), folder.join("writer"));
+        std::fs::create_dir_all(&lane_log)?;
+        std::fs::create_dir_all(&state)?;
         let secret = |name: &str, key: &str| -> Result<Vec<u8>> {
             let path = format!("jsonpath={{.data.{}}}", key.replace('.', "\\."));
             let namespace = release.namespace.as_str();
@@ -65,14 +70,14 @@ impl Servers {
             ("--listen", listen.to_string()),
             ("--admin", edge_admin.to_string()),
             ("--keys", text(&stack.keys.region_folder())),
-            ("--lane-log", text(folder)),
+            ("--lane-log", text(&lane_log)),
             ("--threads", "1".to_owned()),
         ];
         let writer = [
             ("--clickhouse", format!("http://{}", stack.clickhouse.address)),
             ("--salts", text(&stack.keys.salt_folder())),
             ("--admin", writer_admin.to_string()),
-            ("--state", text(folder)),
+            ("--state", text(&state)),
             ("--epoch-seconds", "10".to_owned()),
             ("--window-seconds", "1".to_owned()),
         ];
@@ -91,7 +96,20 @@ impl Servers {
         };
         let writer = start("writer", &writer, writer_admin)?;
         let edge = start("edge", &edge, edge_admin)?;
-        Ok(Self { edge: listen, _processes: [writer, edge] })
+        Ok(Self { edge: listen, edge_admin, processes: [writer, edge] })
+    }
+
+    /// Number of entries in the edge's refusal log.
+    pub(super) fn refusals(&self) -> Result<u64> {
+        const NAME: &str = "hushmark_edge_refusal_log_length ";
+        let page = http::get(self.edge_admin, "/metrics", Duration::from_secs(5))?.text();
+        let value = page.lines().find_map(|line| line.strip_prefix(NAME));
+        value.and_then(|value| value.parse().ok()).context("the edge tells no length of its log")
+    }
+
+    /// The ends of both logs.
+    pub(super) fn last_words(&self) -> String {
+        self.processes.each_ref().map(Process::last_words).join("\n")
     }
 }
 
