@@ -111,6 +111,9 @@ fn every_step(tree: &Tree, options: &Options, steps: &mut Steps) -> Result<()> {
     })?;
     steps.step("licences and sources", "see deny.toml for what is allowed and why", || {
         let deny = cargo_deny(tree)?;
+        // It reads the manifest of every crate in Cargo.lock, and what only other platforms compile
+        // no build has fetched.
+        succeed(cargo().args(["fetch", "--locked", "--quiet"]))?;
         succeed(Command::new(deny).current_dir(&tree.root).args([
             "--offline",
             "check",
