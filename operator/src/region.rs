@@ -1,9 +1,8 @@
 //! One Region into keys and the objects of its stack: fetch → validate → build → apply → status.
 //!
-//! In reading order: [`validate`] makes of a spec what can be built; [`keys`] makes Secrets and
+//! In reading order: [`mod@validate`] makes of a spec what can be built; `keys` makes Secrets and
 //! keeps the [`day_ring`]; [`build`] makes every object; [`crate::apply`] writes what differs;
-//! [`health`] and [`residency`] look at what came of it; [`status`] says it. [`watch`] wakes all
-//! this.
+//! `health` and `residency` look at what came of it; `status` says it. `watch` wakes all this.
 
 pub mod build;
 pub mod day_ring;

@@ -1,11 +1,10 @@
 //! Tenants, Campaigns and policies: what they say, held against their Region, becomes status and
 //! entries of the refusal log.
 //!
-//! Path of a change: a watch (one a kind) → [`world`], what is in the cluster, trimmed to what
-//! matters → [`queue`], tenants before everything else, because a kill switch waits there → a pure
-//! verdict ([`tenant`](crate::tenant), [`campaign`](crate::campaign),
-//! [`policies`](crate::policies)) → [`effect`]: first the refusal log, then the status, then
-//! events. A verdict that says nothing new ends before any of that.
+//! Path of a change: a watch (one a kind) → `world`, what is in the cluster, trimmed to what
+//! matters → `queue`, tenants before everything else, because a kill switch waits there → a pure
+//! verdict ([`tenant`], [`campaign`], [`policies`]) → `effect`: first the refusal log, then the
+//! status, then events. A verdict that says nothing new ends before any of that.
 //!
 //! No object gets a finalizer: what has to outlast one is in the refusal log and in ClickHouse, so
 //! that nothing here can keep a namespace from going.

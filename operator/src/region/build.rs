@@ -1,7 +1,7 @@
 //! Every object of a region's stack. Pure: the same Region gives the same bytes.
 //!
-//! In reading order: [`edge`], [`writer`], [`redis`], [`clickhouse`], [`network`]; what pods have
-//! in common is in [`pod`].
+//! In reading order: `edge`, `writer`, `redis`, `clickhouse`, `network`; what pods have
+//! in common is in `pod`.
 
 mod clickhouse;
 mod edge;
