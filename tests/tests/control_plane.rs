@@ -1,12 +1,14 @@
 //! The control plane that other tests stand on: it is a real one, it counts, it can be broken, and
 //! it leaves nothing behind.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use hushmark_tests::cluster::{Cluster, account};
 use hushmark_tests::tools::Tools;
+use serde_json::Value;
 
 /// A ServiceAccount that may patch ConfigMaps of its namespace and nothing else.
 const ACCOUNT: &str = "
@@ -105,7 +107,24 @@ fn pods_are_ready_on_the_nodes_of_the_region_that_they_name() -> Result<()> {
     let pods = pods["items"].as_array().context("no list")?;
     let nodes = pods.iter().map(|pod| pod["spec"]["nodeName"].as_str().unwrap_or_default());
     ensure!(nodes.clone().count() == 3 && nodes.clone().all(|node| node.starts_with("eu-west-")));
-    Ok(())
+
+    // A node that does not renew its Lease counts as dead after 50 s, and its pods as not ready.
+    cluster.wait("every node has a Lease", || Ok(renewals(&cluster)?.len() == 4))?;
+    let first = renewals(&cluster)?;
+    cluster.wait("every node renews its Lease", || {
+        let now = renewals(&cluster)?;
+        Ok(first.iter().all(|(node, renewed)| now.get(node).is_some_and(|now| now > renewed)))
+    })
+}
+
+/// When each node's Lease was renewed last; one clock writes them all, in a form that sorts.
+fn renewals(cluster: &Cluster) -> Result<BTreeMap<String, String>> {
+    let list = cluster.get(&["leases", "-n", "kube-node-lease"])?;
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let leases = list["items"].as_array().context("no list")?.iter();
+    Ok(leases
+        .map(|lease| (word(&lease["metadata"]["name"]), word(&lease["spec"]["renewTime"])))
+        .collect())
 }
 
 #[test]
