@@ -20,6 +20,9 @@ struct Arguments {
     /// The engine library, libchdb.so
     #[arg(long)]
     engine_lib: PathBuf,
+    /// The folder of a control plane's programs, for the proofs that need one
+    #[arg(long)]
+    cluster_dir: Option<PathBuf>,
     /// One JSON object a line is all that is ever printed; taken so that callers may say so
     #[arg(long)]
     json: bool,
@@ -32,8 +35,10 @@ struct Arguments {
 }
 
 fn main() -> Result<ExitCode> {
-    let Arguments { name, bin_dir, engine_lib, json: _, short, seed } = Arguments::parse();
-    let run = Run { tools: Tools::new(bin_dir, engine_lib), short, seed };
+    let Arguments { name, bin_dir, engine_lib, cluster_dir, json: _, short, seed } =
+        Arguments::parse();
+    let tools = Tools::new(bin_dir, engine_lib).with_cluster(cluster_dir);
+    let run = Run { tools, short, seed };
     let figures = proofs::run(&name, &run)?;
     figures.write(&mut std::io::stdout().lock(), &name, short)?;
     Ok(if figures.hold() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
