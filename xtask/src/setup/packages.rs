@@ -23,6 +23,7 @@ const FOR_ALL: &[Wanted] = &[
     // Children are started through its setpriv, and pinned to a core by its taskset.
     Wanted { package: "util-linux", found: || program("setpriv").is_some() },
     Wanted { package: "wrk", found: || program("wrk").is_some() },
+    Wanted { package: "nginx", found: || program("nginx").is_some() },
 ];
 
 const FOR_TESTS: &[Wanted] = &[
@@ -33,7 +34,6 @@ const FOR_TESTS: &[Wanted] = &[
 ];
 
 const FOR_PEERS: &[Wanted] = &[
-    Wanted { package: "nginx", found: || program("nginx").is_some() },
     Wanted { package: "libnginx-mod-http-lua", found: || Path::new(NGINX_LUA).is_file() },
 ];
 
