@@ -23,7 +23,6 @@ const FOR_ALL: &[Wanted] = &[
     // Children are started through its setpriv, and pinned to a core by its taskset.
     Wanted { package: "util-linux", found: || program("setpriv").is_some() },
     Wanted { package: "wrk", found: || program("wrk").is_some() },
-    Wanted { package: "nginx", found: || program("nginx").is_some() },
 ];
 
 const FOR_TESTS: &[Wanted] = &[
@@ -31,9 +30,12 @@ const FOR_TESTS: &[Wanted] = &[
     Wanted { package: "openssl", found: || program("openssl").is_some() },
     // Its promtool checks alerts and queries of dashboards.
     Wanted { package: "prometheus", found: || program("promtool").is_some() },
+    // The short form of `edge-fresh` measures beside it.
+    Wanted { package: "nginx", found: || program("nginx").is_some() },
 ];
 
 const FOR_PEERS: &[Wanted] = &[
+    Wanted { package: "nginx", found: || program("nginx").is_some() },
     Wanted { package: "libnginx-mod-http-lua", found: || Path::new(NGINX_LUA).is_file() },
 ];
 
