@@ -26,9 +26,8 @@ const FOR_TESTS: &[Wanted] = &[
     Wanted { package: "nginx", found: || program("nginx").is_some() },
 ];
 
-const FOR_PEERS: &[Wanted] = &[
-    Wanted { package: "libnginx-mod-http-lua", found: || Path::new(NGINX_LUA).is_file() },
-];
+const FOR_PEERS: &[Wanted] =
+    &[Wanted { package: "libnginx-mod-http-lua", found: || Path::new(NGINX_LUA).is_file() }];
 
 const NGINX_LUA: &str = "/usr/lib/nginx/modules/ngx_http_lua_module.so";
 
