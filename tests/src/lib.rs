@@ -13,6 +13,7 @@
 //! 8. [`figure`] and [`proofs`]: the guarantees, each with a proof that tries to break it.
 
 pub mod bitmap;
+pub mod command;
 pub mod figure;
 pub mod http;
 pub mod keys;
