@@ -4,20 +4,19 @@
 //! The short form leaves out the peers and judges no time: it shows that everything that the long
 //! one measures is there, that nothing is refused and that what was sent is stored.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::Parser;
 use hushmark_benches::load::CONNECTIONS;
 use hushmark_benches::ours::Ours;
 use hushmark_benches::peers::{self, Peer};
 use hushmark_benches::rounds::{self, Series, median};
 use hushmark_benches::{half_load, pinned};
 use hushmark_policy::Kind;
+use hushmark_tests::command;
 use hushmark_tests::figure::{Figures, progress};
-use hushmark_tests::tools::Tools;
+use hushmark_tests::proofs::Run;
 
 /// CPU a pixel hit at most, as a multiple of a bare hyper server's.
 const PIXEL: f64 = 1.45;
@@ -26,47 +25,22 @@ const REDIRECT: f64 = 1.15;
 /// p99 at half load above a bare hyper server's at most, in milliseconds.
 const ABOVE_BARE_MS: f64 = 2.0;
 
-#[derive(Parser)]
-struct Arguments {
-    /// The proof's name in the output
-    name: String,
-    /// The folder of our programs
-    #[arg(long)]
-    bin_dir: PathBuf,
-    /// The engine library, libchdb.so
-    #[arg(long)]
-    engine_lib: PathBuf,
-    /// One JSON object a line is all that is ever printed; taken so that callers may say so
-    #[arg(long)]
-    json: bool,
-    /// One round of a second each, without peers, no time judged
-    #[arg(long)]
-    short: bool,
-    /// Seed of the keys
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-}
-
 fn main() -> Result<ExitCode> {
-    let arguments = Arguments::parse();
-    let figures = prove(&arguments)?;
-    figures.write(&mut std::io::stdout().lock(), &arguments.name, arguments.short)?;
-    Ok(if figures.hold() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    command::run(|_, run| prove(run))
 }
 
-fn prove(arguments: &Arguments) -> Result<Figures> {
-    let Arguments { bin_dir, engine_lib, short, seed, .. } = arguments;
-    let (count, duration) = if *short { (1, 1) } else { (5, 4) };
+fn prove(run: &Run) -> Result<Figures> {
+    let Run { tools, short, .. } = run;
+    let (count, duration) = run.size((5, 4), (1, 1));
     let duration = Duration::from_secs(duration);
     pinned::stay_on_the_load_core()?;
-    let tools = Tools::new(bin_dir.clone(), engine_lib.clone());
     let folder = tempfile::tempdir()?;
-    let always = Ours::start(&tools, "always", *seed)?;
+    let always = Ours::start(tools, "always", run.seed())?;
     // The same seed draws the same keys, so that one load serves both.
-    let everysec = Ours::start(&tools, "everysec", *seed)?;
+    let everysec = Ours::start(tools, "everysec", run.seed())?;
     let pixels = always.load(folder.path(), Kind::Open, duration)?;
     let redirects = always.load(folder.path(), Kind::Click, duration)?;
-    let bare = peers::bare_hyper(&tools, folder.path())?;
+    let bare = peers::bare_hyper(tools, folder.path())?;
     let others = if *short { Vec::new() } else { peers::others(folder.path())? };
 
     let mut contenders = vec![

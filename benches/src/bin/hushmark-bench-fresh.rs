@@ -1,64 +1,38 @@
-//! `hushmark-bench-fresh edge-fresh`: what a hit costs that comes by HTTP/1.1 over a TLS 1.3 connection of
-//! its own, beside nginx with the same certificate. One JSON object a figure and last the verdict, as
-//! `cargo xtask prove` reads it.
+//! `hushmark-bench-fresh edge-fresh`: what a hit costs that comes by HTTP/1.1 over a TLS 1.3
+//! connection of its own, beside nginx with the same certificate. One JSON object a figure and last
+//! the verdict, as `cargo xtask prove` reads it.
 //!
 //! The short form judges no time: it shows that every session that can be resumed is, and that what
 //! was sent is stored.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::Parser;
 use hushmark_benches::fresh::{Fresh, Pair};
 use hushmark_benches::ours::Ours;
 use hushmark_benches::{peers, pinned, rounds};
 use hushmark_policy::Kind;
+use hushmark_tests::command;
 use hushmark_tests::figure::{Figures, progress};
-use hushmark_tests::tools::Tools;
+use hushmark_tests::proofs::Run;
 
 /// CPU a hit at most, as a multiple of nginx's.
 const AT_MOST: f64 = 1.1;
 
-#[derive(Parser)]
-struct Arguments {
-    /// The proof's name in the output
-    name: String,
-    /// The folder of our programs
-    #[arg(long)]
-    bin_dir: PathBuf,
-    /// The engine library, libchdb.so
-    #[arg(long)]
-    engine_lib: PathBuf,
-    /// One JSON object a line is all that is ever printed; taken so that callers may say so
-    #[arg(long)]
-    json: bool,
-    /// One round of a second each, no time judged
-    #[arg(long)]
-    short: bool,
-    /// Seed of the keys
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-}
-
 fn main() -> Result<ExitCode> {
-    let arguments = Arguments::parse();
-    let figures = prove(&arguments)?;
-    figures.write(&mut std::io::stdout().lock(), &arguments.name, arguments.short)?;
-    Ok(if figures.hold() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    command::run(|_, run| prove(run))
 }
 
-fn prove(arguments: &Arguments) -> Result<Figures> {
-    let Arguments { bin_dir, engine_lib, short, seed, .. } = arguments;
-    let (count, seconds) = if *short { (1, 1) } else { (5, 4) };
+fn prove(run: &Run) -> Result<Figures> {
+    let Run { tools, short, .. } = run;
+    let (count, seconds) = run.size((5, 4), (1, 1));
     pinned::stay_on_the_load_core()?;
-    let tools = Tools::new(bin_dir.clone(), engine_lib.clone());
     let folder = tempfile::tempdir()?;
     let pair = Pair::make(folder.path())?;
     let files = [&pair.certificate, &pair.key].map(|path| path.display().to_string());
     let door = ["--tls-certificate", &files[0], "--tls-key", &files[1]].map(String::from);
-    let edge = Ours::start_with(&tools, "always", *seed, door.into())?;
+    let edge = Ours::start_with(tools, "always", run.seed(), door.into())?;
     let paths = edge.paths(Kind::Open)?;
 
     let mut figures = Figures::default();
