@@ -14,11 +14,8 @@
 //! 9. [`figure`] and [`proofs`]: the guarantees, each with a proof that tries to break it.
 
 pub mod bitmap;
-<<<<<<< HEAD
 pub mod cluster;
-=======
 pub mod command;
->>>>>>> main
 pub mod figure;
 pub mod http;
 pub mod keys;

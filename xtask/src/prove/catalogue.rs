@@ -35,7 +35,7 @@ pub(crate) const PROOFS: &[Proof] = &[
     },
     Proof {
         program: "hushmark-bench-fresh",
-        peers: true,
+        needs: Need::Peers,
         ..proof("edge-fresh", "CPU a TLS connection and hit at most 1.1 times nginx's")
     },
     Proof {
