@@ -101,6 +101,7 @@ impl Session {
         for target in Target::ALL {
             let mut round = 0;
             let mut body = None;
+            let mut asked_anew = false;
             let mut backoff = Backoff::new();
             let mut tries = 0;
             while !self.ledger.holds(target, cut) {
@@ -109,9 +110,13 @@ impl Session {
                 }
                 if self.connection.is_none() {
                     self.ask_ledger().await?;
-                    // Made anew from what the ledger says now.
-                    body = None;
+                    asked_anew = true;
                     continue;
+                }
+                // What is sent again is made from what the ledger says now. What turned out to be
+                // stored stays: its campaigns have to be told to the publisher below.
+                if std::mem::take(&mut asked_anew) {
+                    body = None;
                 }
                 let rows = body.get_or_insert_with(|| self.body(target, cut));
                 failpoints::pass(Point::BetweenLookupAndInsert);
