@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::field::{self, Modes};
+use crate::status::CampaignStatus;
 
 /// A campaign. Its id follows from region, namespace and name, so a name used again continues
 /// its data.
@@ -21,11 +22,20 @@ use crate::field::{self, Modes};
     derive = "PartialEq",
     doc = "One mailing, or one kind of transactional mail.",
     category = "hushmark",
+    shortname = "camp",
+    status = "CampaignStatus",
     printcolumn(name = "Type", type_ = "string", json_path = ".spec.type"),
-    printcolumn(name = "Opens", type_ = "string", json_path = ".spec.tracking.opens"),
-    printcolumn(name = "Clicks", type_ = "string", json_path = ".spec.tracking.clicks"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Opens", type_ = "string", json_path = ".status.effective.opens.mode"),
+    printcolumn(name = "Clicks", type_ = "string", json_path = ".status.effective.clicks.mode"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     selectable = ".spec.type",
+    selectable = ".status.phase",
     cel
 )]
 #[serde(rename_all = "camelCase")]

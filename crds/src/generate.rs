@@ -35,17 +35,31 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
 /// Never: the types serialise to JSON, and JSON is YAML.
 #[must_use]
 pub fn generate() -> Vec<(String, String)> {
-    crds()
-        .into_iter()
-        .map(|crd| {
-            let name = format!("{}.yaml", crd.spec.names.plural);
-            // By way of `Value`, whose maps are sorted, so that no map's order shows.
-            let json = serde_json::to_value(&crd).expect("a CRD is JSON");
-            let options = serde_saphyr::ser_options! { no_lang_directive: true };
-            let yaml = serde_saphyr::to_string_with_options(&json, options).expect("JSON is YAML");
-            (name, format!("{HEADER}{yaml}"))
-        })
-        .collect()
+    crds().iter().map(rendered).collect()
+}
+
+/// The same as templates of the chart `hushmark-crds`: uninstalling it leaves them, because with a
+/// definition goes every resource of its kind.
+///
+/// # Panics
+/// Never: as [`generate`].
+#[must_use]
+pub fn templates() -> Vec<(String, String)> {
+    let keep = ("helm.sh/resource-policy".to_owned(), "keep".to_owned());
+    let mut crds = crds();
+    for crd in &mut crds {
+        crd.metadata.annotations.get_or_insert_default().extend([keep.clone()]);
+    }
+    crds.iter().map(rendered).collect()
+}
+
+fn rendered(crd: &CustomResourceDefinition) -> (String, String) {
+    let name = format!("{}.yaml", crd.spec.names.plural);
+    // By way of `Value`, whose maps are sorted, so that no map's order shows.
+    let json = serde_json::to_value(crd).expect("a CRD is JSON");
+    let options = serde_saphyr::ser_options! { no_lang_directive: true };
+    let yaml = serde_saphyr::to_string_with_options(&json, options).expect("JSON is YAML");
+    (name, format!("{HEADER}{yaml}"))
 }
 
 /// `Option` makes a schema nullable, and then a null is not the same as nothing to a CEL rule.
@@ -67,18 +81,30 @@ mod tests {
     /// `UPDATE=1 cargo test -p hushmark-crds` writes the files.
     #[test]
     fn what_is_checked_in_is_what_the_types_say() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("generated");
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let update = std::env::var_os("UPDATE").is_some();
-        if update {
-            std::fs::create_dir_all(&folder).unwrap();
-        }
-        for (name, yaml) in generate() {
-            let path = folder.join(&name);
+        let places =
+            [("generated", generate()), ("../charts/hushmark-crds/templates", templates())];
+        for (folder, files) in places {
+            let folder = root.join(folder);
             if update {
-                std::fs::write(&path, &yaml).unwrap();
+                std::fs::create_dir_all(&folder).unwrap();
             }
-            let found = std::fs::read_to_string(&path).unwrap_or_default();
-            assert!(found == yaml, "{} differs: run the tests with UPDATE=1", path.display());
+            for (name, yaml) in files {
+                let path = folder.join(&name);
+                if update {
+                    std::fs::write(&path, &yaml).unwrap();
+                }
+                let found = std::fs::read_to_string(&path).unwrap_or_default();
+                assert!(found == yaml, "{} differs: run the tests with UPDATE=1", path.display());
+            }
+        }
+    }
+
+    #[test]
+    fn helm_finds_nothing_in_a_template_that_it_would_change() {
+        for (name, yaml) in templates() {
+            assert!(!yaml.contains("{{") && !yaml.contains("}}"), "{name}");
         }
     }
 }

@@ -9,9 +9,11 @@
 //!
 //! 1. [`region`], [`tenant`], [`campaign`], [`policies`]: the resources and their rules.
 //! 2. [`field`]: what several of them share.
-//! 3. [`mod@generate`]: the CRDs as YAML, as they are checked in under `crds/generated/`.
-//! 4. [`load`]: a folder of manifests, read and checked, every fault with its file and line.
-//! 5. [`plan`]: what comes out, in plain types.
+//! 3. [`status`]: what is reported back of them.
+//! 4. [`fits`]: whether one fits its region and its namespace, in the words of both machines.
+//! 5. [`mod@generate`]: the CRDs as YAML, as they are checked in under `crds/generated/`.
+//! 6. [`load`]: a folder of manifests, read and checked, every fault with its file and line.
+//! 7. [`plan`]: what comes out, in plain types.
 //!
 //! Architecture invariant: there is no client of Kubernetes here, and nothing is started.
 
@@ -19,11 +21,13 @@
 
 pub mod campaign;
 pub mod field;
+pub mod fits;
 pub mod generate;
 pub mod load;
 pub mod plan;
 pub mod policies;
 pub mod region;
+pub mod status;
 pub mod tenant;
 
 pub use campaign::{Campaign, CampaignSpec};
@@ -34,6 +38,10 @@ pub use policies::{
     AnonymizationPolicy, AnonymizationPolicySpec, RetentionPolicy, RetentionPolicySpec,
 };
 pub use region::{Region, RegionSpec};
+pub use status::{
+    CampaignStatus, Decided, DecidedBy, EffectivePolicy, KeysStatus, Phase, PolicyStatus,
+    RefusalLogStatus, RegionOwner, RegionStatus, Replicas, TenantStatus, TypeStatus,
+};
 pub use tenant::{Tenant, TenantSpec};
 
 /// The API group of every resource.

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 use crate::plan::Manifests;
 
+pub use schema::quoted;
+
 /// No manifest that a person writes comes near; above it a file is something else by mistake.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 

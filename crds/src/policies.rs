@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::field::{self, PolicyMode};
+use crate::status::PolicyStatus;
 
 /// How long data is kept.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,9 +20,16 @@ use crate::field::{self, PolicyMode};
     derive = "PartialEq",
     doc = "How long data is kept.",
     category = "hushmark",
+    shortname = "retpol",
+    status = "PolicyStatus",
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
     printcolumn(name = "Rows", type_ = "integer", json_path = ".spec.keep.rowsDays"),
     printcolumn(name = "Counters", type_ = "integer", json_path = ".spec.keep.countersDays"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     cel
 )]
@@ -102,7 +110,14 @@ const fn default_drift() -> u8 {
     derive = "PartialEq",
     doc = "How exactly data is kept as it ages.",
     category = "hushmark",
+    shortname = "anonpol",
+    status = "PolicyStatus",
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     cel
 )]

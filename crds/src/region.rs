@@ -2,6 +2,8 @@
 
 #![expect(unreachable_pub, reason = "KubeSchema copies each struct into a function")]
 
+use std::collections::BTreeMap;
+
 use hushmark_policy::{Mode, Place};
 use kube::core::Rule;
 use kube::{CustomResource, KubeSchema};
@@ -9,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::field;
+use crate::status::RegionStatus;
 
 /// A region: one jurisdiction, one stack, one set of ceilings.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,9 +22,17 @@ use crate::field;
     derive = "PartialEq",
     doc = "Where data lives, and the most that anyone in it may ask for.",
     category = "hushmark",
+    shortname = "reg",
+    status = "RegionStatus",
     printcolumn(name = "Jurisdiction", type_ = "string", json_path = ".spec.jurisdiction"),
     printcolumn(name = "URL", type_ = "string", json_path = ".spec.baseUrl"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    selectable = ".spec.jurisdiction",
     cel
 )]
 #[serde(rename_all = "camelCase")]
@@ -119,19 +130,140 @@ pub struct RegionSpec {
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["host".into()]))]
     #[schemars(length(max = 64))]
     pub egress: Vec<Egress>,
+
+    /// Redis, in a cluster. Left out: the operator runs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisSpec>,
+
+    /// ClickHouse, in a cluster. Left out: the operator runs one node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clickhouse: Option<ClickhouseSpec>,
+
+    /// The volumes of what the operator runs in a cluster.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message(
+        "cannot change: a StatefulSet's volumes are made once; let a volume grow by its own \
+         PersistentVolumeClaim, or make a new Region"
+    ))]
+    pub storage: Storage,
+
+    /// How the edge is reached from outside a cluster. Left out: the operator makes a Service and
+    /// no Ingress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<IngressSpec>,
+
+    /// Labels of the nodes that the region's pods may run on: how a region stays in its
+    /// jurisdiction.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_selector: BTreeMap<String, String>,
+}
+
+/// Where Redis is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RedisSpec {
+    /// One that runs already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
+}
+
+/// Where ClickHouse is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClickhouseSpec {
+    /// One that runs already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
+}
+
+/// A store that runs already, and how it is reached.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct External {
+    /// A Secret in the release's namespace with `url`, `user` and `password`.
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
+        .message("must be the name of a Secret: lower-case letters, digits, - and ."))]
+    #[schemars(length(max = 253))]
+    pub secret: String,
+}
+
+/// Volumes.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Storage {
+    /// The StorageClass of all of them; it should encrypt. Left out: the cluster's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub class_name: Option<String>,
+    /// What one edge may keep while Redis is away.
+    #[serde(default = "default_lane_log")]
+    #[x_kube(validation = size())]
+    #[schemars(length(max = 32))]
+    pub lane_log: String,
+    /// Redis: hits on their way.
+    #[serde(default = "default_redis")]
+    #[x_kube(validation = size())]
+    #[schemars(length(max = 32))]
+    pub redis: String,
+    /// ClickHouse: all that is kept.
+    #[serde(default = "default_clickhouse")]
+    #[x_kube(validation = size())]
+    #[schemars(length(max = 32))]
+    pub clickhouse: String,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            class_name: None,
+            lane_log: default_lane_log(),
+            redis: default_redis(),
+            clickhouse: default_clickhouse(),
+        }
+    }
+}
+
+/// An Ingress for the host of `baseUrl` and of every former one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IngressSpec {
+    /// The IngressClass. Left out: the cluster's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub class_name: Option<String>,
+    /// The Secret with the certificate, in the release's namespace. Left out: the controller's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub tls_secret: Option<String>,
+    /// Annotations that its controller understands.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Labels of the namespace that the controller runs in: pods there alone may reach the edge.
+    /// Left out: pods of every namespace may.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub namespace_selector: BTreeMap<String, String>,
 }
 
 /// How large the edge is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "!has(self.maxReplicas) || (has(self.replicas) && self.maxReplicas >= self.replicas)"
+    ).message("needs replicas beside it, and is at least as many: edges are scaled between the two")
+        .field_path(".maxReplicas"),
+)]
 pub struct EdgeSpec {
     /// Threads, and so lanes, of one edge. Left out: one a core.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "i32", range(min = 1, max = 256))]
     pub threads: Option<u16>,
-    /// Edges in a cluster. On one machine there is always one.
+    /// Edges in a cluster, or the fewest of them where `maxReplicas` says more. On one machine
+    /// there is always one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "i32", range(min = 1, max = 1000))]
     pub replicas: Option<u16>,
+    /// The most edges that there may be when there is much to do. Left out: as many as `replicas`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32", range(min = 1, max = 1000))]
+    pub max_replicas: Option<u16>,
 }
 
 /// What has to be durable before a hit is answered.
@@ -233,6 +365,24 @@ fn former_base_urls() -> Rule {
         "every entry must be a scheme, a host in lower case and at most a port, like \
          https://t.example.com; plain http is for localhost and 127.0.0.1 alone",
     )
+}
+
+/// A volume's size.
+fn size() -> Rule {
+    Rule::new("self.matches('^[1-9][0-9]{0,5}(Mi|Gi|Ti)$')")
+        .message("must be a size like 10Gi: a whole number and Mi, Gi or Ti")
+}
+
+fn default_lane_log() -> String {
+    "1Gi".to_owned()
+}
+
+fn default_redis() -> String {
+    "10Gi".to_owned()
+}
+
+fn default_clickhouse() -> String {
+    "20Gi".to_owned()
 }
 
 const fn default_minimum_group() -> u32 {

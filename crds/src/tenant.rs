@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::field::Modes;
+use crate::status::TenantStatus;
 
 /// A tenant. Its namespace is its identity; a namespace has one.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,7 +19,14 @@ use crate::field::Modes;
     derive = "PartialEq",
     doc = "Who sends, and what is tracked where a campaign does not say. One a namespace.",
     category = "hushmark",
+    shortname = "ten",
+    status = "TenantStatus",
     printcolumn(name = "Region", type_ = "string", json_path = ".spec.region"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
     printcolumn(name = "Killed", type_ = "boolean", json_path = ".spec.killSwitch"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     selectable = ".spec.region",

@@ -40,6 +40,11 @@ pub struct Config {
     #[arg(long, env = "HUSHMARK_EDGE_REDIS", value_name = "URL")]
     pub redis: RedisUrl,
 
+    /// Redis's ACL user; its default user where none is named
+    #[arg(long, env = "HUSHMARK_EDGE_REDIS_USER", value_name = "USER")]
+    #[arg(requires = "redis_password_file")]
+    pub redis_user: Option<String>,
+
     /// File that holds Redis's password
     #[arg(long, env = "HUSHMARK_EDGE_REDIS_PASSWORD_FILE", value_name = "FILE")]
     pub redis_password_file: Option<PathBuf>,

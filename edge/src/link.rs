@@ -12,10 +12,11 @@ use zeroize::Zeroizing;
 use crate::config::RedisUrl;
 use crate::resp::{self, Value};
 
-/// Where Redis is, and the password that it asks for.
+/// Where Redis is, who asks, and the password that it asks for.
 #[derive(Clone)]
 pub(crate) struct RedisAt {
     pub(crate) url: RedisUrl,
+    pub(crate) user: Option<String>,
     pub(crate) password: Option<Zeroizing<String>>,
 }
 
@@ -73,7 +74,14 @@ impl Link {
         let (out, input) = (Vec::with_capacity(8 << 10), Vec::with_capacity(512));
         let mut link = Self { socket, out, input, taken: 0 };
         if let Some(password) = &at.password {
-            link.ask(&[b"AUTH", password.as_bytes()]).await?;
+            match &at.user {
+                Some(user) => {
+                    link.ask(&[b"AUTH", user.as_bytes(), password.as_bytes()]).await?;
+                }
+                None => {
+                    link.ask(&[b"AUTH", password.as_bytes()]).await?;
+                }
+            }
         }
         Ok(link)
     }

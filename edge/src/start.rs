@@ -143,7 +143,7 @@ pub(crate) fn redis_at(config: &Config) -> Result<RedisAt, StartError> {
             Some(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
         }
     };
-    Ok(RedisAt { url: config.redis.clone(), password })
+    Ok(RedisAt { url: config.redis.clone(), user: config.redis_user.clone(), password })
 }
 
 /// One listener a core on one port. The kernel spreads connections over them.

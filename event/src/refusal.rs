@@ -4,6 +4,9 @@
 //! Its length is the version of everything that may no longer be counted. Edges and writers keep
 //! a copy each; one who holds more than Redis shows puts it back, and nobody ever goes back.
 
+mod change;
+mod journal;
+
 use std::collections::HashSet;
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
@@ -12,6 +15,9 @@ use hushmark_policy::{
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+pub use change::{Allowed, Mail};
+pub use journal::{Journal, Prepared};
 
 /// What every entry's hash begins with, so that no other hash can be taken for one.
 const CHAIN_LABEL: &[u8] = b"hushmark log 1\n";
@@ -32,7 +38,7 @@ pub struct Entry {
 }
 
 /// What an entry refuses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Refuses {
     /// Hits above a mode or finer than a place.
@@ -53,7 +59,7 @@ pub enum Refuses {
 }
 
 /// [`Scope`] as an entry writes it: ids are 16 hex digits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum CapScope {
     /// Every message of the region.

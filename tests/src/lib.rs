@@ -6,13 +6,15 @@
 //! 1. [`tools`]: the binaries and the engine library that are put to the test.
 //! 2. [`process`], [`ports`] and [`http`]: children that can be killed, stopped and asked.
 //! 3. [`keys`] and [`stack`]: a whole stack on one machine, each part of which can be killed.
-//! 4. [`plan`]: which hit is sent when, each a cell of its own, and the tokens for them.
-//! 5. [`load`]: a client that remembers what was sent and what was answered.
-//! 6. [`killer`]: kills everything at random, again and again.
-//! 7. [`verify`]: what was answered against what was stored, to the hit.
-//! 8. [`figure`] and [`proofs`]: the guarantees, each with a proof that tries to break it.
+//! 4. [`cluster`]: a Kubernetes control plane, whose every request is counted.
+//! 5. [`plan`]: which hit is sent when, each a cell of its own, and the tokens for them.
+//! 6. [`load`]: a client that remembers what was sent and what was answered.
+//! 7. [`killer`]: kills everything at random, again and again.
+//! 8. [`verify`]: what was answered against what was stored, to the hit.
+//! 9. [`figure`] and [`proofs`]: the guarantees, each with a proof that tries to break it.
 
 pub mod bitmap;
+pub mod cluster;
 pub mod command;
 pub mod figure;
 pub mod http;

@@ -1,11 +1,16 @@
 //! The proofs. Each breaks what it can and measures what is left.
 
+mod admission;
+mod charts;
 mod exactly_once;
 mod footprint;
+mod kill_switch;
 mod outages;
 mod pipeline;
 mod report;
 mod soak;
+mod stillness;
+mod ten_thousand;
 mod tokens;
 
 use anyhow::{Result, bail};
@@ -56,8 +61,20 @@ impl Run {
 }
 
 /// The names of all proofs.
-pub const NAMES: &[&str] =
-    &["exactly-once", "footprint", "outages", "pipeline", "report", "soak", "tokens"];
+pub const NAMES: &[&str] = &[
+    "admission",
+    "charts",
+    "exactly-once",
+    "footprint",
+    "kill-switch",
+    "outages",
+    "pipeline",
+    "report",
+    "soak",
+    "stillness",
+    "ten-thousand",
+    "tokens",
+];
 
 /// Runs a proof by its name.
 ///
@@ -65,12 +82,17 @@ pub const NAMES: &[&str] =
 /// When there is no such proof, or it could not be carried out; that it does not hold is no error.
 pub fn run(name: &str, run: &Run) -> Result<Figures> {
     match name {
+        "admission" => admission::prove(run),
+        "charts" => charts::prove(run),
         "exactly-once" => exactly_once::prove(run),
         "footprint" => footprint::prove(run),
+        "kill-switch" => kill_switch::prove(run),
         "outages" => outages::prove(run),
         "pipeline" => pipeline::prove(run),
         "report" => report::prove(run),
         "soak" => soak::prove(run),
+        "stillness" => stillness::prove(run),
+        "ten-thousand" => ten_thousand::prove(run),
         "tokens" => tokens::prove(run),
         _ => bail!("no proof is called {name:?}; there are: {}", NAMES.join(", ")),
     }

@@ -10,17 +10,28 @@ use anyhow::{Context, Result, bail};
 pub struct Tools {
     bin_dir: PathBuf,
     engine_lib: PathBuf,
+    /// The folder of a control plane's programs, for those who need one.
+    cluster: Option<PathBuf>,
 }
 
 impl Tools {
     /// Programs of one folder, and an engine library. Each program is looked for when it is used.
     #[must_use]
     pub const fn new(bin_dir: PathBuf, engine_lib: PathBuf) -> Self {
-        Self { bin_dir, engine_lib }
+        Self { bin_dir, engine_lib, cluster: None }
     }
 
-    /// From `HUSHMARK_BIN_DIR` (else the folder that this program was built into) and
-    /// `HUSHMARK_ENGINE_LIB`. `cargo xtask test` sets both.
+    /// The same with a control plane's programs, as `cargo xtask cluster build` puts them into a
+    /// folder.
+    #[must_use]
+    pub fn with_cluster(mut self, folder: Option<PathBuf>) -> Self {
+        self.cluster = folder;
+        self
+    }
+
+    /// From `HUSHMARK_BIN_DIR` (else the folder that this program was built into),
+    /// `HUSHMARK_ENGINE_LIB` and, where a control plane is needed, `HUSHMARK_CLUSTER_DIR`.
+    /// `cargo xtask test` sets all of them.
     ///
     /// # Errors
     /// Says which variable is missing and how to set it.
@@ -33,7 +44,8 @@ impl Tools {
             "HUSHMARK_ENGINE_LIB is not set: run `cargo xtask test`, which fetches the engine, \
              or set it to the path of libchdb.so",
         )?;
-        Ok(Self { bin_dir, engine_lib })
+        let cluster = env::var_os("HUSHMARK_CLUSTER_DIR").map(PathBuf::from);
+        Ok(Self { bin_dir, engine_lib, cluster })
     }
 
     /// One of our own programs.
@@ -65,6 +77,34 @@ impl Tools {
             );
         }
         Ok(&self.engine_lib)
+    }
+}
+
+/// What `cargo xtask cluster build` puts into the cache.
+impl Tools {
+    /// A program of the control plane: `kube-apiserver`, `kubectl`, `helm` and the like.
+    ///
+    /// # Errors
+    /// When it was not built, with the command that builds it.
+    pub fn cluster_program(&self, name: &str) -> Result<PathBuf> {
+        self.cluster_file(&format!("bin/{name}"))
+    }
+
+    /// Another file or folder beside the programs.
+    ///
+    /// # Errors
+    /// As [`Self::cluster_program`].
+    pub fn cluster_file(&self, name: &str) -> Result<PathBuf> {
+        const REMEDY: &str = "`cargo xtask test` builds it and says where it is; by hand, \
+                              `cargo xtask cluster build` builds it and prints the variable to set";
+        let Some(folder) = &self.cluster else {
+            bail!("HUSHMARK_CLUSTER_DIR is not set, and {name} is needed: {REMEDY}");
+        };
+        let path = folder.join(name);
+        if !path.exists() {
+            bail!("{} is not there: {REMEDY}", path.display());
+        }
+        Ok(path)
     }
 }
 

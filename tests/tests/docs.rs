@@ -16,10 +16,11 @@ are for those who run the programs themselves. No option takes a secret: keys an
 a server can be given in the environment as well.
 ";
 
-const PROGRAMS: [(&str, &[&[&str]]); 4] = [
+const PROGRAMS: [(&str, &[&[&str]]); 5] = [
     ("hushmark", &[&[], &["up"], &["stamp"], &["report"], &["counters"], &["demo"], &["takedown"]]),
     ("hushmark-edge", &[&[]]),
     ("hushmark-writer", &[&[]]),
+    ("hushmark-operator", &[&[]]),
     ("hushmark-embedded", &[&[]]),
 ];
 

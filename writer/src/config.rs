@@ -12,6 +12,9 @@ pub struct Config {
     /// Redis: redis://host:port or unix:///path.
     #[arg(long, env = "HUSHMARK_WRITER_REDIS")]
     pub redis: String,
+    /// Redis's ACL user; its default user where none is named.
+    #[arg(long, env = "HUSHMARK_WRITER_REDIS_USER", requires = "redis_password_file")]
+    pub redis_user: Option<String>,
     /// A file with Redis's password, where one is needed.
     #[arg(long, env = "HUSHMARK_WRITER_REDIS_PASSWORD_FILE")]
     pub redis_password_file: Option<PathBuf>,

@@ -259,7 +259,10 @@ fn password(path: Option<&Path>) -> Result<Option<Zeroizing<String>>, StartError
 fn redis_client(config: &Config) -> Result<redis::Client, StartError> {
     let mut info = config.redis.as_str().into_connection_info().map_err(StartError::Redis)?;
     if let Some(password) = password(config.redis_password_file.as_deref())? {
-        let settings = info.redis_settings().clone().set_password(password.as_str());
+        let mut settings = info.redis_settings().clone().set_password(password.as_str());
+        if let Some(user) = &config.redis_user {
+            settings = settings.set_username(user);
+        }
         info = info.set_redis_settings(settings);
     }
     redis::Client::open(info).map_err(StartError::Redis)

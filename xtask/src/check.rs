@@ -10,7 +10,7 @@ use clap::Args;
 use crate::metadata::Metadata;
 use crate::setup::{self, Need};
 use crate::tree::Tree;
-use crate::{rooms, tidy, tree};
+use crate::{image, rooms, tidy, tree};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -23,7 +23,7 @@ pub(crate) struct Options {
 pub(crate) const SERVERS: &[&str] =
     &["hushmark-edge", "hushmark-writer", "hushmark-embedded", "hushmark"];
 /// What end-to-end tests and the short forms of the proofs start beside them.
-const MEASURES: &[&str] = &["bare-hyper"];
+const BESIDE: &[&str] = &["bare-hyper", "hushmark-operator"];
 
 /// The licence checker, from source: it compiles in under three minutes on two cores, once, into
 /// the cache. Without its default features it has no network client.
@@ -36,18 +36,18 @@ struct Steps {
 }
 
 impl Steps {
-    fn step(
+    fn step<T>(
         &mut self,
         name: &'static str,
         remedy: &str,
-        work: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         println!("\n== {name}");
         let began = Instant::now();
-        work().with_context(|| format!("{name} failed: {remedy}"))?;
+        let done = work().with_context(|| format!("{name} failed: {remedy}"))?;
         println!("   {name}: {:.1} s", began.elapsed().as_secs_f64());
         self.done.push((name, began.elapsed()));
-        Ok(())
+        Ok(done)
     }
 }
 
@@ -67,18 +67,16 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<bool> {
 }
 
 fn every_step(tree: &Tree, options: &Options, steps: &mut Steps) -> Result<()> {
-    let mut engine = PathBuf::new();
-    steps.step("set-up", "see above for what is missing", || {
-        engine = setup::run(tree, Need::Tests)?;
-        Ok(())
-    })?;
-    let cargo = || tree.cargo(Some(&engine));
+    let need = if options.quick { Need::Stack } else { Need::Tests };
+    let ready = steps.step("set-up", "see above for what is missing", || setup::run(tree, need))?;
+    let cargo = || tree.cargo(Some(&ready));
 
     steps.step("formatting", "run `cargo fmt --all`", || {
         succeed(cargo().args(["fmt", "--all", "--check"]))
     })?;
     steps.step("rooms and tidiness", "mend each line above", || {
-        let mut breaches = rooms::breaches(&Metadata::read(&tree.root, true)?);
+        let metadata = Metadata::read(&tree.root)?;
+        let mut breaches = rooms::breaches(&metadata, |room| rooms::linked(&tree.root, room))?;
         breaches.extend(tidy::breaches(&tree.root)?);
         report(&breaches)
     })?;
@@ -95,8 +93,11 @@ fn every_step(tree: &Tree, options: &Options, steps: &mut Steps) -> Result<()> {
         });
     }
     steps.step("release build", "mend the error above", || {
-        build_binaries(tree, &[SERVERS, MEASURES].concat())?;
+        build_binaries(tree, &[SERVERS, BESIDE].concat())?;
         build_failpoints(tree)
+    })?;
+    steps.step("images", "see above for which image and what about it", || {
+        image::check(tree, &ready.engine)
     })?;
     steps.step("tests", "the first failure above says which", || {
         succeed(cargo().args(["test", "--workspace"]))
@@ -110,6 +111,9 @@ fn every_step(tree: &Tree, options: &Options, steps: &mut Steps) -> Result<()> {
     })?;
     steps.step("licences and sources", "see deny.toml for what is allowed and why", || {
         let deny = cargo_deny(tree)?;
+        // It reads the manifest of every crate in Cargo.lock, and what only other platforms compile
+        // no build has fetched.
+        succeed(cargo().args(["fetch", "--locked", "--quiet"]))?;
         succeed(Command::new(deny).current_dir(&tree.root).args([
             "--offline",
             "check",
@@ -123,7 +127,7 @@ fn every_step(tree: &Tree, options: &Options, steps: &mut Steps) -> Result<()> {
 
 /// Builds release binaries, wherever they are in the workspace: one cargo call for all of them, so that they share what they have in common.
 pub(crate) fn build_binaries(tree: &Tree, binaries: &[&str]) -> Result<()> {
-    let metadata = Metadata::read(&tree.root, false)?;
+    let metadata = Metadata::read(&tree.root)?;
     let mut cargo = tree.cargo(None);
     cargo.args(["build", "--release"]);
     for binary in binaries {

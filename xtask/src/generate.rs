@@ -10,6 +10,7 @@ const RENDER: &[&str] = &[
     "hushmark-crds",
     "hushmark-edge",
     "hushmark-event",
+    "hushmark-operator",
     "hushmark-report",
     "hushmark-sender",
     "hushmark-token",
@@ -18,17 +19,21 @@ const RENDER: &[&str] = &[
 /// Runs the tests that render, with leave to write: `INSTA_UPDATE` for snapshots, and `UPDATE` for
 /// files that are used as they are, such as `crds/generated/*.yaml`.
 pub(crate) fn run(tree: &Tree) -> Result<()> {
-    let engine = setup::run(tree, Need::Tests)?;
-    let mut cargo = tree.cargo(Some(&engine));
-    cargo.args(["test", "--quiet"]);
-    cargo.args(RENDER.iter().flat_map(|room| ["--package", room]));
-    let status = cargo
-        .env("INSTA_UPDATE", "always")
-        .env("UPDATE", "1")
-        .status()
-        .context("cannot start cargo")?;
-    if !status.success() {
-        bail!("a test failed for another reason than its golden: see above");
+    let ready = setup::run(tree, Need::Tests)?;
+    let rooms: Vec<&str> = RENDER.iter().flat_map(|room| ["--package", *room]).collect();
+    // The chart is rendered by helm, which the end-to-end tests have.
+    for tests in [&rooms[..], &["--package", "hushmark-tests", "--test", "charts"]] {
+        let status = tree
+            .cargo(Some(&ready))
+            .args(["test", "--quiet"])
+            .args(tests)
+            .env("INSTA_UPDATE", "always")
+            .env("UPDATE", "1")
+            .status()
+            .context("cannot start cargo")?;
+        if !status.success() {
+            bail!("a test failed for another reason than its golden: see above");
+        }
     }
     Ok(())
 }

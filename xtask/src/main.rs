@@ -2,12 +2,15 @@
 //!
 //! `tree` knows where things are, `setup` makes sure that the programs and the engine are there,
 //! `check` runs every test, `prove` runs the named proofs and keeps what they measured, `up` starts
-//! the quickstart, and `generate` renders again what is rendered. Nothing here talks to a network
-//! itself: packages come through the machine's own clients.
+//! the quickstart, `cluster` builds and starts a Kubernetes control plane, `image` writes what a
+//! cluster pulls, and `generate` renders again what is rendered. Nothing here talks to a network
+//! itself: packages and modules come through the machine's own clients.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "xtask speaks to a person")]
 
 mod check;
+mod cluster;
 mod generate;
+mod image;
 mod metadata;
 mod prove;
 mod rooms;
@@ -37,6 +40,11 @@ enum Task {
     Prove(prove::Options),
     /// Install the programs that the tests need and fetch the ClickHouse engine
     Setup,
+    /// A Kubernetes control plane: build its programs, start one, stop it
+    #[command(subcommand)]
+    Cluster(cluster::Task),
+    /// Write an OCI image layout of every program, with its SBOM, without docker
+    Image(image::Options),
     /// Render again every file that is generated
     Generate,
 }
@@ -46,6 +54,8 @@ fn main() -> ExitCode {
         Task::Up(options) => up::run(&tree, &options),
         Task::Test(options) => check::run(&tree, &options),
         Task::Prove(options) => prove::run(&tree, &options),
+        Task::Cluster(task) => cluster::run(&tree, &task),
+        Task::Image(options) => image::run(&tree, &options),
         Task::Setup => setup::run(&tree, setup::Need::Tests).map(|_| true),
         Task::Generate => generate::run(&tree).map(|()| true),
     });

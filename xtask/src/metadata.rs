@@ -20,6 +20,10 @@ pub(crate) struct Metadata {
 pub(crate) struct Package {
     pub(crate) id: String,
     pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) version: String,
+    #[serde(default)]
+    pub(crate) license: Option<String>,
     pub(crate) manifest_path: PathBuf,
     pub(crate) dependencies: Vec<Dependency>,
     pub(crate) targets: Vec<Target>,
@@ -62,20 +66,28 @@ pub(crate) struct DepKind {
 }
 
 impl Metadata {
-    /// `resolved` also reads every package of the dependency graph, as built on this platform.
-    pub(crate) fn read(root: &Path, resolved: bool) -> Result<Self> {
-        let mut cargo = Command::new(tree::cargo_program());
-        cargo.current_dir(root).args(["metadata", "--format-version", "1"]);
-        if !resolved {
-            cargo.arg("--no-deps");
-        }
-        let text = tree::output(&mut cargo)?;
-        serde_json::from_str(&text).context("cargo metadata printed something unexpected")
+    /// The rooms alone.
+    pub(crate) fn read(root: &Path) -> Result<Self> {
+        ask(root, &["--no-deps"])
+    }
+
+    /// Every package of the dependency graph that this platform uses.
+    pub(crate) fn of_platform(root: &Path) -> Result<Self> {
+        let said = tree::output(Command::new("rustc").arg("-vV"))?;
+        let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+        ask(root, &["--filter-platform", host.context("rustc does not say what it runs on")?])
     }
 
     pub(crate) fn members(&self) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(|package| self.workspace_members.contains(&package.id))
     }
+}
+
+fn ask(root: &Path, arguments: &[&str]) -> Result<Metadata> {
+    let mut cargo = Command::new(tree::cargo_program());
+    cargo.current_dir(root).args(["metadata", "--format-version", "1"]).args(arguments);
+    let text = tree::output(&mut cargo)?;
+    serde_json::from_str(&text).context("cargo metadata printed something unexpected")
 }
 
 impl Package {

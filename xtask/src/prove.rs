@@ -1,16 +1,15 @@
 //! `cargo xtask prove`: runs a named proof, shows what it measured, and keeps the result.
 //!
 //! A proof is a program of the rooms `tests` or `benches`. It is started as
-//! `PROGRAM NAME --bin-dir DIR --engine-lib FILE --json [--short] [--seed N]` and prints one JSON
-//! object a line: a figure each, and last the verdict. Its stderr is for people. `catalogue` lists
-//! the proofs, `figure` reads and shows what they print, `record` keeps it.
+//! `PROGRAM NAME --bin-dir DIR --engine-lib FILE [--cluster-dir DIR] --json [--short] [--seed N]`
+//! and prints one JSON object a line: a figure each, and last the verdict. Its stderr is for people.
+//! `catalogue` lists the proofs, `figure` reads and shows what they print, `record` keeps it.
 
 mod catalogue;
 mod figure;
 mod record;
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -19,7 +18,7 @@ use clap::Args;
 
 use crate::check;
 use crate::metadata::Metadata;
-use crate::setup::{self, Need};
+use crate::setup::{self, Ready};
 use crate::tree::Tree;
 use catalogue::Proof;
 use figure::{Figure, Line, Verdict};
@@ -60,15 +59,15 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<bool> {
     }
     let name = options.name.as_deref().unwrap_or_default();
     let proof = catalogue::find(name)?;
-    if !exists(&Metadata::read(&tree.root, false)?, proof) {
+    if !exists(&Metadata::read(&tree.root)?, proof) {
         bail!("{}: no room has its program, {}", proof.name, proof.program);
     }
-    let engine = setup::run(tree, if proof.peers { Need::Peers } else { Need::Tests })?;
+    let ready = setup::run(tree, proof.needs)?;
     check::build_binaries(tree, &[proof.starts, &[proof.program]].concat())?;
     if proof.failpoints {
         check::build_failpoints(tree)?;
     }
-    let outcome = run_one(tree, proof, &engine, options)?;
+    let outcome = run_one(tree, proof, &ready, options)?;
     if !options.json {
         figure::show(&outcome.figures, &outcome.verdict);
     }
@@ -93,10 +92,13 @@ fn exists(metadata: &Metadata, proof: &Proof) -> bool {
     metadata.members().any(|package| package.binaries().any(|name| name == proof.program))
 }
 
-fn run_one(tree: &Tree, proof: &Proof, engine: &Path, options: &Options) -> Result<Outcome> {
+fn run_one(tree: &Tree, proof: &Proof, ready: &Ready, options: &Options) -> Result<Outcome> {
     let mut command = Command::new(tree.binaries().join(proof.program));
     command.current_dir(&tree.root).arg(proof.name).arg("--json");
-    command.arg("--bin-dir").arg(tree.binaries()).arg("--engine-lib").arg(engine);
+    command.arg("--bin-dir").arg(tree.binaries()).arg("--engine-lib").arg(&ready.engine);
+    if let Ok(folder) = ready.cluster() {
+        command.arg("--cluster-dir").arg(folder);
+    }
     if options.short {
         command.arg("--short");
     }

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::metadata::Metadata;
+use crate::setup::Ready;
 
 /// This clone, the folder for its build output, and the cache that outlives it.
 pub(crate) struct Tree {
@@ -18,7 +19,7 @@ pub(crate) struct Tree {
 impl Tree {
     pub(crate) fn find() -> Result<Self> {
         let root = root()?;
-        let target = Metadata::read(&root, false)?.target_directory;
+        let target = Metadata::read(&root)?.target_directory;
         Ok(Self { root, target, cache: cache()? })
     }
 
@@ -28,7 +29,7 @@ impl Tree {
     }
 
     /// A cargo that runs in this tree.
-    pub(crate) fn cargo(&self, engine: Option<&Path>) -> Command {
+    pub(crate) fn cargo(&self, ready: Option<&Ready>) -> Command {
         let mut cargo = Command::new(cargo_program());
         cargo.current_dir(&self.root);
         // `cargo xtask` describes xtask in these; a nested cargo would hand them to build scripts,
@@ -40,8 +41,11 @@ impl Tree {
             }
         }
         cargo.env("HUSHMARK_BIN_DIR", self.binaries());
-        if let Some(engine) = engine {
-            cargo.env("HUSHMARK_ENGINE_LIB", engine);
+        if let Some(ready) = ready {
+            cargo.env("HUSHMARK_ENGINE_LIB", &ready.engine);
+            if let Ok(folder) = ready.cluster() {
+                cargo.env("HUSHMARK_CLUSTER_DIR", folder);
+            }
         }
         cargo
     }

@@ -19,7 +19,7 @@ pub(crate) struct Options {
 
 /// Becomes `hushmark up` once everything is built, so that Ctrl-C and the exit status are its own.
 pub(crate) fn run(tree: &Tree, options: &Options) -> Result<bool> {
-    let engine = setup::run(tree, Need::Tests)?;
+    let ready = setup::run(tree, Need::Stack)?;
     println!("   building (a few minutes the first time)");
     check::build_binaries(tree, check::SERVERS)?;
     let mut hushmark = Command::new(tree.binaries().join("hushmark"));
@@ -27,6 +27,6 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<bool> {
     if options.once {
         hushmark.arg("--once");
     }
-    hushmark.env("HUSHMARK_ENGINE_LIB", engine).env("HUSHMARK_BIN_DIR", tree.binaries());
+    hushmark.env("HUSHMARK_ENGINE_LIB", ready.engine).env("HUSHMARK_BIN_DIR", tree.binaries());
     Err(anyhow!(hushmark.exec()).context("cannot start hushmark"))
 }

@@ -1,7 +1,5 @@
-//! The refusal log's one appender on one machine, and the policies that it follows.
-//!
-//! A cap is never lifted. Tightening a policy appends a cap that covers every generation so far;
-//! loosening one raises the tenant's generation, so that only mail sealed afterwards is freer.
+//! The refusal log's one appender on one machine, and the policies that it follows. What a change
+//! of policy asks of the log is decided in [`hushmark_event::refusal`], as in a cluster.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use hushmark_crds::Manifests;
 use hushmark_event::redis_keys::{ASKS, REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
-use hushmark_event::refusal::{CapScope, Entry, RefusalLog, Refuses};
-use hushmark_policy::{CampaignId, MailType, Place, Scope, TenantId, Tracking};
+use hushmark_event::refusal::{Allowed, Journal, Mail, Refuses};
+use hushmark_policy::{CampaignId, MailType, TenantId, Tracking};
 use redis::aio::MultiplexedConnection;
 use redis::streams::StreamRangeReply;
 use serde::{Deserialize, Serialize};
@@ -26,22 +24,6 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Requests taken at once; the rest waits for the next round.
 const ASKS_AT_ONCE: usize = 100;
-
-/// What one scope allowed when manifests were last applied.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Allowed {
-    tracking: Tracking,
-    place: Place,
-}
-
-impl Allowed {
-    /// Whether this allows something that `other` does not.
-    fn exceeds(&self, other: &Self) -> bool {
-        self.tracking.opens > other.tracking.opens
-            || self.tracking.clicks > other.tracking.clicks
-            || self.place > other.place
-    }
-}
 
 /// What manifests said when they were last applied, and each tenant's generations.
 #[derive(Default, Serialize, Deserialize)]
@@ -75,8 +57,7 @@ fn key(tenant: TenantId, mail: MailType) -> String {
 pub(super) struct Appender {
     folder: DataFolder,
     path: PathBuf,
-    log: RefusalLog,
-    entries: Vec<Vec<u8>>,
+    journal: Journal,
     applied: Applied,
     redis: Option<MultiplexedConnection>,
 }
@@ -91,23 +72,21 @@ impl Appender {
             bytes.truncate(whole);
             fs::write(&path, &bytes).with_context(|| format!("cannot mend {}", path.display()))?;
         }
-        let mut log = RefusalLog::default();
-        let mut entries = Vec::new();
+        let mut journal = Journal::default();
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            log.append(line).with_context(|| format!("{} is damaged", path.display()))?;
-            entries.push(line.to_vec());
+            journal.take(line).with_context(|| format!("{} is damaged", path.display()))?;
         }
         let applied = Applied::load(folder)?;
-        Ok(Self { folder: folder.clone(), path, log, entries, applied, redis: None })
+        Ok(Self { folder: folder.clone(), path, journal, applied, redis: None })
     }
 
     fn append(&mut self, refuses: Refuses, now_ms: u64) -> Result<()> {
-        let entry = Entry { n: self.log.length() + 1, at_ms: now_ms, refuses };
-        let bytes = entry.to_bytes();
-        // Checked before it is written: what is on disk can always be read again.
-        self.log.append(&bytes).context("cannot append to the refusal log")?;
-        files::append_line(&self.path, &bytes)?;
-        self.entries.push(bytes);
+        let prepared =
+            self.journal.prepare([refuses], now_ms).context("cannot append to the refusal log")?;
+        for entry in prepared.entries() {
+            files::append_line(&self.path, entry)?;
+        }
+        self.journal.commit(prepared);
         Ok(())
     }
 
@@ -121,48 +100,42 @@ impl Appender {
                 let said = tenant.default_for(mail).unwrap_or(ceiling);
                 let tracking = if tenant.killed { Tracking::OFF } else { said };
                 let allowed = Allowed { tracking, ..widest };
-                self.apply(Scope::Tenant(tenant.id, mail), (tenant.id, mail), allowed, now_ms)?;
+                let mail = Mail { tenant: tenant.id, mail_type: mail, campaign: None };
+                self.apply(mail, allowed, now_ms)?;
             }
         }
         for campaign in &manifests.campaigns {
             let allowed = Allowed { tracking: campaign.tracking(), place: campaign.place };
-            let of = (campaign.tenant, campaign.mail_type);
-            self.apply(Scope::Campaign(campaign.id), of, allowed, now_ms)?;
+            let (tenant, mail_type) = (campaign.tenant, campaign.mail_type);
+            let mail = Mail { tenant, mail_type, campaign: Some(campaign.id) };
+            self.apply(mail, allowed, now_ms)?;
         }
         let bytes =
             serde_json::to_vec_pretty(&self.applied).context("cannot write policies down")?;
         files::replace(&self.folder.path("refusals/applied.json"), &bytes)
     }
 
-    fn apply(
-        &mut self,
-        scope: Scope,
-        (tenant, mail): (TenantId, MailType),
-        now: Allowed,
-        now_ms: u64,
-    ) -> Result<()> {
-        let name = match scope {
-            Scope::Campaign(CampaignId(id)) => format!("campaign/{id:016x}"),
-            Scope::All | Scope::Tenant(..) => key(tenant, mail),
+    fn apply(&mut self, mail: Mail, now: Allowed, now_ms: u64) -> Result<()> {
+        let name = match mail.campaign {
+            Some(CampaignId(id)) => format!("campaign/{id:016x}"),
+            None => key(mail.tenant, mail.mail_type),
         };
         let before = self.applied.allowed.insert(name, now);
-        let Some(before) = before.filter(|before| *before != now) else { return Ok(()) };
-        let generation = self.applied.generation(tenant, mail);
-        if before.exceeds(&now) {
-            let Allowed { tracking, place } = now;
-            let (opens, clicks) = (tracking.opens, tracking.clicks);
-            let scope = CapScope::from(scope);
-            self.append(Refuses::Cap { scope, up_to: generation, opens, clicks, place }, now_ms)?;
+        let generation = self.applied.generation(mail.tenant, mail.mail_type);
+        let caps = self.journal.log().caps();
+        if let Some(refuses) = mail.tighten(caps, before, now, generation) {
+            self.append(refuses, now_ms)?;
         }
-        if now.exceeds(&before) {
-            self.applied.generations.insert(key(tenant, mail), generation + 1);
+        if before.is_some_and(|before| now.exceeds(&before)) {
+            let key = key(mail.tenant, mail.mail_type);
+            self.applied.generations.insert(key, generation + 1);
         }
         Ok(())
     }
 
     /// Puts into Redis what it does not show: new entries, and those that it lost.
     pub(super) async fn publish(&mut self) -> Result<()> {
-        let head = self.log.sign_head(&keys::signing_key(&self.folder)?);
+        let head = self.journal.log().sign_head(&keys::signing_key(&self.folder)?);
         let mut redis = self.redis().await?;
         let last: StreamRangeReply = redis::cmd("XREVRANGE")
             .arg(REFUSALS)
@@ -172,7 +145,7 @@ impl Appender {
             .context("cannot read the refusal log in Redis")?;
         let shown = last.ids.first().and_then(|entry| entry.id.split_once('-')?.0.parse().ok());
         let shown: usize = shown.unwrap_or(0);
-        for (at, entry) in self.entries.iter().enumerate().skip(shown) {
+        for (at, entry) in self.journal.entries().iter().enumerate().skip(shown) {
             redis::cmd("XADD")
                 .arg(REFUSALS)
                 .arg(format!("{}-0", at + 1))
@@ -213,7 +186,7 @@ impl Appender {
         for ask in asks.ids {
             let text: Option<String> = ask.get(REFUSAL_FIELD);
             match text.as_deref().map(serde_json::from_str::<Refuses>) {
-                Some(Ok(refuses)) if !self.has(&refuses) => self.append(refuses, now_ms)?,
+                Some(Ok(refuses)) if !self.journal.has(&refuses) => self.append(refuses, now_ms)?,
                 Some(Ok(_)) => {}
                 _ => eprintln!("upkeep: request {} to the refusal log makes no sense", ask.id),
             }
@@ -227,14 +200,6 @@ impl Appender {
                 .context("cannot take a request out")?;
         }
         self.publish().await
-    }
-
-    /// Whether the log refuses exactly this already.
-    fn has(&self, refuses: &Refuses) -> bool {
-        self.entries
-            .iter()
-            .filter_map(|bytes| serde_json::from_slice::<Entry>(bytes).ok())
-            .any(|entry| entry.refuses == *refuses)
     }
 
     async fn redis(&mut self) -> Result<MultiplexedConnection> {

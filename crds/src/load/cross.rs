@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use hushmark_policy::resolve::{AboveCeiling, Asked, Effective, effective};
-use hushmark_policy::{CampaignId, Kind, MailType, Place, TenantId, Tracking};
+use hushmark_policy::resolve::Effective;
+use hushmark_policy::{CampaignId, Kind, TenantId, Tracking};
 
 use super::ManifestError;
 use super::resource::{Found, Resources};
 use super::schema::quoted;
+use crate::fits::{self, Limits};
 use crate::plan::{
     BaseUrl, CampaignPlan, Content, Mailbox, Manifests, PolicyPlan, RegionPlan, TenantPlan,
 };
@@ -179,12 +180,8 @@ impl Checker<'_> {
             if let Some(first) = tenants.get(&tenant.namespace) {
                 // The same name twice is reported as such.
                 if first.name != tenant.name {
-                    let message = format!(
-                        "the namespace has the Tenant {} already, and a namespace has one: put \
-                         this one into a namespace of its own",
-                        quoted(&first.name)
-                    );
-                    self.faults.push(tenant.fault("metadata.namespace", message));
+                    let wrong = fits::second_tenant(&first.name);
+                    self.faults.push(tenant.fault(&wrong.field, wrong.message));
                 }
                 continue;
             }
@@ -211,26 +208,18 @@ impl Checker<'_> {
             transactional: spec.defaults.transactional.map(Tracking::from),
             killed: spec.kill_switch,
         };
-        for mail_type in [MailType::Campaign, MailType::Transactional] {
-            let asked = self.asked(mail_type, plan.default_for(mail_type), None, false);
-            for kind in Kind::ALL {
-                if let Err(above) = effective(&asked, kind) {
-                    let field = format!("spec.defaults.{}.{}s", mail_type.name(), kind.name());
-                    self.faults.push(tenant.fault(&field, above.to_string()));
-                }
-            }
+        for wrong in fits::tenant(spec, &self.limits()) {
+            self.faults.push(tenant.fault(&wrong.field, wrong.message));
         }
         plan
     }
 
-    fn asked(
-        &self,
-        mail_type: MailType,
-        tenant: Option<Tracking>,
-        campaign: Option<Tracking>,
-        killed: bool,
-    ) -> Asked {
-        Asked { mail_type, ceiling: self.region.ceiling, tenant, campaign, killed }
+    fn limits(&self) -> Limits {
+        Limits {
+            tracking: self.region.ceiling,
+            place: self.region.place_ceiling,
+            longest_tracking_days: self.region.longest_tracking_days,
+        }
     }
 
     fn campaigns(&mut self, tenants: &BTreeMap<String, TenantPlan>) -> Vec<CampaignPlan> {
@@ -240,12 +229,8 @@ impl Checker<'_> {
                 Some(tenant) => plans.extend(self.campaign(campaign, tenant)),
                 None if self.incomplete => {}
                 None => {
-                    let message = format!(
-                        "the namespace {} has no Tenant, so nobody says what may be tracked: add \
-                         a manifest with kind: Tenant in this namespace",
-                        quoted(&campaign.namespace)
-                    );
-                    self.faults.push(campaign.fault("metadata.namespace", message));
+                    let wrong = fits::no_tenant(&campaign.namespace);
+                    self.faults.push(campaign.fault(&wrong.field, wrong.message));
                 }
             }
         }
@@ -259,10 +244,12 @@ impl Checker<'_> {
         tenant: &TenantPlan,
     ) -> Option<CampaignPlan> {
         let spec = &campaign.object.spec;
-        self.check_place(campaign);
+        for wrong in fits::campaign(spec, &self.limits()) {
+            self.faults.push(campaign.fault(&wrong.field, wrong.message));
+        }
         self.check_policies(campaign);
-        let track_for_days = self.track_for_days(campaign);
-        // Both before either `?`, so that both are reported.
+        let longest = self.region.longest_tracking_days;
+        let track_for_days = spec.track_for_days.unwrap_or(longest);
         let opens = self.effective(campaign, tenant, Kind::Open);
         let clicks = self.effective(campaign, tenant, Kind::Click);
         Some(CampaignPlan {
@@ -300,83 +287,27 @@ impl Checker<'_> {
     }
 
     fn effective(
-        &mut self,
+        &self,
         campaign: &Found<Campaign>,
         tenant: &TenantPlan,
         kind: Kind,
     ) -> Option<Effective> {
         let spec = &campaign.object.spec;
-        let own = spec.tracking.map(Tracking::from);
-        // Without the tenant first: its own faults are reported where it is.
-        let alone = self.asked(spec.mail_type, None, own, false);
-        if let Err(above) = effective(&alone, kind) {
-            let field = format!("spec.tracking.{}s", kind.name());
-            self.faults.push(campaign.fault(&field, above.to_string()));
-            return None;
-        }
-        let default = tenant.default_for(spec.mail_type);
-        let asked = self.asked(spec.mail_type, default, own, tenant.killed);
-        let result: Result<Effective, AboveCeiling> = effective(&asked, kind);
-        result.ok()
-    }
-
-    fn check_place(&mut self, campaign: &Found<Campaign>) {
-        let name = |place: Place| if place == Place::None { "none" } else { "country" };
-        let (asked, ceiling) = (campaign.object.spec.place, self.region.place_ceiling);
-        if asked > ceiling {
-            let (asked, ceiling) = (name(asked), name(ceiling));
-            let message = format!(
-                "the campaign asks for the place {asked}, and the region allows at most \
-                 {ceiling}: ask for {ceiling}, or raise the region's ceiling"
-            );
-            self.faults.push(campaign.fault("spec.place", message));
-        }
-    }
-
-    fn track_for_days(&mut self, campaign: &Found<Campaign>) -> u16 {
-        let longest = self.region.longest_tracking_days;
-        let asked = campaign.object.spec.track_for_days.unwrap_or(longest);
-        if asked > longest {
-            let message = format!(
-                "the campaign asks for {asked} days, and the region tracks for at most {longest}: \
-                 ask for {longest} or less, or raise the region's longestTrackingDays"
-            );
-            self.faults.push(campaign.fault("spec.trackForDays", message));
-        }
-        asked
+        let tenant = (tenant.default_for(spec.mail_type), tenant.killed);
+        fits::effective(spec, tenant, &self.limits(), kind)
     }
 
     fn check_policies(&mut self, campaign: &Found<Campaign>) {
         if self.incomplete {
             return;
         }
-        let spec = &campaign.object.spec;
         let here = campaign.namespace.as_str();
-        let mut missing = |field: &str, kind: &str, name: Option<&String>, known: Vec<&str>| {
-            if let Some(name) = name.filter(|name| !known.contains(&name.as_str())) {
-                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                let message = format!(
-                    "the namespace {} has no {kind} {}; there: {known}",
-                    quoted(here),
-                    quoted(name)
-                );
-                self.faults.push(campaign.fault(field, message));
-            }
-        };
         let retention = names_in(&self.found.retention, here);
         let anonymization = names_in(&self.found.anonymization, here);
-        missing(
-            "spec.retentionPolicy",
-            "RetentionPolicy",
-            spec.retention_policy.as_ref(),
-            retention,
-        );
-        missing(
-            "spec.anonymizationPolicy",
-            "AnonymizationPolicy",
-            spec.anonymization_policy.as_ref(),
-            anonymization,
-        );
+        let spec = &campaign.object.spec;
+        for wrong in fits::policies(spec, here, &retention, &anonymization) {
+            self.faults.push(campaign.fault(&wrong.field, wrong.message));
+        }
     }
 }
 

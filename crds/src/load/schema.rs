@@ -71,7 +71,8 @@ pub(super) fn describe(value: &Value) -> String {
 }
 
 /// A value in a message: one line, and no longer than a person wants to read again.
-pub(super) fn quoted(text: &str) -> String {
+#[must_use]
+pub fn quoted(text: &str) -> String {
     let short: String = text.chars().take(60).collect();
     let more = if short.len() < text.len() { "…" } else { "" };
     format!("\"{}{more}\"", short.escape_debug())

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::check;
+use crate::setup::Need;
 
 pub(crate) struct Proof {
     pub(crate) name: &'static str,
@@ -11,8 +12,8 @@ pub(crate) struct Proof {
     pub(crate) program: &'static str,
     /// The binaries that it puts to the test or measures beside them.
     pub(crate) starts: &'static [&'static str],
-    /// Whether other people's servers take part.
-    pub(crate) peers: bool,
+    /// What has to be there: a control plane, or other people's servers.
+    pub(crate) needs: Need,
     /// Whether a writer with failpoints takes part.
     pub(crate) failpoints: bool,
 }
@@ -29,12 +30,12 @@ pub(crate) const PROOFS: &[Proof] = &[
     Proof {
         program: "hushmark-bench-edge",
         starts: &["hushmark-edge", "bare-hyper"],
-        peers: true,
+        needs: Need::Peers,
         ..proof("edge", "CPU a hit at most 1.45 times a bare hyper server's, beside nginx")
     },
     Proof {
         program: "hushmark-bench-fresh",
-        peers: true,
+        needs: Need::Peers,
         ..proof("edge-fresh", "CPU a TLS connection and hit at most 1.1 times nginx's")
     },
     Proof {
@@ -47,18 +48,52 @@ pub(crate) const PROOFS: &[Proof] = &[
     proof("soak", "30 minutes at 60 % of capacity: lag, parts and memory stay flat, nothing lost"),
     proof("report", "a campaign's full report in under 100 ms over 100 million hits"),
     proof("tokens", "a million valid tokens accepted, ten million others refused, no nonce twice"),
+    Proof {
+        needs: Need::Tests,
+        starts: &[],
+        ..proof("admission", "an API server refuses what one machine does, with the same words")
+    },
+    Proof {
+        needs: Need::Tests,
+        starts: &["hushmark-operator", "hushmark-edge", "hushmark-writer", "hushmark-embedded"],
+        ..proof(
+            "kill-switch",
+            "a second after kubectl turned a tenant off nothing of it is counted, all else is",
+        )
+    },
+    Proof {
+        needs: Need::Tests,
+        starts: &["hushmark-operator"],
+        ..proof(
+            "ten-thousand",
+            "10,000 campaigns of 200 tenants Ready within a minute, at most 2 writes each",
+        )
+    },
+    Proof {
+        needs: Need::Tests,
+        starts: &["hushmark-operator"],
+        ..proof("charts", "lint, schemas of four releases, install, upgrade, rollback; data kept")
+    },
+    Proof {
+        needs: Need::Tests,
+        starts: &["hushmark-operator"],
+        ..proof(
+            "stillness",
+            "at rest and after a restart the operator writes nothing but its Lease",
+        )
+    },
     proof("footprint", "size of the edge's binary, its memory, and how fast the stack starts"),
     Proof {
         program: "hushmark-bench-peers",
         starts: &["bare-hyper"],
-        peers: true,
+        needs: Need::Peers,
         ..proof("peers", "what other servers cost a request, as multiples of a bare hyper server's")
     },
 ];
 
 const fn proof(name: &'static str, claim: &'static str) -> Proof {
     let program = "hushmark-prove";
-    Proof { name, claim, program, starts: check::SERVERS, peers: false, failpoints: false }
+    Proof { name, claim, program, starts: check::SERVERS, needs: Need::Stack, failpoints: false }
 }
 
 pub(crate) fn find(name: &str) -> Result<&'static Proof> {

@@ -76,6 +76,11 @@ pub(crate) fn ensure(cache: &Path) -> Result<PathBuf> {
     Ok(library)
 }
 
+/// The engine's package and version, for who has to name it.
+pub(crate) const fn package() -> (&'static str, &'static str) {
+    (PACKAGE, VERSION)
+}
+
 /// The digest was checked before the file got its name; its size shows that it is still whole.
 fn is_whole(library: &Path) -> bool {
     fs::metadata(library).is_ok_and(|file| file.len() == BYTES)

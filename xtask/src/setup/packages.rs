@@ -17,22 +17,37 @@ struct Wanted {
     found: fn() -> bool,
 }
 
-const FOR_TESTS: &[Wanted] = &[
+const FOR_ALL: &[Wanted] = &[
     Wanted { package: "redis-server", found: || program("redis-server").is_some() },
     Wanted { package: "curl", found: || program("curl").is_some() },
     // Children are started through its setpriv, and pinned to a core by its taskset.
     Wanted { package: "util-linux", found: || program("setpriv").is_some() },
     Wanted { package: "wrk", found: || program("wrk").is_some() },
+];
+
+const FOR_TESTS: &[Wanted] = &[
+    // The certificates of a control plane of our own.
+    Wanted { package: "openssl", found: || program("openssl").is_some() },
+    // Its promtool checks alerts and queries of dashboards.
+    Wanted { package: "prometheus", found: || program("promtool").is_some() },
+    // The short form of `edge-fresh` measures beside it.
     Wanted { package: "nginx", found: || program("nginx").is_some() },
 ];
 
-const FOR_PEERS: &[Wanted] =
-    &[Wanted { package: "libnginx-mod-http-lua", found: || Path::new(NGINX_LUA).is_file() }];
+const FOR_PEERS: &[Wanted] = &[
+    Wanted { package: "nginx", found: || program("nginx").is_some() },
+    Wanted { package: "libnginx-mod-http-lua", found: || Path::new(NGINX_LUA).is_file() },
+];
 
 const NGINX_LUA: &str = "/usr/lib/nginx/modules/ngx_http_lua_module.so";
 
 pub(crate) fn ensure(need: Need) -> Result<()> {
-    let wanted = FOR_TESTS.iter().chain(FOR_PEERS.iter().filter(|_| need == Need::Peers));
+    let more: &[Wanted] = match need {
+        Need::Stack => &[],
+        Need::Tests => FOR_TESTS,
+        Need::Peers => FOR_PEERS,
+    };
+    let wanted = FOR_ALL.iter().chain(more);
     let missing: Vec<&str> = wanted.filter(|w| !(w.found)()).map(|w| w.package).collect();
     if missing.is_empty() { Ok(()) } else { install(&missing) }
 }

@@ -1,0 +1,255 @@
+//! What is reported back: the status of every resource.
+//!
+//! Every field is always written, `null` where there is nothing, so that what is no longer true
+//! does not stay behind.
+
+use hushmark_policy::{Mode, Place};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::field;
+
+/// What is known of a Region.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RegionStatus {
+    /// The generation of the spec that this is about.
+    pub observed_generation: Option<i64>,
+    /// How it is.
+    #[serde(default)]
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+    /// The release that runs the region's stack. Another one keeps its hands off.
+    pub owner: Option<RegionOwner>,
+    /// Edges.
+    pub edge: Option<Replicas>,
+    /// Writers.
+    pub writer: Option<Replicas>,
+    /// The keys that there are, by their names alone.
+    pub keys: Option<KeysStatus>,
+    /// The last head of the refusal log. Nothing is appended on a shorter log.
+    pub refusal_log: Option<RefusalLogStatus>,
+}
+
+/// The release that runs a region's stack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RegionOwner {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its full name.
+    pub name: String,
+    /// The namespace's uid: a namespace of the same name in a restored cluster is another one.
+    pub uid: String,
+}
+
+/// How many are wanted, and how many serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Replicas {
+    /// How many are wanted.
+    pub desired: i32,
+    /// How many serve.
+    pub ready: i32,
+}
+
+/// The keys that there are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeysStatus {
+    /// Numbers of the region keys, the sealing one last.
+    #[serde(default)]
+    pub kids: Vec<i32>,
+    /// The first day of the ring, like 2026-11-21.
+    pub first_day: String,
+    /// The last day of the ring.
+    pub last_day: String,
+}
+
+/// The refusal log's head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefusalLogStatus {
+    /// Number of entries.
+    pub length: i64,
+    /// The hash of the chain at that length, in hex.
+    pub hash: String,
+}
+
+/// What is known of a Tenant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantStatus {
+    /// The generation of the spec that this is about.
+    pub observed_generation: Option<i64>,
+    /// How it is.
+    #[serde(default)]
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+    /// The tenant's id, part of every link: 16 hex digits.
+    pub id: Option<String>,
+    /// What holds for campaigns.
+    pub campaign: Option<TypeStatus>,
+    /// What holds for transactional mail.
+    pub transactional: Option<TypeStatus>,
+}
+
+/// What holds for one type of a tenant's mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TypeStatus {
+    /// How often this was loosened. Mail sealed now carries it; a cap covers every mail of its
+    /// own generation and of those before.
+    #[schemars(with = "i64")]
+    pub generation: u32,
+    /// The most that an open may tell.
+    #[schemars(schema_with = "field::mode")]
+    pub opens: Mode,
+    /// The most that a click may tell.
+    #[schemars(schema_with = "field::mode")]
+    pub clicks: Mode,
+    /// The finest place that may be kept.
+    #[schemars(schema_with = "field::place")]
+    pub place: Place,
+}
+
+/// What is known of a Campaign.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CampaignStatus {
+    /// The generation of the spec that this is about.
+    pub observed_generation: Option<i64>,
+    /// Where it is in its life.
+    pub phase: Option<Phase>,
+    /// The campaign's id, part of every link: 16 hex digits.
+    pub id: Option<String>,
+    /// What holds, and who decided it.
+    pub effective: Option<EffectivePolicy>,
+    /// How it is.
+    #[serde(default)]
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+}
+
+/// What is known of a RetentionPolicy or an AnonymizationPolicy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyStatus {
+    /// The generation of the spec that this is about.
+    pub observed_generation: Option<i64>,
+    /// How it is.
+    #[serde(default)]
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+}
+
+/// Where a campaign is in its life.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Phase {
+    /// It has no moment to be sent at, or it is refused.
+    Draft,
+    /// It waits for its moment.
+    Scheduled,
+    /// Its messages are being sent. Said by who sends, and kept by the operator.
+    Sending,
+    /// Its messages are sent. Said by who sends, and kept by the operator.
+    Sent,
+    /// Its last day of tracking is over: nothing more is counted.
+    Completed,
+    /// It is over, and its RetentionPolicy asks for nothing of it any more.
+    Archived,
+}
+
+/// What holds for a campaign.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectivePolicy {
+    /// What an open may tell.
+    pub opens: Decided,
+    /// What a click may tell.
+    pub clicks: Decided,
+    /// The finest place that is kept.
+    #[schemars(schema_with = "field::place")]
+    pub place: Place,
+    /// For how many days after sending a hit counts.
+    pub track_for_days: i32,
+}
+
+/// A mode, and who decided it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Decided {
+    /// The mode.
+    #[schemars(schema_with = "field::mode")]
+    pub mode: Mode,
+    /// Who decided it.
+    pub decided_by: DecidedBy,
+}
+
+/// Who decided a mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DecidedBy {
+    /// The Region's ceiling, which was lowered under what had been allowed: it holds for mail that
+    /// was sent, and nothing new is sealed until the asking is less.
+    RegionCeiling,
+    /// The Tenant's default for this type of mail.
+    TenantDefault,
+    /// The Campaign's own `tracking`.
+    Campaign,
+    /// The Tenant's kill switch.
+    KillSwitch,
+    /// Nobody: no policy says anything, so nothing is tracked.
+    Nobody,
+}
+
+impl DecidedBy {
+    /// In the words of a sentence: "anonymous, because …".
+    #[must_use]
+    pub const fn because(self) -> &'static str {
+        match self {
+            Self::RegionCeiling => "the region allows no more",
+            Self::TenantDefault => "the tenant's default says so",
+            Self::Campaign => "the campaign says so",
+            Self::KillSwitch => "the tenant's kill switch is on",
+            Self::Nobody => "no policy says anything",
+        }
+    }
+}
+
+/// The schema of conditions: a list of which each type is there once, and of which every field is
+/// always there.
+fn conditions(_: &mut SchemaGenerator) -> Schema {
+    let text = |says: &str, most: u32| json_schema!({ "type": "string", "description": says, "maxLength": most });
+    json_schema!({
+        "type": "array",
+        "description": "How it is, as kubectl wait and Argo CD read it.",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "maxItems": 32,
+        "items": {
+            "type": "object",
+            "required": [
+                "type", "status", "observedGeneration", "lastTransitionTime", "reason", "message",
+            ],
+            "properties": {
+                "type": text("What is said something about.", 64),
+                "status": {
+                    "type": "string",
+                    "description": "Whether it is so.",
+                    "enum": ["True", "False", "Unknown"],
+                },
+                "observedGeneration": {
+                    "type": "integer",
+                    "format": "int64",
+                    "description": "The generation of the spec that this is about.",
+                },
+                "lastTransitionTime": {
+                    "type": "string",
+                    "format": "date-time",
+                    "description": "Since when the status is what it is.",
+                },
+                "reason": text("Why, in one word for programs.", 128),
+                "message": text("Why, and what to do next, in words for people.", 4096),
+            },
+        },
+    })
+}

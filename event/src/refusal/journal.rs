@@ -1,0 +1,123 @@
+//! The log in the hands of the one who appends: the operator, or `hushmark up`.
+//!
+//! An entry is checked here before it is written anywhere, so that what is on a disk or in Redis
+//! can always be read again.
+
+use std::collections::HashSet;
+
+use super::{Entry, LogError, RefusalLog, Refuses};
+
+/// The log with its entries.
+#[derive(Clone, Default)]
+pub struct Journal {
+    log: RefusalLog,
+    entries: Vec<Vec<u8>>,
+    refuses: HashSet<Refuses>,
+}
+
+/// Entries that are checked and not appended yet.
+#[must_use = "what was prepared is appended by `commit`, once it is durable"]
+pub struct Prepared {
+    log: RefusalLog,
+    entries: Vec<Vec<u8>>,
+    refuses: Vec<Refuses>,
+}
+
+impl Prepared {
+    /// The entries' bytes, in order.
+    #[must_use]
+    pub fn entries(&self) -> &[Vec<u8>] {
+        &self.entries
+    }
+
+    /// The log as it will be, to sign its head.
+    #[must_use]
+    pub const fn log(&self) -> &RefusalLog {
+        &self.log
+    }
+}
+
+impl Journal {
+    /// The log.
+    #[must_use]
+    pub const fn log(&self) -> &RefusalLog {
+        &self.log
+    }
+
+    /// Every entry's bytes.
+    #[must_use]
+    pub fn entries(&self) -> &[Vec<u8>] {
+        &self.entries
+    }
+
+    /// Whether the log refuses exactly this already.
+    #[must_use]
+    pub fn has(&self, refuses: &Refuses) -> bool {
+        self.refuses.contains(refuses)
+    }
+
+    /// Takes the next entry as it was written before.
+    ///
+    /// # Errors
+    /// [`LogError`]; nothing is changed then.
+    pub fn take(&mut self, bytes: &[u8]) -> Result<(), LogError> {
+        let entry = self.log.append(bytes)?;
+        self.entries.push(bytes.to_vec());
+        self.refuses.insert(entry.refuses);
+        Ok(())
+    }
+
+    /// Makes and checks entries that follow. The caller writes them down, then commits.
+    ///
+    /// # Errors
+    /// [`LogError`] when one of them names something impossible; none is made then.
+    pub fn prepare(
+        &self,
+        refuses: impl IntoIterator<Item = Refuses>,
+        at_ms: u64,
+    ) -> Result<Prepared, LogError> {
+        let (mut log, mut entries, mut kept) = (self.log.clone(), Vec::new(), Vec::new());
+        for refuses in refuses {
+            let bytes = Entry { n: log.length() + 1, at_ms, refuses }.to_bytes();
+            kept.push(log.append(&bytes)?.refuses);
+            entries.push(bytes);
+        }
+        Ok(Prepared { log, entries, refuses: kept })
+    }
+
+    /// Appends what was prepared on this very log and is durable now.
+    pub fn commit(&mut self, prepared: Prepared) {
+        self.log = prepared.log;
+        self.entries.extend(prepared.entries);
+        self.refuses.extend(prepared.refuses);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal::Takedown;
+
+    #[test]
+    fn what_is_prepared_is_in_the_log_once_it_is_committed() {
+        let mut journal = Journal::default();
+        let down = |kid| Refuses::Takedown(Takedown::Kid(kid));
+        let prepared = journal.prepare([down(1), down(2)], 5).unwrap();
+        assert_eq!((journal.log().length(), prepared.log().length()), (0, 2));
+        journal.commit(prepared);
+        assert!(journal.has(&down(2)) && !journal.has(&down(3)));
+
+        let mut read_back = Journal::default();
+        journal.entries().iter().for_each(|entry| read_back.take(entry).unwrap());
+        assert_eq!(read_back.log().hash(), journal.log().hash());
+        assert!(read_back.has(&down(1)));
+    }
+
+    #[test]
+    fn an_impossible_entry_takes_the_others_with_it() {
+        let journal = Journal::default();
+        let bad = Refuses::Takedown(Takedown::Tenant("XYZ".into()));
+        assert!(journal.prepare([Refuses::Takedown(Takedown::Kid(1)), bad], 5).is_err());
+        assert_eq!(journal.log().length(), 0);
+    }
+}

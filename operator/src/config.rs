@@ -1,0 +1,131 @@
+//! The command line and its environment, `HUSHMARK_OPERATOR_*`.
+
+use std::net::SocketAddr;
+
+use clap::{Parser, ValueEnum};
+
+/// Turns a Region, its Tenants and Campaigns into a running stack.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "hushmark-operator", version)]
+pub struct Config {
+    /// The Region that this release runs
+    #[arg(long, env = "HUSHMARK_OPERATOR_REGION", value_name = "NAME")]
+    pub region: String,
+
+    /// The release's namespace: everything that is made is made there
+    #[arg(long, env = "HUSHMARK_OPERATOR_NAMESPACE", value_name = "NAMESPACE")]
+    pub namespace: String,
+
+    /// What the names of all objects begin with
+    #[arg(long, env = "HUSHMARK_OPERATOR_NAME", value_name = "RELEASE")]
+    pub name: String,
+
+    /// What this process is called in the Lease; its pod's name
+    #[arg(long, env = "HUSHMARK_OPERATOR_IDENTITY", value_name = "POD")]
+    pub identity: String,
+
+    /// Image of the edge
+    #[arg(long, env = "HUSHMARK_OPERATOR_IMAGE_EDGE", value_name = "IMAGE")]
+    pub image_edge: String,
+
+    /// Image of the writer
+    #[arg(long, env = "HUSHMARK_OPERATOR_IMAGE_WRITER", value_name = "IMAGE")]
+    pub image_writer: String,
+
+    /// Image of Redis, 7 or later
+    #[arg(long, env = "HUSHMARK_OPERATOR_IMAGE_REDIS", value_name = "IMAGE")]
+    pub image_redis: String,
+
+    /// Image of ClickHouse
+    #[arg(long, env = "HUSHMARK_OPERATOR_IMAGE_CLICKHOUSE", value_name = "IMAGE")]
+    pub image_clickhouse: String,
+
+    /// When images are pulled
+    #[arg(long, env = "HUSHMARK_OPERATOR_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
+    pub image_pull_policy: PullPolicy,
+
+    /// Secret with the registry's credentials; may be repeated
+    #[arg(long, env = "HUSHMARK_OPERATOR_IMAGE_PULL_SECRET", value_name = "SECRET")]
+    #[arg(value_delimiter = ',')]
+    pub image_pull_secret: Vec<String>,
+
+    /// Where /healthz, /readyz and /metrics are; port 0 takes a free one
+    #[arg(long, env = "HUSHMARK_OPERATOR_ADMIN", default_value = "0.0.0.0:9082")]
+    pub admin: SocketAddr,
+
+    /// How log lines look
+    #[arg(long, env = "HUSHMARK_OPERATOR_LOG_FORMAT", default_value = "json")]
+    pub log_format: LogFormat,
+}
+
+/// When images are pulled, in Kubernetes' words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum PullPolicy {
+    /// At every start
+    Always,
+    /// When the node has none
+    IfNotPresent,
+    /// The node has to have them
+    Never,
+}
+
+impl PullPolicy {
+    /// As a pod writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One object a line
+    Json,
+    /// For people
+    Text,
+}
+
+impl Config {
+    /// The Lease under which one process of the release works.
+    #[must_use]
+    pub fn lease(&self) -> String {
+        format!("hushmark-region-{}", self.region)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A release `demo` of region `eu` in namespace `hush`.
+    pub(crate) fn config() -> Config {
+        Config::parse_from([
+            "hushmark-operator",
+            "--region=eu",
+            "--namespace=hush",
+            "--name=demo",
+            "--identity=demo-operator-0",
+            "--image-edge=registry.example/edge:1",
+            "--image-writer=registry.example/writer:1",
+            "--image-redis=registry.example/redis:7",
+            "--image-clickhouse=registry.example/clickhouse:26",
+            "--image-pull-secret=a,b",
+        ])
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Config::command().debug_assert();
+        let config = config();
+        assert_eq!(config.image_pull_policy, PullPolicy::IfNotPresent);
+        assert_eq!(config.image_pull_secret, ["a", "b"]);
+        assert_eq!(config.lease(), "hushmark-region-eu");
+    }
+}

@@ -1,0 +1,59 @@
+//! `hushmark-operator`: parse, connect, run, drain.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use hushmark_operator::config::{Config, LogFormat};
+use hushmark_operator::metrics::Metrics;
+use hushmark_operator::{client, run};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let config = Config::parse();
+    let filter = EnvFilter::try_from_env("HUSHMARK_LOG").unwrap_or_else(|_| "info".into());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Text => log.with_ansi(false).init(),
+    }
+    // Two threads: the Lease is renewed on one while the other compares ten thousand objects.
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    match runtime.context("cannot start the runtime").and_then(|it| it.block_on(serve(config))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    let mut term = signal(SignalKind::terminate()).context("cannot watch SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch SIGINT")?;
+    let asked = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
+        asked.cancel();
+    });
+    let admin = config.admin;
+    let listener = TcpListener::bind(admin).await.with_context(|| {
+        format!("cannot listen on {admin}; stop what uses it, or give another --admin")
+    })?;
+    tracing::info!(
+        region = config.region,
+        namespace = config.namespace,
+        admin = %listener.local_addr()?,
+        "started"
+    );
+    let metrics = Metrics::new();
+    let clients = client::clients(&metrics).await?;
+    run::run(config, clients, metrics, listener, shutdown).await?;
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! Against a real redis-server: what is appended, what is asked for, and what is never done.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use hushmark_event::redis_keys::{ASKS, REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
+use hushmark_event::refusal::{RefusalLog, SignedHead, Takedown};
+use redis::streams::StreamRangeReply;
+use redis::{AsyncConnectionConfig, Client, cmd};
+
+use super::*;
+
+/// A redis-server on a socket, with the design's durability. It ends with its handle.
+struct Redis {
+    child: Child,
+    socket: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Redis {
+    async fn start() -> (Self, MultiplexedConnection) {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("redis.sock");
+        let child = Command::new("redis-server")
+            .args(["--port", "0", "--appendonly", "yes", "--appendfsync", "always", "--save", ""])
+            .arg("--unixsocket")
+            .arg(&socket)
+            .arg("--dir")
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is on PATH: apt-get install redis-server");
+        let redis = Self { child, socket, _folder: folder };
+        let connection = redis.connect().await;
+        (redis, connection)
+    }
+
+    async fn connect(&self) -> MultiplexedConnection {
+        let client = Client::open(format!("unix://{}", self.socket.display())).unwrap();
+        let config = AsyncConnectionConfig::new()
+            .set_response_timeout(Some(Duration::from_secs(10)))
+            .set_connection_timeout(Some(Duration::from_secs(10)));
+        for _ in 0..500 {
+            if let Ok(mut redis) =
+                client.get_multiplexed_async_connection_with_config(&config).await
+                && cmd("PING").query_async::<String>(&mut redis).await.is_ok()
+            {
+                return redis;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("redis-server does not answer");
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn key() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+fn down(kid: u16) -> Refuses {
+    Refuses::Takedown(Takedown::Kid(kid))
+}
+
+async fn ask(redis: &mut MultiplexedConnection, text: &str) {
+    let add = cmd("XADD").arg(&[ASKS, "*", REFUSAL_FIELD, text]).query_async::<String>(redis).await;
+    add.unwrap();
+}
+
+/// What an edge that trusts the key makes of Redis.
+async fn as_an_edge_reads_it(redis: &mut MultiplexedConnection) -> RefusalLog {
+    let entries: StreamRangeReply =
+        cmd("XRANGE").arg(&[REFUSALS, "-", "+"]).query_async(redis).await.unwrap();
+    let mut log = RefusalLog::default();
+    for entry in entries.ids {
+        let bytes: Vec<u8> = entry.get(REFUSAL_FIELD).unwrap();
+        assert_eq!(entry.id, format!("{}-0", log.length() + 1));
+        log.append(&bytes).unwrap();
+    }
+    let head: Vec<u8> = cmd("GET").arg(REFUSALS_HEAD).query_async(redis).await.unwrap();
+    let head: SignedHead = serde_json::from_slice(&head).unwrap();
+    log.verify_head(&head, &key().verifying_key()).unwrap();
+    log
+}
+
+async fn known(redis: &mut MultiplexedConnection) -> Known {
+    let log = as_an_edge_reads_it(redis).await;
+    Known { length: log.length(), hash: log.hash() }
+}
+
+async fn started(redis: &mut MultiplexedConnection) -> Refusals {
+    let refusals = Refusals::default();
+    refusals.round(redis, &key(), &Known::default(), 1).await.unwrap();
+    refusals
+}
+
+#[tokio::test]
+async fn an_empty_log_has_a_head_so_that_edges_become_ready() {
+    let (_server, mut redis) = Redis::start().await;
+    let refusals = started(&mut redis).await;
+    assert_eq!(as_an_edge_reads_it(&mut redis).await.length(), 0);
+    assert_eq!(refusals.shown().log.unwrap().length(), 0);
+}
+
+#[tokio::test]
+async fn what_is_appended_is_chained_and_signed_and_only_once() {
+    let (_server, mut redis) = Redis::start().await;
+    let refusals = started(&mut redis).await;
+    refusals.append(&mut redis, &key(), vec![down(1), down(2)], 5).await.unwrap();
+    refusals.append(&mut redis, &key(), vec![down(2), down(3)], 6).await.unwrap();
+    let log = as_an_edge_reads_it(&mut redis).await;
+    assert_eq!(log.length(), 3);
+    assert_eq!(refusals.shown().log.unwrap().hash(), log.hash());
+}
+
+#[tokio::test]
+async fn nothing_is_appended_before_the_log_is_read() {
+    let (_server, mut redis) = Redis::start().await;
+    let refusals = Refusals::default();
+    let refused = refusals.append(&mut redis, &key(), vec![down(1)], 5).await;
+    assert!(matches!(refused, Err(Error::Refusals(_))));
+}
+
+#[tokio::test]
+async fn requests_are_answered_and_nonsense_is_taken_out() {
+    let (_server, mut redis) = Redis::start().await;
+    let refusals = started(&mut redis).await;
+    ask(&mut redis, r#"{"takedown":{"kid":9}}"#).await;
+    ask(&mut redis, r#"{"takedown":{"kid":9}}"#).await;
+    ask(&mut redis, r#"{"takedown":{"tenant":"XYZ"}}"#).await;
+    ask(&mut redis, "please").await;
+    refusals.round(&mut redis, &key(), &Known::default(), 1).await.unwrap();
+    assert_eq!(as_an_edge_reads_it(&mut redis).await.length(), 1);
+    let left: u64 = cmd("XLEN").arg(ASKS).query_async(&mut redis).await.unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn another_process_goes_on_where_the_first_stopped() {
+    let (_server, mut redis) = Redis::start().await;
+    let first = started(&mut redis).await;
+    first.append(&mut redis, &key(), (0..1_200).map(down).collect(), 5).await.unwrap();
+    let known = known(&mut redis).await;
+    let second = Refusals::default();
+    second.round(&mut redis, &key(), &known, 1).await.unwrap();
+    second.append(&mut redis, &key(), vec![down(7), down(5_000)], 6).await.unwrap();
+    assert_eq!(as_an_edge_reads_it(&mut redis).await.length(), 1_201);
+}
+
+#[tokio::test]
+async fn of_two_appenders_one_gives_way_and_no_log_is_torn() {
+    let (server, mut redis) = Redis::start().await;
+    let mut other = server.connect().await;
+    let (one, two) = (started(&mut redis).await, started(&mut other).await);
+    for n in 0..20 {
+        let a = one.append(&mut redis, &key(), vec![down(n)], 5).await;
+        let b = two.append(&mut other, &key(), vec![down(1_000 + n)], 5).await;
+        assert!(a.is_ok() || b.is_ok() || n > 0, "somebody gets through");
+        // A lost race is told, and the next look reads anew.
+        one.round(&mut redis, &key(), &Known::default(), 1).await.ok();
+        two.round(&mut other, &key(), &Known::default(), 1).await.ok();
+    }
+    let log = as_an_edge_reads_it(&mut redis).await;
+    assert!(log.length() >= 20, "{}", log.length());
+}
+
+#[tokio::test]
+async fn nothing_is_appended_on_a_log_that_got_shorter() {
+    let (_server, mut redis) = Redis::start().await;
+    let first = started(&mut redis).await;
+    first.append(&mut redis, &key(), vec![down(1), down(2)], 5).await.unwrap();
+    let known = known(&mut redis).await;
+    cmd("FLUSHALL").query_async::<()>(&mut redis).await.unwrap();
+
+    let second = Refusals::default();
+    let refused = second.round(&mut redis, &key(), &known, 1).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "refusal log: redis shows 0 entries, and the Region's status names 2: waiting for an edge \
+         or the writer to put its copy back; if none has one, restore redis from its volume"
+    );
+    assert!(second.append(&mut redis, &key(), vec![down(3)], 6).await.is_err());
+    let length: u64 = cmd("XLEN").arg(REFUSALS).query_async(&mut redis).await.unwrap();
+    assert_eq!(length, 0);
+
+    // Whoever holds more puts it back; then the other goes on.
+    first.round(&mut redis, &key(), &known, 1).await.unwrap();
+    second.round(&mut redis, &key(), &known, 1).await.unwrap();
+    second.append(&mut redis, &key(), vec![down(3)], 6).await.unwrap();
+    assert_eq!(as_an_edge_reads_it(&mut redis).await.length(), 3);
+}
+
+#[tokio::test]
+async fn another_log_and_a_strangers_entries_are_refused() {
+    let (_server, mut redis) = Redis::start().await;
+    let first = started(&mut redis).await;
+    first.append(&mut redis, &key(), vec![down(1)], 5).await.unwrap();
+    let of_another = Known { length: 1, hash: "ab".repeat(32) };
+    let refused = Refusals::default().round(&mut redis, &key(), &of_another, 1).await.unwrap_err();
+    assert!(refused.to_string().contains("another log than the one that the Region's status"));
+
+    let stranger = SigningKey::from_bytes(&[8; 32]);
+    let refused =
+        Refusals::default().round(&mut redis, &stranger, &Known::default(), 1).await.unwrap_err();
+    assert!(refused.to_string().contains("does not verify"), "{refused}");
+
+    let entry = r#"{"n":2,"at_ms":1,"refuses":{"takedown":{"kid":4}}}"#;
+    let mut add = cmd("XADD");
+    add.arg(&[REFUSALS, "2-0", REFUSAL_FIELD, entry]);
+    add.query_async::<String>(&mut redis).await.unwrap();
+    let refused =
+        Refusals::default().round(&mut redis, &key(), &Known::default(), 1).await.unwrap_err();
+    assert!(refused.to_string().contains("no signed head covers"), "{refused}");
+    assert!(first.append(&mut redis, &key(), vec![down(2)], 6).await.is_err());
+}

@@ -1,0 +1,356 @@
+//! One Region into keys and the objects of its stack: fetch → validate → build → apply → status.
+//!
+//! In reading order: [`mod@validate`] makes of a spec what can be built; `keys` makes Secrets and
+//! keeps the [`day_ring`]; [`build`] makes every object; [`crate::apply`] writes what differs;
+//! `health` and `residency` look at what came of it; `status` says it. `watch` wakes all this.
+
+pub mod build;
+pub mod day_ring;
+mod health;
+mod keys;
+mod residency;
+mod status;
+pub mod validate;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hushmark_crds::{Region, RegionOwner, RegionStatus};
+use hushmark_policy::Day;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt as _};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::apply::{Applier, Kind};
+use crate::context::ActiveRegion;
+use crate::reconcile::timed;
+use crate::{Context, Error, context};
+
+use health::Health;
+use keys::Keys;
+use status::{Done, Outcome};
+use validate::{Around, Problem, ValidatedRegion, validate};
+use watch::Watched;
+
+/// What changed together is looked at together.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// Everything is looked at so often although nothing wakes: what no watch shows (nodes, Secrets of
+/// others) is seen then.
+const LOOK_EVERY: Duration = Duration::from_secs(300);
+
+/// As above while the spec cannot be built: a Secret that it names may have come meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
+/// How often the day rings are looked at.
+const RING_EVERY: Duration = Duration::from_secs(60);
+
+/// The kind, in logs and figures.
+const KIND: &str = "Region";
+
+/// Works until `shutdown`. `lease_uid` names this release's hold on the Region.
+///
+/// # Errors
+/// None: whatever fails is tried again.
+pub async fn run(
+    ctx: Arc<Context>,
+    lease_uid: String,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let watched = Arc::new(Watched::default());
+    let mut watches = JoinSet::new();
+    watches.spawn(watch::regions(Arc::clone(&ctx), Arc::clone(&watched)));
+    watches.spawn(watch::secrets(Arc::clone(&ctx), Arc::clone(&watched)));
+    for kind in Kind::ALL {
+        watches.spawn(watch::objects(Arc::clone(&ctx), kind, Arc::clone(&watched)));
+    }
+    let mut missing = ctx.missing.clone();
+    let mut worker = Worker::new(Arc::clone(&ctx), lease_uid);
+    let (mut next, mut ring_at) = (Instant::now() + LOOK_EVERY, Instant::now() + RING_EVERY);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = watched.wake.notified() => sleep(SETTLE).await,
+            changed = missing.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+            }
+            () = sleep_until(next) => {}
+            () = sleep_until(ring_at) => {
+                ring_at = Instant::now() + RING_EVERY;
+                worker.turn_rings().await;
+                continue;
+            }
+        }
+        let Some(regions) = watched.regions() else {
+            next = Instant::now() + LOOK_EVERY;
+            continue;
+        };
+        let work = worker.reconcile(regions);
+        next = Instant::now()
+            + match timed(KIND, &ctx.config.region, &ctx, work).await {
+                Ok(look) => look,
+                Err((_, again)) => again,
+            };
+    }
+    watches.abort_all();
+    worker.leave().await;
+    Ok(())
+}
+
+/// What a reconcile keeps from one time to the next.
+struct Worker {
+    ctx: Arc<Context>,
+    owner: RegionOwner,
+    applier: Applier,
+    /// The Region as it was last built, for the day rings.
+    built: Option<Arc<ValidatedRegion>>,
+    /// The Region that another release owns, if that was said.
+    contested: Option<Arc<Region>>,
+    ring_trouble: String,
+}
+
+/// What a reconcile starts from.
+struct Fetched {
+    region: Arc<Region>,
+    others: Vec<Arc<Region>>,
+    secrets: BTreeMap<String, Secret>,
+}
+
+/// How the part of a reconcile that may fail ended.
+enum Ended {
+    Invalid(Vec<Problem>),
+    Error(Error),
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Worker {
+    fn new(ctx: Arc<Context>, lease_uid: String) -> Self {
+        let owner = RegionOwner {
+            namespace: ctx.config.namespace.clone(),
+            name: ctx.config.name.clone(),
+            uid: lease_uid,
+        };
+        Self {
+            ctx,
+            owner,
+            applier: Applier::default(),
+            built: None,
+            contested: None,
+            ring_trouble: String::new(),
+        }
+    }
+
+    /// When to look again.
+    async fn reconcile(&mut self, regions: Vec<Arc<Region>>) -> Result<Duration, Error> {
+        let Some(fetched) = self.fetch(regions).await? else {
+            self.let_go();
+            return Ok(LOOK_EVERY);
+        };
+        let region = Arc::clone(&fetched.region);
+        if !self.claim(&region).await? {
+            return Ok(LOOK_EVERY);
+        }
+        let ctx = Arc::clone(&self.ctx);
+        let owner = self.owner.clone();
+        let (said, failed) = match self.make_so(&fetched).await {
+            Ok(()) => return Ok(LOOK_EVERY),
+            Err(Ended::Invalid(problems)) => {
+                self.mark_invalid(&region, &problems);
+                status::write(&ctx, &region, owner, &Outcome::Invalid(&problems)).await?;
+                return Ok(LOOK_AGAIN);
+            }
+            Err(Ended::Error(error)) => {
+                let mut said = error.to_string();
+                for permission in ctx.missing.borrow().iter() {
+                    said = format!("{said}; the operator {permission}");
+                }
+                (said, error)
+            }
+        };
+        let outcome = match &failed {
+            Error::Blocked(_) => Outcome::Blocked(&said),
+            _ => Outcome::Failed(&said),
+        };
+        // What failed first is the news, also where this fails, too.
+        if let Err(error) = status::write(&ctx, &region, owner, &outcome).await {
+            tracing::warn!(%error, "the failure is not in the status");
+        }
+        Err(failed)
+    }
+
+    /// The Region, all others, and the Secrets that it refers to.
+    async fn fetch(&self, regions: Vec<Arc<Region>>) -> Result<Option<Fetched>, Error> {
+        let name = &self.ctx.config.region;
+        let (mut own, others): (Vec<_>, Vec<_>) =
+            regions.into_iter().partition(|region| region.name_any() == *name);
+        let Some(region) = own.pop() else {
+            tracing::info!(region = name, "there is no such Region yet");
+            return Ok(None);
+        };
+        // What it owns goes with it, and nobody makes it anew meanwhile.
+        if region.metadata.deletion_timestamp.is_some() {
+            return Ok(None);
+        }
+        let api: Api<Secret> = Api::namespaced(self.ctx.client.clone(), &self.ctx.config.namespace);
+        let mut secrets = BTreeMap::new();
+        for name in validate::external_secrets(&region) {
+            let found = api.get_opt(&name).await;
+            if let Some(secret) = found.map_err(Error::api(format!("read the Secret {name}")))? {
+                secrets.insert(name, secret);
+            }
+        }
+        Ok(Some(Fetched { region, others, secrets }))
+    }
+
+    /// The uid may change: a Lease that somebody deletes is made anew.
+    fn is_me(&self, owner: &RegionOwner) -> bool {
+        owner.namespace == self.owner.namespace && owner.name == self.owner.name
+    }
+
+    /// Whether this release may work on the Region. Who comes first is its owner; the status is
+    /// written only over the version that was read, so that two cannot both be first.
+    async fn claim(&mut self, region: &Arc<Region>) -> Result<bool, Error> {
+        let owner = region.status.as_ref().and_then(|status| status.owner.as_ref());
+        match owner {
+            Some(owner) if self.is_me(owner) => {
+                if let Some(region) = self.contested.take() {
+                    status::contest(&self.ctx, &region, None).await?;
+                }
+                Ok(true)
+            }
+            Some(owner) => {
+                if self.contested.is_none() {
+                    tracing::error!(
+                        region = region.name_any(),
+                        namespace = owner.namespace,
+                        release = owner.name,
+                        "another release owns the Region: this one keeps its hands off"
+                    );
+                }
+                self.let_go();
+                self.contested = Some(Arc::clone(region));
+                status::contest(&self.ctx, region, Some(owner)).await?;
+                Ok(false)
+            }
+            None => {
+                // What was known stays known: that there were keys, above all.
+                let known = region.status.clone().unwrap_or_default();
+                let owner = Some(self.owner.clone());
+                let claimed = RegionStatus { owner, refusal_log: None, ..known };
+                let version = region.resource_version();
+                status::patch(&self.ctx, region, &claimed, version.as_deref()).await?;
+                tracing::info!(region = region.name_any(), "claimed");
+                // The watch brings the Region as it is now.
+                Ok(false)
+            }
+        }
+    }
+
+    /// Validate, keys, build, apply, status.
+    async fn make_so(&mut self, fetched: &Fetched) -> Result<(), Ended> {
+        let ctx = Arc::clone(&self.ctx);
+        let Fetched { region, others, secrets } = fetched;
+        let around = Around { others, secrets };
+        let validated = validate(region, &ctx.config, &around).map_err(Ended::Invalid)?;
+        let today = Day::of_unix_ms(context::now_ms());
+        let keys = keys::ensure(&ctx, &validated, region.status.as_ref(), today).await?;
+        ctx.redis.is_at(keys.redis.clone()).await;
+        self.activate(region, &keys);
+        let (wanted, unwanted) = build::build(&validated).into_objects(&validated);
+        let applied = self.applier.apply(&ctx, &wanted, &unwanted).await?;
+        ctx.metrics.field_conflicts(applied.conflicts.len());
+        let health = Health::of(&applied, &ctx.config.name);
+        let places = residency::places(&ctx, &validated).await?;
+        let missing = Arc::clone(&ctx.missing.borrow());
+        let done = Done {
+            region: &validated,
+            keys: &keys,
+            applied: &applied,
+            health: &health,
+            residency: residency::judge(&validated.node_selector, &places),
+            missing: &missing,
+        };
+        status::write(&ctx, region, self.owner.clone(), &Outcome::Done(done)).await?;
+        self.built = Some(Arc::new(validated));
+        Ok(())
+    }
+
+    /// Tells tenants and the refusal log's appender that they may work.
+    fn activate(&self, region: &Arc<Region>, keys: &Keys) {
+        let uid = region.uid().unwrap_or_default();
+        self.ctx.tell.active.send_if_modified(|active| {
+            let same = active.as_ref().is_some_and(|old| {
+                old.uid == uid && old.invalid.is_none() && Arc::ptr_eq(&old.region, region)
+            });
+            if !same {
+                *active = Some(Arc::new(ActiveRegion {
+                    region: Arc::clone(region),
+                    uid,
+                    signing_key: Arc::clone(&keys.signing),
+                    invalid: None,
+                }));
+            }
+            !same
+        });
+    }
+
+    /// A Region that was valid once keeps running as it was; its tenants say why nothing changes.
+    fn mark_invalid(&self, region: &Arc<Region>, problems: &[Problem]) {
+        let why = problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
+        self.ctx.tell.active.send_if_modified(|active| {
+            let Some(old) = active.as_ref() else { return false };
+            if old.invalid.as_ref() == Some(&why) {
+                return false;
+            }
+            *active = Some(Arc::new(ActiveRegion {
+                region: Arc::clone(region),
+                uid: old.uid.clone(),
+                signing_key: Arc::clone(&old.signing_key),
+                invalid: Some(why),
+            }));
+            true
+        });
+    }
+
+    /// There is nothing to work on.
+    fn let_go(&mut self) {
+        self.built = None;
+        self.ctx.tell.active.send_if_modified(|active| active.take().is_some());
+    }
+
+    /// The end of the process: a second release takes its objection back.
+    async fn leave(&mut self) {
+        if let Some(region) = self.contested.take()
+            && let Err(error) = status::contest(&self.ctx, &region, None).await
+        {
+            tracing::warn!(%error, "the condition Contested stays behind");
+        }
+    }
+
+    /// Closes days that are over and makes keys for those to come. What fails is said once.
+    async fn turn_rings(&mut self) {
+        let Some(region) = self.built.clone() else { return };
+        let today = Day::of_unix_ms(context::now_ms());
+        match keys::turn_rings(&self.ctx, &region, today).await {
+            Ok(()) => self.ring_trouble.clear(),
+            Err(error) => {
+                let text = error.to_string();
+                if text != self.ring_trouble {
+                    tracing::warn!(%error, "the day rings were not looked at");
+                }
+                self.ring_trouble = text;
+            }
+        }
+    }
+}

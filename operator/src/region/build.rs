@@ -1,0 +1,214 @@
+//! Every object of a region's stack. Pure: the same Region gives the same bytes.
+//!
+//! In reading order: `edge`, `writer`, `redis`, `clickhouse`, `network`; what pods have
+//! in common is in `pod`.
+
+mod clickhouse;
+mod edge;
+mod network;
+mod pod;
+mod redis;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+pub(super) use edge::quiet_logs;
+
+use super::validate::{Store, ValidatedRegion};
+use crate::apply::{Id, Kind, Wanted};
+
+/// The label that every object of a region carries.
+pub const REGION_LABEL: &str = "hushmark.io/region";
+
+/// Who made it.
+pub const MANAGED_BY: &str = "hushmark-operator";
+
+/// The edge.
+pub(super) struct Edge {
+    service_account: Wanted,
+    stateful_set: Wanted,
+    service: Wanted,
+    pods_service: Wanted,
+    disruption: Wanted,
+    autoscaler: Option<Wanted>,
+    ingress: Option<Wanted>,
+}
+
+/// The writer.
+pub(super) struct Writer {
+    service_account: Wanted,
+    deployment: Wanted,
+    disruption: Wanted,
+}
+
+/// A store of one pod.
+pub(super) struct StorePod {
+    service_account: Wanted,
+    stateful_set: Wanted,
+    service: Wanted,
+}
+
+/// Who may talk to whom.
+pub(super) struct Network {
+    deny: Wanted,
+    edge: Wanted,
+    writer: Wanted,
+    redis: Option<Wanted>,
+    clickhouse: Option<Wanted>,
+}
+
+/// All of it.
+pub(super) struct Stack {
+    edge: Edge,
+    writer: Writer,
+    redis: Option<StorePod>,
+    clickhouse: Option<StorePod>,
+    network: Network,
+}
+
+/// Builds the whole stack.
+pub(super) fn build(region: &ValidatedRegion) -> Stack {
+    Stack {
+        edge: edge::build(region),
+        writer: writer::build(region),
+        redis: (region.redis == Store::Managed).then(|| redis::build(region)),
+        clickhouse: (region.clickhouse == Store::Managed).then(|| clickhouse::build(region)),
+        network: network::build(region),
+    }
+}
+
+impl Stack {
+    /// What is wanted in the order in which it is applied, and what may be left of another spec.
+    /// Every part is named, so that none can be forgotten.
+    pub(super) fn into_objects(self, region: &ValidatedRegion) -> (Vec<Wanted>, Vec<Id>) {
+        let Self { edge, writer, redis, clickhouse, network } = self;
+        let Edge {
+            service_account: edge_account,
+            stateful_set: edge_set,
+            service: edge_service,
+            pods_service,
+            disruption: edge_disruption,
+            autoscaler,
+            ingress,
+        } = edge;
+        let Writer {
+            service_account: writer_account,
+            deployment: writer_deployment,
+            disruption: writer_disruption,
+        } = writer;
+        let Network { deny, edge: edge_net, writer: writer_net, redis: redis_net, clickhouse: ch } =
+            network;
+        let unwanted = [
+            (Kind::HorizontalPodAutoscaler, autoscaler.is_none()),
+            (Kind::Ingress, ingress.is_none()),
+        ];
+        let unwanted = unwanted
+            .into_iter()
+            .filter(|(_, is)| *is)
+            .map(|(kind, _)| Id { kind, name: region.named("edge") })
+            .collect();
+        let stores = [redis, clickhouse].into_iter().flatten().flat_map(|store| {
+            let StorePod { service_account, stateful_set, service } = store;
+            [service_account, stateful_set, service]
+        });
+        let mut wanted = vec![
+            edge_account,
+            edge_set,
+            edge_service,
+            pods_service,
+            edge_disruption,
+            writer_account,
+            writer_deployment,
+            writer_disruption,
+            deny,
+            edge_net,
+            writer_net,
+        ];
+        wanted.extend(stores);
+        wanted.extend([autoscaler, ingress, redis_net, ch].into_iter().flatten());
+        wanted.sort_by(|a, b| a.id.cmp(&b.id));
+        (wanted, unwanted)
+    }
+}
+
+/// The labels of an object.
+pub(super) fn labels(region: &ValidatedRegion, component: &str) -> BTreeMap<String, String> {
+    let mut labels = selector(region, component);
+    labels.insert("app.kubernetes.io/managed-by".into(), MANAGED_BY.into());
+    labels.insert(REGION_LABEL.into(), region.name.clone());
+    labels
+}
+
+/// What a component's pods are found by. It can never change: a StatefulSet's selector cannot.
+pub(super) fn selector(region: &ValidatedRegion, component: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("app.kubernetes.io/name".into(), "hushmark".into()),
+        ("app.kubernetes.io/instance".into(), region.config.name.clone()),
+        ("app.kubernetes.io/component".into(), component.to_owned()),
+    ])
+}
+
+/// Labels and owner. The Region being cluster-scoped, it may own what is in a namespace; what it
+/// owns goes with it, except Secrets and volumes, which it does not own.
+fn metadata(region: &ValidatedRegion, component: &str) -> Value {
+    json!({
+        "labels": labels(region, component),
+        "ownerReferences": [{
+            "apiVersion": "hushmark.io/v1alpha1",
+            "kind": "Region",
+            "name": region.name,
+            "uid": region.uid,
+            "controller": true,
+        }],
+    })
+}
+
+/// An object of a component under a name of the release.
+fn object(
+    region: &ValidatedRegion,
+    kind: Kind,
+    component: &str,
+    part: &str,
+    mut value: Value,
+) -> Wanted {
+    value["metadata"] = metadata(region, component);
+    Wanted::new(kind, &region.named(part), &region.config.namespace, value)
+}
+
+/// An identity without rights: nothing in the stack speaks to the API server.
+fn service_account(region: &ValidatedRegion, component: &str) -> Wanted {
+    let value = json!({"automountServiceAccountToken": false});
+    object(region, Kind::ServiceAccount, component, component, value)
+}
+
+/// One pod at most is away on purpose; one that is broken anyway may go at any time.
+fn disruption(region: &ValidatedRegion, component: &str) -> Wanted {
+    let value = json!({"spec": {
+        "maxUnavailable": 1,
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        "selector": {"matchLabels": selector(region, component)},
+    }});
+    object(region, Kind::PodDisruptionBudget, component, component, value)
+}
+
+/// A volume that outlives its pod, its StatefulSet and the Region.
+fn claim_template(region: &ValidatedRegion, component: &str, name: &str, size: &str) -> Value {
+    let mut spec = json!({
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": size}},
+    });
+    if let Some(class) = &region.storage.class_name {
+        spec["storageClassName"] = class.clone().into();
+    }
+    json!({"metadata": {"name": name, "labels": selector(region, component)}, "spec": spec})
+}
+
+/// A StatefulSet's rule for its volumes, said and not left to a default.
+fn keep_volumes() -> Value {
+    json!({"whenDeleted": "Retain", "whenScaled": "Retain"})
+}

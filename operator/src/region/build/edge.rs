@@ -1,0 +1,232 @@
+//! The edge: a StatefulSet, because each replica has a volume for its lane logs.
+
+use hushmark_crds::region::{Acknowledgement, IngressSpec, PrivacySignals};
+use serde_json::{Value, json};
+
+use super::pod::{Arguments, Pod, mount, mount_to_read, probe, secret_volume};
+use super::{Edge, claim_template, disruption, keep_volumes, object, selector, service_account};
+use crate::apply::{Kind, Wanted};
+use crate::region::validate::{Edges, Store, ValidatedRegion};
+
+const COMPONENT: &str = "edge";
+
+/// Where mail clients connect, and where operators look.
+pub(super) const HTTP: u16 = 8080;
+pub(super) const ADMIN: u16 = 9080;
+
+/// Its user, as its image knows it.
+const USER: u32 = 65_532;
+
+/// Two seconds until every node sends requests elsewhere, twenty for what is in flight and in the
+/// lane log, and some to spare.
+const GRACE_SECONDS: u16 = 40;
+
+/// The share of its CPU request above which there is one edge more.
+const BUSY_PERCENT: u8 = 70;
+
+/// An edge goes only when it was not needed for so long: each that goes leaves a lane log to look
+/// after.
+const CALM_SECONDS: u16 = 600;
+
+pub(super) fn build(region: &ValidatedRegion) -> Edge {
+    Edge {
+        service_account: service_account(region, COMPONENT),
+        stateful_set: stateful_set(region),
+        service: service(region),
+        pods_service: pods_service(region),
+        disruption: disruption(region, COMPONENT),
+        autoscaler: autoscaler(region),
+        ingress: region.ingress.as_ref().map(|ingress| way_in(region, ingress)),
+    }
+}
+
+fn arguments(region: &ValidatedRegion) -> Value {
+    let mut arguments = Arguments::default();
+    arguments.flag("--listen", format!("0.0.0.0:{HTTP}"));
+    arguments.flag("--admin", format!("0.0.0.0:{ADMIN}"));
+    arguments.flag("--keys", "/etc/hushmark/keys");
+    arguments.flag("--ring", "/etc/hushmark/ring");
+    arguments.flag("--refusal-key", "/etc/hushmark/refusal/refusal.pub");
+    arguments.flag("--redis", region.redis_url());
+    let (user, has_password) = match &region.redis {
+        Store::Managed => (Some("edge"), true),
+        Store::External(at) => (at.user.as_deref(), at.password_secret.is_some()),
+    };
+    if let Some(user) = user.filter(|_| has_password) {
+        arguments.flag("--redis-user", user);
+    }
+    if has_password {
+        arguments.flag("--redis-password-file", "/etc/hushmark/redis/password");
+    }
+    arguments.flag("--lane-log", "/var/lib/hushmark/lanes");
+    arguments.flag("--lane-log-max-bytes", region.lane_log_bytes.to_string());
+    if let Some(threads) = region.threads {
+        arguments.flag("--threads", threads.to_string());
+    }
+    for proxy in &region.trusted_proxies {
+        arguments.flag("--trusted-proxy", proxy);
+    }
+    if let Some(database) = &region.country_db {
+        arguments.flag("--country-db", database);
+    }
+    if region.acknowledgement == Acknowledgement::Disk {
+        arguments.flag("--durability", "disk");
+    }
+    if region.privacy_signals == PrivacySignals::CountRaw {
+        arguments.flag("--privacy-signals", "count-raw");
+    }
+    arguments.into_value()
+}
+
+fn stateful_set(region: &ValidatedRegion) -> Wanted {
+    let mut mounts = vec![
+        mount_to_read("keys", "/etc/hushmark/keys"),
+        mount_to_read("ring", "/etc/hushmark/ring"),
+        mount_to_read("refusal", "/etc/hushmark/refusal"),
+        mount("lanes", "/var/lib/hushmark"),
+    ];
+    let mut volumes = vec![
+        secret_volume("keys", &region.named("region-keys"), &[]),
+        secret_volume("ring", &region.named("batch-keys"), &[]),
+        secret_volume("refusal", &region.named("refusal-pub"), &[]),
+    ];
+    if let Some((secret, entry)) = redis_password(region, "edge.password") {
+        mounts.push(mount_to_read("redis", "/etc/hushmark/redis"));
+        volumes.push(secret_volume("redis", &secret, &[(entry, "password")]));
+    }
+    let container = json!({
+        "args": arguments(region),
+        "image": region.config.image_edge,
+        "imagePullPolicy": region.config.image_pull_policy.as_str(),
+        "lifecycle": {"preStop": {"sleep": {"seconds": 2}}},
+        "livenessProbe": probe("/healthz", 10, 3),
+        "name": COMPONENT,
+        "ports": [
+            {"containerPort": HTTP, "name": "http", "protocol": "TCP"},
+            {"containerPort": ADMIN, "name": "admin", "protocol": "TCP"},
+        ],
+        "readinessProbe": probe("/readyz", 2, 2),
+        "resources": {
+            "limits": {"memory": "512Mi"},
+            "requests": {"cpu": "100m", "memory": "64Mi"},
+        },
+        "volumeMounts": mounts,
+    });
+    let pod = Pod {
+        component: COMPONENT,
+        user: USER,
+        grace: GRACE_SECONDS,
+        container,
+        volumes,
+        figures: Some(ADMIN),
+        version: None,
+    };
+    let lanes = claim_template(region, COMPONENT, "lanes", &region.storage.lane_log);
+    let mut spec = json!({
+        "persistentVolumeClaimRetentionPolicy": keep_volumes(),
+        "podManagementPolicy": "Parallel",
+        "selector": {"matchLabels": selector(region, COMPONENT)},
+        "serviceName": region.named("edge-pods"),
+        "template": pod.template(region),
+        "updateStrategy": {"type": "RollingUpdate"},
+        "volumeClaimTemplates": [lanes],
+    });
+    // Left out where an autoscaler owns it.
+    if let Edges::Fixed(edges) = region.edges {
+        spec["replicas"] = edges.into();
+    }
+    object(region, Kind::StatefulSet, COMPONENT, "edge", json!({"spec": spec}))
+}
+
+/// The Secret and the entry that hold a component's password, if there is one.
+pub(super) fn redis_password<'a>(
+    region: &ValidatedRegion,
+    entry: &'a str,
+) -> Option<(String, &'a str)> {
+    match &region.redis {
+        Store::Managed => Some((region.named("redis-auth"), entry)),
+        Store::External(at) => Some((at.password_secret.clone()?, "password")),
+    }
+}
+
+fn service(region: &ValidatedRegion) -> Wanted {
+    let value = json!({"spec": {
+        "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http"}],
+        "selector": selector(region, COMPONENT),
+        "type": "ClusterIP",
+    }});
+    object(region, Kind::Service, COMPONENT, "edge", value)
+}
+
+/// Names for single pods, which a StatefulSet asks for.
+fn pods_service(region: &ValidatedRegion) -> Wanted {
+    let value = json!({"spec": {
+        "clusterIP": "None",
+        "ports": [{"name": "admin", "port": ADMIN, "protocol": "TCP", "targetPort": "admin"}],
+        "publishNotReadyAddresses": true,
+        "selector": selector(region, COMPONENT),
+    }});
+    object(region, Kind::Service, COMPONENT, "edge-pods", value)
+}
+
+fn autoscaler(region: &ValidatedRegion) -> Option<Wanted> {
+    let Edges::Between(fewest, most) = region.edges else { return None };
+    let value = json!({"spec": {
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": CALM_SECONDS}},
+        "maxReplicas": most,
+        "metrics": [{
+            "resource": {
+                "name": "cpu",
+                "target": {"averageUtilization": BUSY_PERCENT, "type": "Utilization"},
+            },
+            "type": "Resource",
+        }],
+        "minReplicas": fewest,
+        "scaleTargetRef": {
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "name": region.named("edge"),
+        },
+    }});
+    Some(object(region, Kind::HorizontalPodAutoscaler, COMPONENT, "edge", value))
+}
+
+/// Whether an Ingress can be told to keep no log: its lines would hold addresses and tokens.
+pub(in crate::region) fn quiet_logs(ingress: &IngressSpec) -> Option<(&'static str, &'static str)> {
+    let class = ingress.class_name.as_deref()?;
+    class.contains("nginx").then_some(("nginx.ingress.kubernetes.io/enable-access-log", "false"))
+}
+
+fn way_in(region: &ValidatedRegion, ingress: &IngressSpec) -> Wanted {
+    let mut annotations = ingress.annotations.clone();
+    if let Some((name, value)) = quiet_logs(ingress) {
+        annotations.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+    }
+    // An Ingress knows hosts without ports.
+    let mut hosts: Vec<&str> = Vec::new();
+    for host in &region.hosts {
+        let host = host.split(':').next().unwrap_or(host);
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    let rules: Vec<Value> = hosts
+        .iter()
+        .map(|host| {
+            let to = json!({"service": {"name": region.named("edge"), "port": {"name": "http"}}});
+            let path = json!({"backend": to, "path": "/", "pathType": "Prefix"});
+            json!({"host": host, "http": {"paths": [path]}})
+        })
+        .collect();
+    let mut tls = json!({"hosts": hosts});
+    if let Some(secret) = &ingress.tls_secret {
+        tls["secretName"] = secret.clone().into();
+    }
+    let mut spec = json!({"rules": rules, "tls": [tls]});
+    if let Some(class) = &ingress.class_name {
+        spec["ingressClassName"] = class.clone().into();
+    }
+    let mut value = json!({"spec": spec, "metadata": super::metadata(region, COMPONENT)});
+    if !annotations.is_empty() {
+        value["metadata"]["annotations"] = json!(annotations);
+    }
+    Wanted::new(Kind::Ingress, &region.named("edge"), &region.config.namespace, value)
+}

@@ -1,0 +1,139 @@
+//! Who may talk to whom: nobody, but for the paths that the design needs.
+//!
+//! Policies add up, and the first one allows nothing, so that each of the others is read alone.
+
+use serde_json::{Value, json};
+
+use super::{MANAGED_BY, Network, clickhouse, edge, object, redis, selector, writer};
+use crate::apply::{Kind, Wanted};
+use crate::region::validate::{External, Host, Store, ValidatedRegion};
+
+pub(super) fn build(region: &ValidatedRegion) -> Network {
+    Network {
+        deny: deny(region),
+        edge: edge_policy(region),
+        writer: writer_policy(region),
+        redis: (region.redis == Store::Managed).then(|| redis_policy(region)),
+        clickhouse: (region.clickhouse == Store::Managed).then(|| clickhouse_policy(region)),
+    }
+}
+
+fn tcp(port: u16) -> Value {
+    json!({"port": port, "protocol": "TCP"})
+}
+
+/// Pods of a component of this release.
+fn pods(region: &ValidatedRegion, component: &str) -> Value {
+    json!({"podSelector": {"matchLabels": selector(region, component)}})
+}
+
+/// The cluster's names.
+fn dns() -> Value {
+    json!({
+        "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}],
+        "to": [{
+            "namespaceSelector": {
+                "matchLabels": {"kubernetes.io/metadata.name": "kube-system"},
+            },
+            "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+        }],
+    })
+}
+
+/// Figures and probes: no personal data is there, and who scrapes is in any namespace.
+fn admin(port: u16) -> Value {
+    json!({"from": [{"namespaceSelector": {}}], "ports": [tcp(port)]})
+}
+
+/// The way to a store: its pods here, or the one place where it is.
+fn to_store(region: &ValidatedRegion, store: &Store, component: &str, port: u16) -> Value {
+    match store {
+        Store::Managed => json!({"ports": [tcp(port)], "to": [pods(region, component)]}),
+        Store::External(external) => to_external(external),
+    }
+}
+
+fn to_external(external: &External) -> Value {
+    let port = tcp(external.port);
+    match &external.host {
+        Host::Cluster(_) => json!({"ports": [port], "to": [{"namespaceSelector": {}}]}),
+        Host::Address(address) => {
+            let length = if address.is_ipv4() { 32 } else { 128 };
+            let cidr = format!("{address}/{length}");
+            json!({"ports": [port], "to": [{"ipBlock": {"cidr": cidr}}]})
+        }
+        // A NetworkPolicy knows no names: the port is open to every address, and a condition of
+        // the Region says so.
+        Host::Name(_) => json!({"ports": [port]}),
+    }
+}
+
+fn policy(
+    region: &ValidatedRegion,
+    component: &str,
+    ingress: Vec<Value>,
+    egress: Vec<Value>,
+) -> Wanted {
+    // Both lists are always said, so that nobody else can add one.
+    let value = json!({"spec": {
+        "egress": egress,
+        "ingress": ingress,
+        "podSelector": {"matchLabels": selector(region, component)},
+        "policyTypes": ["Ingress", "Egress"],
+    }});
+    object(region, Kind::NetworkPolicy, component, component, value)
+}
+
+/// Nothing in and nothing out, for every pod that is made here.
+fn deny(region: &ValidatedRegion) -> Wanted {
+    let value = json!({"spec": {
+        "egress": [],
+        "ingress": [],
+        "podSelector": {"matchLabels": {
+            "app.kubernetes.io/instance": region.config.name,
+            "app.kubernetes.io/managed-by": MANAGED_BY,
+            "app.kubernetes.io/name": "hushmark",
+        }},
+        "policyTypes": ["Ingress", "Egress"],
+    }});
+    object(region, Kind::NetworkPolicy, "stack", "default-deny", value)
+}
+
+fn edge_policy(region: &ValidatedRegion) -> Wanted {
+    let mut clients = json!({"ports": [tcp(edge::HTTP)]});
+    let namespace = region.ingress.as_ref().map(|ingress| &ingress.namespace_selector);
+    if let Some(labels) = namespace.filter(|labels| !labels.is_empty()) {
+        clients["from"] = json!([{"namespaceSelector": {"matchLabels": labels}}]);
+    }
+    policy(
+        region,
+        "edge",
+        vec![clients, admin(edge::ADMIN)],
+        vec![to_store(region, &region.redis, "redis", redis::PORT), dns()],
+    )
+}
+
+fn writer_policy(region: &ValidatedRegion) -> Wanted {
+    policy(
+        region,
+        "writer",
+        vec![admin(writer::ADMIN)],
+        vec![
+            to_store(region, &region.redis, "redis", redis::PORT),
+            to_store(region, &region.clickhouse, "clickhouse", clickhouse::PORT),
+            dns(),
+        ],
+    )
+}
+
+fn redis_policy(region: &ValidatedRegion) -> Wanted {
+    let from: Vec<Value> =
+        ["edge", "operator", "writer"].iter().map(|name| pods(region, name)).collect();
+    policy(region, "redis", vec![json!({"from": from, "ports": [tcp(redis::PORT)]})], vec![])
+}
+
+fn clickhouse_policy(region: &ValidatedRegion) -> Wanted {
+    let from = [pods(region, "writer")];
+    let ingress = json!({"from": from, "ports": [tcp(clickhouse::PORT)]});
+    policy(region, "clickhouse", vec![ingress], vec![])
+}

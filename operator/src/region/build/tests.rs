@@ -1,0 +1,157 @@
+use std::collections::BTreeMap;
+
+use hushmark_crds::Region;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::apply::{Id, Kind, Wanted, differs};
+use crate::config::tests::config;
+use crate::region::validate::{Around, ValidatedRegion, tests as fixtures, validate};
+
+fn built(region: &Region) -> (Vec<Wanted>, Vec<Id>, ValidatedRegion) {
+    let secrets = fixtures::secrets();
+    let around = Around { others: &[], secrets: &secrets };
+    let validated = validate(region, &config(), &around).expect("the fixture is valid");
+    let (wanted, unwanted) = super::build(&validated).into_objects(&validated);
+    (wanted, unwanted, validated)
+}
+
+fn yaml(wanted: &[Wanted]) -> String {
+    let options = serde_saphyr::ser_options! { no_lang_directive: true };
+    let documents = wanted.iter().map(|wanted| {
+        serde_saphyr::to_string_with_options(&wanted.value, options.clone()).expect("YAML")
+    });
+    documents.map(|document| format!("---\n{document}")).collect()
+}
+
+#[test]
+fn the_objects_of_a_minimal_region() {
+    let (wanted, unwanted, _) = built(&fixtures::minimal());
+    insta::assert_snapshot!(yaml(&wanted));
+    let unwanted: Vec<String> = unwanted.iter().map(ToString::to_string).collect();
+    assert_eq!(unwanted, ["HorizontalPodAutoscaler demo-edge", "Ingress demo-edge"]);
+}
+
+#[test]
+fn the_objects_of_a_full_region() {
+    let (wanted, unwanted, _) = built(&fixtures::full());
+    insta::assert_snapshot!(yaml(&wanted));
+    assert_eq!(unwanted, []);
+}
+
+#[test]
+fn the_objects_of_a_region_whose_stores_run_already() {
+    let (wanted, _, _) = built(&fixtures::external());
+    insta::assert_snapshot!(yaml(&wanted));
+}
+
+#[test]
+fn the_same_region_gives_the_same_bytes() {
+    for region in [fixtures::minimal(), fixtures::full(), fixtures::external()] {
+        assert_eq!(yaml(&built(&region).0), yaml(&built(&region).0));
+    }
+}
+
+/// A field with a typing error would be dropped in silence by a type, and refused by the cluster.
+#[test]
+fn every_field_is_one_that_kubernetes_knows() {
+    fn through<T: DeserializeOwned + serde::Serialize>(value: &Value) -> Value {
+        let typed: T = serde_json::from_value(value.clone()).expect("it is of its kind");
+        serde_json::to_value(typed).expect("JSON")
+    }
+    for region in [fixtures::minimal(), fixtures::full(), fixtures::external()] {
+        for Wanted { id, value } in built(&region).0 {
+            let known = match id.kind {
+                Kind::ServiceAccount => through::<ServiceAccount>(&value),
+                Kind::NetworkPolicy => through::<NetworkPolicy>(&value),
+                Kind::Service => through::<Service>(&value),
+                Kind::StatefulSet => through::<StatefulSet>(&value),
+                Kind::Deployment => through::<Deployment>(&value),
+                Kind::PodDisruptionBudget => through::<PodDisruptionBudget>(&value),
+                Kind::HorizontalPodAutoscaler => through::<HorizontalPodAutoscaler>(&value),
+                Kind::Ingress => through::<Ingress>(&value),
+            };
+            assert!(!differs(id.kind, &value, &known), "{id}: {value:#}\n{known:#}");
+        }
+    }
+}
+
+fn templates(wanted: &[Wanted]) -> BTreeMap<String, &Value> {
+    let has_pods =
+        |wanted: &&Wanted| matches!(wanted.id.kind, Kind::StatefulSet | Kind::Deployment);
+    wanted
+        .iter()
+        .filter(has_pods)
+        .map(|wanted| (wanted.id.name.clone(), &wanted.value["spec"]["template"]))
+        .collect()
+}
+
+#[test]
+fn every_pod_is_restricted_has_no_token_and_stays_on_the_regions_nodes() {
+    let (wanted, ..) = built(&fixtures::full());
+    let templates = templates(&wanted);
+    assert_eq!(templates.len(), 4);
+    for (name, template) in templates {
+        let spec = &template["spec"];
+        assert_eq!(spec["automountServiceAccountToken"], false, "{name}");
+        assert_eq!(spec["securityContext"]["runAsNonRoot"], true, "{name}");
+        assert_eq!(spec["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");
+        assert_eq!(spec["nodeSelector"]["topology.kubernetes.io/region"], "eu-central", "{name}");
+        for container in spec["containers"].as_array().unwrap() {
+            let context = &container["securityContext"];
+            assert_eq!(context["allowPrivilegeEscalation"], false, "{name}");
+            assert_eq!(context["readOnlyRootFilesystem"], true, "{name}");
+            assert_eq!(context["capabilities"]["drop"], json!(["ALL"]), "{name}");
+            assert!(container["resources"]["limits"]["memory"].is_string(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_pod_is_under_the_policy_that_allows_nothing() {
+    let (wanted, ..) = built(&fixtures::minimal());
+    let deny = wanted.iter().find(|wanted| wanted.id.name == "demo-default-deny").unwrap();
+    assert_eq!([&deny.value["spec"]["ingress"], &deny.value["spec"]["egress"]], [&json!([]); 2]);
+    let selector = deny.value["spec"]["podSelector"]["matchLabels"].as_object().unwrap();
+    for (name, template) in templates(&wanted) {
+        for (label, value) in selector {
+            assert_eq!(&template["metadata"]["labels"][label], value, "{name} {label}");
+        }
+    }
+}
+
+#[test]
+fn no_argument_holds_a_secret_and_the_edge_sees_no_salt() {
+    let (wanted, ..) = built(&fixtures::external());
+    let all = yaml(&wanted);
+    for secret in ["redis-password-in-a-secret", "clickhouse-password-in-a-secret"] {
+        assert!(!all.contains(secret));
+    }
+    let (wanted, ..) = built(&fixtures::minimal());
+    let templates = templates(&wanted);
+    assert!(!templates["demo-edge"].to_string().contains("salt-keys"));
+    assert!(!templates["demo-edge"].to_string().contains("clickhouse"));
+    assert!(templates["demo-writer"].to_string().contains("salt-keys"));
+    for template in templates.values() {
+        let text = template.to_string();
+        assert!(!text.contains("demo-refusal-key"), "the signing key is the operator's alone");
+    }
+}
+
+#[test]
+fn secrets_and_volumes_have_no_owner_that_could_take_them_along() {
+    let (wanted, ..) = built(&fixtures::full());
+    for wanted in &wanted {
+        let claims = wanted.value["spec"]["volumeClaimTemplates"].as_array();
+        for claim in claims.into_iter().flatten() {
+            assert!(claim["metadata"]["ownerReferences"].is_null(), "{}", wanted.id);
+            let policy = &wanted.value["spec"]["persistentVolumeClaimRetentionPolicy"];
+            assert_eq!(policy, &json!({"whenDeleted": "Retain", "whenScaled": "Retain"}));
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The Secrets of a region: made where they are missing, kept for ever.
+//!
+//! What cannot be made again (region keys, day keys, the key that signs the refusal log) is made
+//! once. If it is gone although the Region's status says that it was there, nothing is made in its
+//! place, because sent links and sealed hits need the old one: a person has to restore it.
+
+pub(super) mod acl;
+mod vault;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ed25519_dalek::SigningKey;
+use hushmark_crds::RegionStatus;
+use hushmark_event::redis_keys::CLOSABLE_DAYS;
+use hushmark_policy::Day;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use super::day_ring::{self, Plan};
+use super::validate::{Store, ValidatedRegion};
+use crate::redis_link::RedisAddress;
+use crate::{Context, Error};
+
+use vault::{Changes, Data, Vault};
+
+/// Bytes of every key.
+const KEY_LEN: usize = 32;
+
+/// What the Secrets hold, as far as the operator needs to know.
+pub(super) struct Keys {
+    /// Numbers of the region keys.
+    pub(super) kids: Vec<u16>,
+    /// The first and the last day of the batch ring.
+    pub(super) days: Option<(Day, Day)>,
+    /// Signs the refusal log's head.
+    pub(super) signing: Arc<SigningKey>,
+    /// Where Redis is, and as whom to ask it.
+    pub(super) redis: RedisAddress,
+}
+
+/// Makes what is missing, and reads what the operator needs.
+pub(super) async fn ensure(
+    ctx: &Context,
+    region: &ValidatedRegion,
+    status: Option<&RegionStatus>,
+    today: Day,
+) -> Result<Keys, Error> {
+    let vault = Vault::new(ctx, region);
+    let had_keys = status.and_then(|status| status.keys.as_ref()).is_some();
+    let had_log = status.and_then(|s| s.refusal_log.as_ref()).is_some_and(|log| log.length > 0);
+    let kids = region_keys(&vault, region, had_keys).await?;
+    let signing = signing_key(&vault, region, had_log).await?;
+    let redis = redis(&vault, region).await?;
+    if region.clickhouse == Store::Managed {
+        clickhouse(&vault, region).await?;
+    }
+    let closable = BTreeSet::new();
+    let days = rings(&vault, region, had_keys, today, &closable).await?;
+    Ok(Keys { kids, days, signing: Arc::new(signing), redis })
+}
+
+/// Closes the days that every lane has passed, and makes keys for the days to come. Done once a
+/// minute, because nothing tells when a day is over.
+pub(super) async fn turn_rings(
+    ctx: &Context,
+    region: &ValidatedRegion,
+    today: Day,
+) -> Result<(), Error> {
+    let mut redis = ctx.redis.connection().await?;
+    let said: Result<Vec<String>, _> =
+        redis::cmd("SMEMBERS").arg(CLOSABLE_DAYS).query_async(&mut redis).await;
+    let said = match said {
+        Ok(said) => said,
+        Err(error) => {
+            ctx.redis.failed().await;
+            return Err(Error::redis("ask which days can be closed")(error));
+        }
+    };
+    let closable: BTreeSet<Day> = said.iter().filter_map(|day| Day::parse(day)).collect();
+    rings(&Vault::new(ctx, region), region, true, today, &closable).await?;
+    for day in closable.iter().filter(|day| **day < today) {
+        redis::cmd("SREM")
+            .arg(CLOSABLE_DAYS)
+            .arg(day.to_string())
+            .query_async::<()>(&mut redis)
+            .await
+            .map_err(Error::redis("take a closed day out"))?;
+    }
+    Ok(())
+}
+
+fn random() -> Result<Zeroizing<[u8; KEY_LEN]>, Error> {
+    let mut bytes = Zeroizing::new([0; KEY_LEN]);
+    getrandom::fill(bytes.as_mut()).map_err(Error::Random)?;
+    Ok(bytes)
+}
+
+/// A password that needs no quotes anywhere.
+fn password() -> Result<Vec<u8>, Error> {
+    Ok(hex::encode(random()?.as_ref()).into_bytes())
+}
+
+/// A Secret that was there once is not made again.
+fn gone(name: &str, what: &str) -> Error {
+    Error::Blocked(format!(
+        "the Secret {name} is gone: {what}. Restore it from a backup. To give up what was sent, \
+         delete the Region and apply it again"
+    ))
+}
+
+async fn region_keys(
+    vault: &Vault<'_>,
+    region: &ValidatedRegion,
+    had: bool,
+) -> Result<Vec<u16>, Error> {
+    let name = region.named("region-keys");
+    let data = match vault.get(&name).await? {
+        Some(data) => data,
+        None if had => return Err(gone(&name, "every link in sent mail needs its keys")),
+        None => vault.create(&name, Data::from([("1.key".into(), random()?.to_vec())])).await?,
+    };
+    let mut kids: Vec<u16> = data
+        .iter()
+        .filter(|(_, key)| key.len() == KEY_LEN)
+        .filter_map(|(name, _)| name.strip_suffix(".key")?.parse().ok())
+        .collect();
+    kids.sort_unstable();
+    if kids.is_empty() {
+        return Err(gone(&name, "it has no entry like 1.key with 32 bytes any more"));
+    }
+    Ok(kids)
+}
+
+async fn signing_key(
+    vault: &Vault<'_>,
+    region: &ValidatedRegion,
+    had_log: bool,
+) -> Result<SigningKey, Error> {
+    const ENTRY: &str = "refusal.key";
+    let name = region.named("refusal-key");
+    let lost = "edges and writers believe no other signature under the refusal log";
+    let data = match vault.get(&name).await? {
+        Some(data) => data,
+        None if had_log => return Err(gone(&name, lost)),
+        None => vault.create(&name, Data::from([(ENTRY.into(), random()?.to_vec())])).await?,
+    };
+    let seed = data.get(ENTRY).and_then(|bytes| bytes.as_slice().try_into().ok());
+    let seed: Zeroizing<[u8; KEY_LEN]> = Zeroizing::new(seed.ok_or_else(|| gone(&name, lost))?);
+    let key = SigningKey::from_bytes(&seed);
+    let public = key.verifying_key().to_bytes().to_vec();
+    vault.hold(&region.named("refusal-pub"), Data::from([("refusal.pub".into(), public)])).await?;
+    Ok(key)
+}
+
+/// Passwords of Redis's users, and the file that Redis reads.
+async fn redis(vault: &Vault<'_>, region: &ValidatedRegion) -> Result<RedisAddress, Error> {
+    let url = region.redis_url();
+    if let Store::External(external) = &region.redis {
+        let password = match &external.password_secret {
+            Some(secret) => vault.get(secret).await?.and_then(|data| text(&data, "password")),
+            None => None,
+        };
+        return Ok(RedisAddress { url, user: external.user.clone(), password });
+    }
+    let name = region.named("redis-auth");
+    let mut data = vault.get(&name).await?.unwrap_or_default();
+    let entry = |user: &str| format!("{user}.password");
+    for user in &acl::USERS {
+        if text(&data, &entry(user.name)).is_none() {
+            data.insert(entry(user.name), password()?);
+        }
+    }
+    let of = |user: &str| text(&data, &entry(user)).unwrap_or_default();
+    let file = acl::file(|user| of(user).to_string());
+    let password = Some(of("operator"));
+    data.insert("users.acl".into(), file.into_bytes());
+    vault.hold(&name, data).await?;
+    Ok(RedisAddress { url, user: Some("operator".into()), password })
+}
+
+/// ClickHouse's one user, and the file that makes it.
+async fn clickhouse(vault: &Vault<'_>, region: &ValidatedRegion) -> Result<(), Error> {
+    let name = region.named("clickhouse-auth");
+    let mut data = vault.get(&name).await?.unwrap_or_default();
+    let secret = match text(&data, "password") {
+        Some(secret) => secret.as_bytes().to_vec(),
+        None => password()?,
+    };
+    let hash = hex::encode(Sha256::digest(&secret));
+    let file = format!(
+        "<clickhouse><users><default remove=\"remove\"/><hushmark>\
+         <password_sha256_hex>{hash}</password_sha256_hex>\
+         <networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>\
+         </hushmark></users></clickhouse>\n"
+    );
+    data.insert("password".into(), secret);
+    data.insert("users.xml".into(), file.into_bytes());
+    vault.hold(&name, data).await
+}
+
+fn text(data: &Data, entry: &str) -> Option<Zeroizing<String>> {
+    let text = String::from_utf8(data.get(entry)?.clone()).ok()?;
+    Some(Zeroizing::new(text.trim_end().to_owned())).filter(|text| !text.is_empty())
+}
+
+/// Both rings, batch keys first.
+async fn rings(
+    vault: &Vault<'_>,
+    region: &ValidatedRegion,
+    had: bool,
+    today: Day,
+    closable: &BTreeSet<Day>,
+) -> Result<Option<(Day, Day)>, Error> {
+    let batch = ring(vault, region, "batch-keys", had, today, closable).await?;
+    ring(vault, region, "salt-keys", had, today, closable).await?;
+    Ok(batch.first().copied().zip(batch.last().copied()))
+}
+
+async fn ring(
+    vault: &Vault<'_>,
+    region: &ValidatedRegion,
+    which: &str,
+    had: bool,
+    today: Day,
+    closable: &BTreeSet<Day>,
+) -> Result<BTreeSet<Day>, Error> {
+    let name = region.named(which);
+    let found = vault.get_versioned(&name).await?;
+    if found.is_none() && had {
+        return Err(gone(&name, "hits that are under way and marks that were sent need its keys"));
+    }
+    let held: BTreeSet<Day> = found
+        .iter()
+        .flat_map(|(data, _)| data)
+        .filter(|(_, key)| key.len() == KEY_LEN)
+        .filter_map(|(day, _)| Day::parse(day))
+        .collect();
+    let plan = day_ring::plan(&held, today, region.ring_days, closable);
+    if plan.is_empty() {
+        return Ok(held);
+    }
+    let Plan { add, remove, lost } = plan;
+    let made: Vec<(String, Vec<u8>)> = add
+        .iter()
+        .map(|day| Ok((day.to_string(), random()?.to_vec())))
+        .collect::<Result<_, Error>>()?;
+    match found {
+        None => drop(vault.create(&name, made.into_iter().collect()).await?),
+        Some((_, version)) => {
+            let changes: Changes = made
+                .into_iter()
+                .map(|(day, key)| (day, Some(key)))
+                .chain(remove.iter().map(|day| (day.to_string(), None)))
+                .collect();
+            vault.change(&name, &changes, &version).await?;
+        }
+    }
+    tracing::info!(secret = name, added = add.len(), closed = remove.len(), "day ring turned");
+    if !lost.is_empty() {
+        let days: Vec<String> = lost.iter().map(ToString::to_string).collect();
+        tracing::error!(
+            secret = name,
+            days = days.join(" "),
+            "day keys had been taken away and were made anew: what was sealed under the old ones \
+             cannot be read"
+        );
+    }
+    Ok(held.difference(&remove).chain(&add).copied().collect())
+}

@@ -1,0 +1,53 @@
+//! Who may do what in the region's Redis. `event/WIRE.md`, "Redis", says who writes which key.
+
+use sha2::{Digest as _, Sha256};
+
+/// A program that speaks to Redis.
+pub(in crate::region) struct User {
+    pub(in crate::region) name: &'static str,
+    /// What it may touch and call. Scripts are held to it, too.
+    rules: &'static str,
+}
+
+/// Everyone who may speak to Redis.
+pub(in crate::region) const USERS: [User; 3] = [
+    User {
+        name: "edge",
+        rules: "~ev:* ~edge:* ~refusals ~refusals:head -@all +ping +info +xadd +xrange +xrevrange \
+                +xread +get +set +eval",
+    },
+    User {
+        name: "writer",
+        rules: "~ev:* %R~edge:* ~dead ~writer:* ~refusals ~refusals:head ~days:* -@all +ping \
+                +info +get +set +del +pexpire +scan +xadd +xlen +xrange +xrevrange +xread +xtrim \
+                +hget +hset +hsetnx +hdel +hkeys +hgetall +hscan +sadd +eval +evalsha \
+                +script|load",
+    },
+    User {
+        name: "operator",
+        rules: "~refusals ~refusals:head ~asks ~days:* %R~edge:* -@all +ping +info +get +set \
+                +scan +xadd +xlen +xrange +xrevrange +xread +xdel +smembers +srem +eval +evalsha \
+                +script|load",
+    },
+];
+
+/// One who does not say who it is may ask whether Redis is ready, as the pod's probe does.
+const NOBODY: &str = "user default on nopass resetkeys resetchannels -@all +ping";
+
+/// The ACL file, with a hash in place of each password.
+pub(in crate::region) fn file(password: impl Fn(&'static str) -> String) -> String {
+    let mut lines = vec![NOBODY.to_owned()];
+    for User { name, rules } in USERS {
+        let hash = hex::encode(Sha256::digest(password(name)));
+        lines.push(format!("user {name} on #{hash} resetkeys resetchannels {rules}"));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Changes when the rules do: Redis reads its file at the start alone.
+pub(in crate::region) fn version() -> String {
+    hex::encode(&Sha256::digest(file(|_| String::new()))[..8])
+}
+
+#[cfg(test)]
+mod tests;

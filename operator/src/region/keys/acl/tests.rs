@@ -1,0 +1,155 @@
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use redis::{Client, Connection, IntoConnectionInfo as _};
+
+use super::*;
+
+fn password(name: &str) -> String {
+    format!("password-of-{name}")
+}
+
+#[test]
+fn the_file_names_everyone_and_no_password() {
+    let file = file(password);
+    insta::assert_snapshot!(file);
+    assert!(!file.contains("password-of"));
+}
+
+/// A real Redis that has read the file.
+struct Redis {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Redis {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let acl = folder.path().join("users.acl");
+        std::fs::write(&acl, file(password)).unwrap();
+        let child = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--unixsocket"])
+            .arg(folder.path().join("redis.sock"))
+            .arg("--aclfile")
+            .arg(acl)
+            .arg("--dir")
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is on PATH: apt-get install redis-server");
+        Self { child, folder }
+    }
+
+    fn connect(&self, user: Option<&str>) -> Connection {
+        let socket = self.folder.path().join("redis.sock");
+        let url = format!("unix://{}", socket.display());
+        let mut info = url.as_str().into_connection_info().unwrap();
+        if let Some(user) = user {
+            let settings = info.redis_settings().clone();
+            let settings = settings.set_username(user).set_password(password(user));
+            info = info.set_redis_settings(settings);
+        }
+        let client = Client::open(info).unwrap();
+        for _ in 0..500 {
+            if let Ok(connection) = client.get_connection() {
+                return connection;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("redis refused its ACL file, or the user {user:?}");
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Whether a command is let through, whatever it answers.
+fn may(redis: &mut Connection, command: &str) -> bool {
+    let mut words = command.split(' ');
+    let mut cmd = redis::cmd(words.next().unwrap());
+    words.for_each(|word| {
+        cmd.arg(word);
+    });
+    match cmd.query::<redis::Value>(redis) {
+        Ok(_) => true,
+        // The second is what a script is told.
+        Err(error) => {
+            let text = error.to_string();
+            !text.contains("permission") && !text.contains("can't access")
+        }
+    }
+}
+
+#[test]
+fn everyone_may_do_what_the_wire_says_and_no_more() {
+    let redis = Redis::start();
+    let allowed: [(Option<&str>, &[&str]); 4] = [
+        (None, &["PING"]),
+        (
+            Some("edge"),
+            &[
+                "XADD ev:0123456789abcdef.1 1-0 b x",
+                "XRANGE ev:0123456789abcdef.1 - +",
+                "XREVRANGE refusals + - COUNT 1",
+                "XREAD COUNT 1 STREAMS refusals 0-0",
+                "GET refusals:head",
+                "SET edge:0123456789abcdef x EX 10",
+                "INFO memory",
+            ],
+        ),
+        (
+            Some("writer"),
+            &[
+                "SCAN 0 MATCH ev:*",
+                "SET writer:lease me NX PX 5000",
+                "XREAD COUNT 1 STREAMS ev:0123456789abcdef.1 0-0",
+                "XLEN ev:0123456789abcdef.1",
+                "XTRIM ev:0123456789abcdef.1 MINID = 1-0",
+                "HSETNX dead a b",
+                "HSCAN dead 0",
+                "HKEYS dead",
+                "SADD days:closable 2026-01-01",
+                "HGETALL days:pods",
+                "GET edge:0123456789abcdef",
+                "XADD refusals 1-0 e x",
+            ],
+        ),
+        (
+            Some("operator"),
+            &[
+                "XADD refusals 2-0 e x",
+                "SET refusals:head x",
+                "XRANGE asks - + COUNT 1",
+                "XDEL asks 1-0",
+                "SMEMBERS days:closable",
+                "SREM days:closable 2026-01-01",
+                "GET edge:0123456789abcdef",
+            ],
+        ),
+    ];
+    for (user, commands) in allowed {
+        let mut connection = redis.connect(user);
+        for command in commands {
+            assert!(may(&mut connection, command), "{user:?} {command}");
+        }
+    }
+    for (user, command) in [
+        (None, "GET refusals:head"),
+        (None, "KEYS *"),
+        (Some("edge"), "GET writer:cut"),
+        (Some("edge"), "HGETALL dead"),
+        (Some("edge"), "DEL ev:0123456789abcdef.1"),
+        (Some("edge"), "EVAL redis.call('SET','writer:cut','x') 0"),
+        (Some("writer"), "SET edge:0123456789abcdef x"),
+        (Some("writer"), "FLUSHALL"),
+        (Some("operator"), "XADD ev:0123456789abcdef.1 2-0 b x"),
+        (Some("operator"), "DEL refusals"),
+        (Some("operator"), "CONFIG SET appendonly no"),
+    ] {
+        assert!(!may(&mut redis.connect(user), command), "{user:?} {command}");
+    }
+}

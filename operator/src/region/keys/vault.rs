@@ -1,0 +1,115 @@
+//! Secrets of the release: read, made, changed. Never deleted.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use serde_json::json;
+
+use crate::region::build::labels;
+use crate::region::validate::ValidatedRegion;
+use crate::{Context, Error, FIELD_MANAGER};
+
+/// What a Secret holds, by entry.
+pub(super) type Data = BTreeMap<String, Vec<u8>>;
+
+/// Entries that change; `None` takes one out.
+pub(super) type Changes = BTreeMap<String, Option<Vec<u8>>>;
+
+/// The Secrets of a release.
+pub(super) struct Vault<'a> {
+    api: Api<Secret>,
+    region: &'a ValidatedRegion,
+}
+
+impl<'a> Vault<'a> {
+    pub(super) fn new(ctx: &Context, region: &'a ValidatedRegion) -> Self {
+        Self { api: Api::namespaced(ctx.client.clone(), &ctx.config.namespace), region }
+    }
+
+    pub(super) async fn get(&self, name: &str) -> Result<Option<Data>, Error> {
+        Ok(self.get_versioned(name).await?.map(|(data, _)| data))
+    }
+
+    /// What it holds, and its version.
+    pub(super) async fn get_versioned(&self, name: &str) -> Result<Option<(Data, String)>, Error> {
+        let found = self.api.get_opt(name).await;
+        let found = found.map_err(Error::api(format!("read the Secret {name}")))?;
+        Ok(found.map(|secret| {
+            let version = secret.metadata.resource_version.clone().unwrap_or_default();
+            (data_of(secret), version)
+        }))
+    }
+
+    /// Makes a Secret. If somebody else was quicker, theirs is the one.
+    pub(super) async fn create(&self, name: &str, data: Data) -> Result<Data, Error> {
+        let bytes = data.into_iter().map(|(entry, bytes)| (entry, ByteString(bytes))).collect();
+        let secret = Secret {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                // No ownerReference: keys outlive the Region and the release.
+                labels: Some(labels(self.region, "keys")),
+                ..ObjectMeta::default()
+            },
+            data: Some(bytes),
+            type_: Some("Opaque".to_owned()),
+            ..Secret::default()
+        };
+        let params =
+            PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        match self.api.create(&params, &secret).await {
+            Ok(secret) => {
+                tracing::info!(secret = name, "made");
+                Ok(data_of(secret))
+            }
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                let found = self.get(name).await?;
+                found.ok_or_else(|| Error::Blocked(format!("the Secret {name} comes and goes")))
+            }
+            Err(error) => Err(Error::api(format!("make the Secret {name}"))(error)),
+        }
+    }
+
+    /// Makes a Secret hold this, by as little writing as there is to do.
+    pub(super) async fn hold(&self, name: &str, wanted: Data) -> Result<(), Error> {
+        let Some((found, version)) = self.get_versioned(name).await? else {
+            return self.create(name, wanted).await.map(drop);
+        };
+        let differs = |(entry, bytes): &(String, Vec<u8>)| found.get(entry) != Some(bytes);
+        let changes: Changes =
+            wanted.into_iter().filter(differs).map(|(entry, bytes)| (entry, Some(bytes))).collect();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(secret = name, "put right");
+        self.change(name, &changes, &version).await
+    }
+
+    /// Changes entries of the version that was read, and of no other.
+    pub(super) async fn change(
+        &self,
+        name: &str,
+        changes: &Changes,
+        version: &str,
+    ) -> Result<(), Error> {
+        let encode = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| STANDARD.encode(bytes));
+        let data: BTreeMap<&String, Option<String>> =
+            changes.iter().map(|(entry, bytes)| (entry, encode(bytes))).collect();
+        let patch = json!({"metadata": {"resourceVersion": version}, "data": data});
+        let params =
+            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        self.api
+            .patch(name, &params, &Patch::Merge(&patch))
+            .await
+            .map(drop)
+            .map_err(Error::api(format!("change the Secret {name}")))
+    }
+}
+
+fn data_of(secret: Secret) -> Data {
+    secret.data.into_iter().flatten().map(|(entry, bytes)| (entry, bytes.0)).collect()
+}

@@ -1,0 +1,405 @@
+//! The Region's status, from what was applied and from nothing else. [`compose`] is pure.
+
+use hushmark_crds::{KeysStatus, Region, RegionOwner, RegionStatus};
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::events::{Event, EventType};
+use kube::{Resource as _, ResourceExt as _};
+use serde_json::json;
+
+use super::build::quiet_logs;
+use super::health::Health;
+use super::keys::Keys;
+use super::validate::{Host, Problem, Store, ValidatedRegion};
+use crate::apply::{Applied, Conflict};
+use crate::conditions::{
+    self, EGRESS_LIMITED, FIELDS_OWNED, HEALTHY, READY, RECONCILE_SUCCEEDED, RECONCILING,
+    RESIDENCY_PROVEN, SPEC_VALID, STALLED, Status, Wanted,
+};
+use crate::{Context, Error, FIELD_MANAGER, context};
+
+/// Whether what is in front of the edge keeps no log of addresses and tokens.
+pub(super) const ACCESS_LOGS_OFF: &str = "AccessLogsOff";
+
+/// The types of the conditions that are written here. Others are somebody else's.
+const OURS: [&str; 10] = [
+    SPEC_VALID,
+    RECONCILE_SUCCEEDED,
+    FIELDS_OWNED,
+    HEALTHY,
+    RESIDENCY_PROVEN,
+    EGRESS_LIMITED,
+    ACCESS_LOGS_OFF,
+    READY,
+    RECONCILING,
+    STALLED,
+];
+
+/// How a reconcile ended.
+pub(super) enum Outcome<'a> {
+    /// The spec cannot be built; what runs was left as it is.
+    Invalid(&'a [Problem]),
+    /// A person has to do something in the cluster first.
+    Blocked(&'a str),
+    /// It will be tried again.
+    Failed(&'a str),
+    /// It came to its end.
+    Done(Done<'a>),
+}
+
+/// What a finished reconcile knows.
+pub(super) struct Done<'a> {
+    pub(super) region: &'a ValidatedRegion,
+    pub(super) keys: &'a Keys,
+    pub(super) applied: &'a Applied,
+    pub(super) health: &'a Health,
+    pub(super) residency: Wanted,
+    /// Permissions that are missing.
+    pub(super) missing: &'a [String],
+}
+
+/// The conditions that an outcome says something about; the others stay as they were.
+pub(super) fn compose(outcome: &Outcome<'_>) -> Vec<Wanted> {
+    use Status::{False, True};
+    match outcome {
+        Outcome::Invalid(problems) => {
+            let reason = problems.first().map_or("Invalid", |problem| problem.reason);
+            let all: Vec<&str> = problems.iter().map(|p| p.message.as_str()).collect();
+            let message = format!("{}. What runs was left as it is", all.join(". "));
+            let mut all = vec![Wanted::new(SPEC_VALID, False, reason, message.clone())];
+            all.extend(summary(Summary::Stalled, reason, &message));
+            all
+        }
+        Outcome::Blocked(message) => {
+            let mut all = vec![
+                Wanted::new(SPEC_VALID, True, "Accepted", ""),
+                Wanted::new(RECONCILE_SUCCEEDED, False, "NeedsAPerson", *message),
+            ];
+            all.extend(summary(Summary::Stalled, "NeedsAPerson", message));
+            all
+        }
+        Outcome::Failed(message) => {
+            let mut all = vec![
+                Wanted::new(SPEC_VALID, True, "Accepted", ""),
+                Wanted::new(RECONCILE_SUCCEEDED, False, "TriedAgain", *message),
+            ];
+            all.extend(summary(Summary::Waiting, "TriedAgain", message));
+            all
+        }
+        Outcome::Done(done) => done.conditions(),
+    }
+}
+
+impl Done<'_> {
+    fn conditions(&self) -> Vec<Wanted> {
+        let succeeded = self.succeeded();
+        let owned = owned(&self.applied.conflicts);
+        let healthy = self.healthy();
+        let residency = self.residency.clone();
+        let (state, reason, message) = if succeeded.status != Status::True {
+            let waits = succeeded.reason == "PermissionMissing";
+            let state = if waits { Summary::Waiting } else { Summary::Stalled };
+            (state, succeeded.reason, succeeded.message.clone())
+        } else if owned.status != Status::True {
+            (Summary::Stalled, owned.reason, owned.message.clone())
+        } else if residency.status == Status::False {
+            (Summary::Stalled, residency.reason, residency.message.clone())
+        } else if healthy.status != Status::True {
+            (Summary::Waiting, healthy.reason, healthy.message.clone())
+        } else {
+            (Summary::Ready, "Ready", String::new())
+        };
+        let mut all = vec![
+            Wanted::new(SPEC_VALID, Status::True, "Accepted", ""),
+            succeeded,
+            owned,
+            healthy,
+            residency,
+            egress_limited(self.region),
+        ];
+        all.extend(access_logs(self.region));
+        all.extend(summary(state, reason, &message));
+        all
+    }
+
+    fn succeeded(&self) -> Wanted {
+        let of = |status, reason, message: String| {
+            Wanted::new(RECONCILE_SUCCEEDED, status, reason, message)
+        };
+        if !self.missing.is_empty() {
+            let message = format!("the operator {}", self.missing.join("; the operator "));
+            return of(Status::False, "PermissionMissing", message);
+        }
+        let refused: Vec<String> =
+            self.applied.refused.iter().map(|(id, why)| format!("{id}: {why}")).collect();
+        if !refused.is_empty() {
+            return of(Status::False, "ObjectsRefused", refused.join("; "));
+        }
+        of(Status::True, "Applied", String::new())
+    }
+
+    fn healthy(&self) -> Wanted {
+        let troubles = self.health.troubles();
+        if troubles.is_empty() {
+            Wanted::new(HEALTHY, Status::True, "AllReady", "")
+        } else {
+            let message = format!("{}; see the pods' events and logs", troubles.join("; "));
+            Wanted::new(HEALTHY, Status::False, "NotAllReady", message)
+        }
+    }
+}
+
+/// What Ready, Reconciling and Stalled say together, as kstatus reads them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Summary {
+    Ready,
+    Waiting,
+    Stalled,
+}
+
+fn summary(state: Summary, reason: &'static str, message: &str) -> [Wanted; 3] {
+    let of = |type_, is: bool, otherwise: &'static str| {
+        let (reason, message) = if is { (reason, message) } else { (otherwise, "") };
+        Wanted::new(type_, is.into(), reason, message)
+    };
+    let ready = state == Summary::Ready;
+    [
+        Wanted::new(READY, ready.into(), reason, message),
+        of(RECONCILING, state == Summary::Waiting, "Idle"),
+        of(STALLED, state == Summary::Stalled, "NotStalled"),
+    ]
+}
+
+fn owned(conflicts: &[Conflict]) -> Wanted {
+    if conflicts.is_empty() {
+        return Wanted::new(FIELDS_OWNED, Status::True, "AllOurs", "");
+    }
+    let all: Vec<String> = conflicts
+        .iter()
+        .map(|Conflict { object, manager, field, gave_up }| {
+            let again = if *gave_up { ", and changes it back each time" } else { "" };
+            format!("{object}: {manager} holds {field}{again}")
+        })
+        .collect();
+    let message = format!(
+        "{}. The object was left as it is: let the other manager give the field up, or ask for \
+         what it wants in the Region",
+        all.join("; ")
+    );
+    Wanted::new(FIELDS_OWNED, Status::False, "AnotherManager", message)
+}
+
+fn egress_limited(region: &ValidatedRegion) -> Wanted {
+    let named: Vec<String> = [&region.redis, &region.clickhouse]
+        .into_iter()
+        .filter_map(|store| match store {
+            Store::External(at) if matches!(at.host, Host::Name(_)) => {
+                Some(format!("port {} for {}", at.port, at.host))
+            }
+            Store::External(_) | Store::Managed => None,
+        })
+        .collect();
+    let unused = match &region.unused_egress[..] {
+        [] => String::new(),
+        hosts => format!(
+            ". Nothing in the stack connects to {}, so nothing was opened for it",
+            hosts.join(", ")
+        ),
+    };
+    if named.is_empty() {
+        let message = format!(
+            "as far as the cluster's network enforces NetworkPolicies, no pod of the stack reaches \
+             anything outside but what spec.egress names by its address{unused}"
+        );
+        return Wanted::new(EGRESS_LIMITED, Status::True, "PoliciesApplied", message);
+    }
+    let message = format!(
+        "a NetworkPolicy knows addresses and no names, so these are open to every address: {}. \
+         Name addresses in the Secret's url and in spec.egress, or restrict the ports further with \
+         a policy of your network that knows names{unused}",
+        named.join(", ")
+    );
+    Wanted::new(EGRESS_LIMITED, Status::False, "HostNames", message)
+}
+
+fn access_logs(region: &ValidatedRegion) -> Option<Wanted> {
+    let ingress = region.ingress.as_ref()?;
+    Some(match quiet_logs(ingress) {
+        Some((name, value)) if ingress.annotations.get(name).is_none_or(|said| said == value) => {
+            let message = format!("the Ingress carries {name}: \"{value}\"");
+            Wanted::new(ACCESS_LOGS_OFF, Status::True, "Annotated", message)
+        }
+        Some((name, _)) => {
+            let message = format!(
+                "spec.ingress.annotations sets {name}: the log will hold addresses and tokens; \
+                 take it away"
+            );
+            Wanted::new(ACCESS_LOGS_OFF, Status::False, "AskedFor", message)
+        }
+        None => Wanted::new(
+            ACCESS_LOGS_OFF,
+            Status::Unknown,
+            "NotKnownHow",
+            "how this ingress controller is told to keep no access log is not known here: switch it \
+             off there, because its lines hold addresses and tokens",
+        ),
+    })
+}
+
+/// Writes the status if it says anything new.
+pub(super) async fn write(
+    ctx: &Context,
+    region: &Region,
+    owner: RegionOwner,
+    outcome: &Outcome<'_>,
+) -> Result<(), Error> {
+    let old = region.status.clone().unwrap_or_default();
+    let generation = region.metadata.generation.unwrap_or(0);
+    let wanted = compose(outcome);
+    let mut made = conditions::merge(&old.conditions, &wanted, generation, context::now());
+    if !matches!(outcome, Outcome::Done(_)) {
+        let said = |type_: &str| wanted.iter().any(|wanted| wanted.type_ == type_);
+        let kept = old.conditions.iter().filter(|condition| {
+            OURS.contains(&condition.type_.as_str()) && !said(&condition.type_)
+        });
+        made.extend(kept.cloned());
+    }
+    let mut new = RegionStatus {
+        observed_generation: Some(generation),
+        conditions: made,
+        owner: Some(owner),
+        edge: old.edge,
+        writer: old.writer,
+        keys: old.keys.clone(),
+        // Written by the one who appends, under a manager of its own.
+        refusal_log: None,
+    };
+    if let Outcome::Done(done) = outcome {
+        new.edge = done.health.replicas("edge");
+        new.writer = done.health.replicas("writer");
+        new.keys = done.keys.status().or(new.keys);
+    }
+    if says_the_same(&old, &new) {
+        return Ok(());
+    }
+    patch(ctx, region, &new, None).await?;
+    tell(ctx, region, &old, &wanted).await;
+    Ok(())
+}
+
+impl Keys {
+    fn status(&self) -> Option<KeysStatus> {
+        let (first, last) = self.days?;
+        Some(KeysStatus {
+            kids: self.kids.iter().copied().map(i32::from).collect(),
+            first_day: first.to_string(),
+            last_day: last.to_string(),
+        })
+    }
+}
+
+/// Whether everything that is written here is as it was.
+fn says_the_same(old: &RegionStatus, new: &RegionStatus) -> bool {
+    let ours = old.conditions.iter().filter(|c| OURS.contains(&c.type_.as_str()));
+    let same_conditions = ours.count() == new.conditions.len()
+        && new.conditions.iter().all(|new| old.conditions.contains(new));
+    let RegionStatus {
+        observed_generation,
+        conditions: _,
+        owner,
+        edge,
+        writer,
+        keys,
+        refusal_log: _,
+    } = new;
+    same_conditions
+        && *observed_generation == old.observed_generation
+        && *owner == old.owner
+        && *edge == old.edge
+        && *writer == old.writer
+        && *keys == old.keys
+}
+
+/// Applies a status; with a version, only to that one.
+pub(super) async fn patch(
+    ctx: &Context,
+    region: &Region,
+    status: &RegionStatus,
+    version: Option<&str>,
+) -> Result<(), Error> {
+    let name = region.name_any();
+    let status = serde_json::to_value(status).unwrap_or_default();
+    let body = json!({
+        "apiVersion": Region::api_version(&()),
+        "kind": Region::kind(&()),
+        "metadata": {"name": name, "resourceVersion": version},
+        "status": status,
+    });
+    let api: Api<Region> = Api::all(ctx.client.clone());
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    api.patch_status(&name, &params, &Patch::Apply(conditions::without_nulls(body)))
+        .await
+        .map(drop)
+        .map_err(Error::api(format!("write the status of Region {name}")))
+}
+
+/// An event when the Region becomes ready, and when it stops being so.
+async fn tell(ctx: &Context, region: &Region, old: &RegionStatus, wanted: &[Wanted]) {
+    let was = old.conditions.iter().find(|c| c.type_ == READY).map(|c| c.status.as_str());
+    let Some(ready) = wanted.iter().find(|wanted| wanted.type_ == READY) else { return };
+    if was == Some(ready.status.name()) || (was.is_none() && ready.status != Status::True) {
+        return;
+    }
+    let good = ready.status == Status::True;
+    let event = Event {
+        type_: if good { EventType::Normal } else { EventType::Warning },
+        reason: ready.reason.to_owned(),
+        note: Some(if good { "the stack runs".to_owned() } else { ready.message.clone() }),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    };
+    if let Err(error) = ctx.recorder.publish(&event, &region.object_ref(&())).await {
+        tracing::warn!(%error, "an event was not published");
+    }
+}
+
+/// A second release says that it keeps its hands off: under a manager and in a condition of its
+/// own, because all others are the owner's. `None` takes that back.
+pub(super) async fn contest(
+    ctx: &Context,
+    region: &Region,
+    owner: Option<&RegionOwner>,
+) -> Result<(), Error> {
+    const CONTESTED: &str = "Contested";
+    let name = region.name_any();
+    let old = region.status.clone().unwrap_or_default();
+    let wanted = owner.map(|owner| {
+        let message = format!(
+            "release {}/{} runs for this Region, too, and keeps its hands off, because {}/{} owns \
+             it: uninstall one of them. If the owner is gone: kubectl patch region {name} \
+             --subresource=status --type=merge -p '{{\"status\":{{\"owner\":null}}}}'",
+            ctx.config.namespace, ctx.config.name, owner.namespace, owner.name
+        );
+        Wanted::new(CONTESTED, Status::True, "SecondRelease", message)
+    });
+    let generation = region.metadata.generation.unwrap_or(0);
+    let wanted: Vec<Wanted> = wanted.into_iter().collect();
+    let made = conditions::merge(&old.conditions, &wanted, generation, context::now());
+    if !made.is_empty() && made.iter().all(|condition| old.conditions.contains(condition)) {
+        return Ok(());
+    }
+    let body = json!({
+        "apiVersion": Region::api_version(&()),
+        "kind": Region::kind(&()),
+        "metadata": {"name": name},
+        "status": {"conditions": made},
+    });
+    let manager = format!("{FIELD_MANAGER}-{}-{}", ctx.config.namespace, ctx.config.name);
+    let api: Api<Region> = Api::all(ctx.client.clone());
+    api.patch_status(&name, &PatchParams::apply(&manager).force(), &Patch::Apply(body))
+        .await
+        .map(drop)
+        .map_err(Error::api(format!("write the status of Region {name}")))
+}
+
+#[cfg(test)]
+mod tests;

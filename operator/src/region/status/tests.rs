@@ -1,0 +1,151 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ed25519_dalek::SigningKey;
+use hushmark_crds::Replicas;
+use hushmark_policy::Day;
+
+use super::*;
+use crate::apply::{Id, Kind};
+use crate::config::tests::config;
+use crate::redis_link::RedisAddress;
+use crate::region::health::Workload;
+use crate::region::residency;
+use crate::region::validate::{Around, tests as fixtures, validate};
+
+struct Scene {
+    region: ValidatedRegion,
+    applied: Applied,
+    health: Health,
+    missing: Vec<String>,
+}
+
+impl Scene {
+    fn of(region: &Region) -> Self {
+        let secrets = fixtures::secrets();
+        let around = Around { others: &[], secrets: &secrets };
+        let region = validate(region, &config(), &around).unwrap();
+        let (applied, health) = (Applied::default(), Health::default());
+        Self { region, applied, health, missing: Vec::new() }
+    }
+
+    fn conditions(&self) -> BTreeMap<&'static str, Wanted> {
+        let redis = RedisAddress { url: String::new(), user: None, password: None };
+        let keys = Keys {
+            kids: vec![1],
+            days: Some((Day(20_000), Day(20_407))),
+            signing: Arc::new(SigningKey::from_bytes(&[1; 32])),
+            redis,
+        };
+        let done = Done {
+            region: &self.region,
+            keys: &keys,
+            applied: &self.applied,
+            health: &self.health,
+            residency: residency::judge(&self.region.node_selector, &[]),
+            missing: &self.missing,
+        };
+        let all = compose(&Outcome::Done(done));
+        all.into_iter().map(|wanted| (wanted.type_, wanted)).collect()
+    }
+
+    /// What kstatus makes of it: Stalled is a failure, Reconciling is under way.
+    fn summary(&self) -> (Status, Status, Status, &'static str) {
+        let all = self.conditions();
+        let ready = &all[READY];
+        (ready.status, all[RECONCILING].status, all[STALLED].status, ready.reason)
+    }
+}
+
+use Status::{False, True, Unknown};
+
+#[test]
+fn a_stack_that_runs_is_ready_though_its_residency_is_not_proven() {
+    let scene = Scene::of(&fixtures::minimal());
+    assert_eq!(scene.summary(), (True, False, False, "Ready"));
+    assert_eq!(scene.conditions()[RESIDENCY_PROVEN].status, Unknown);
+}
+
+#[test]
+fn what_is_not_ready_yet_is_under_way() {
+    let mut scene = Scene::of(&fixtures::minimal());
+    let replicas = Replicas { desired: 2, ready: 1 };
+    scene.health.workloads = vec![Workload { name: "edge", replicas, settled: false }];
+    assert_eq!(scene.summary(), (False, True, False, "NotAllReady"));
+    assert!(scene.conditions()[HEALTHY].message.starts_with("edge: 1 of 2 ready"));
+}
+
+#[test]
+fn what_another_manager_holds_needs_a_person() {
+    let mut scene = Scene::of(&fixtures::minimal());
+    let object = Id { kind: Kind::Service, name: "demo-edge".into() };
+    scene.applied.conflicts = vec![Conflict {
+        object,
+        manager: "argocd".into(),
+        field: ".spec.ports".into(),
+        gave_up: false,
+    }];
+    assert_eq!(scene.summary(), (False, False, True, "AnotherManager"));
+    let message = &scene.conditions()[FIELDS_OWNED].message;
+    assert!(message.contains("Service demo-edge: argocd holds .spec.ports"), "{message}");
+}
+
+#[test]
+fn a_missing_permission_is_named_with_its_verb_and_resource() {
+    let mut scene = Scene::of(&fixtures::minimal());
+    scene.missing = vec!["may not patch services (the core group) in namespace hush: …".into()];
+    let told = &scene.conditions()[RECONCILE_SUCCEEDED];
+    assert_eq!((told.status, told.reason), (False, "PermissionMissing"));
+    assert!(told.message.contains("may not patch services"), "{}", told.message);
+}
+
+#[test]
+fn an_invalid_spec_stalls_and_says_that_nothing_was_touched() {
+    let problems =
+        [Problem { reason: "HostTaken", message: "the host is another Region's".into() }];
+    let all = compose(&Outcome::Invalid(&problems));
+    let of = |type_: &str| all.iter().find(|wanted| wanted.type_ == type_).unwrap();
+    assert_eq!((of(SPEC_VALID).status, of(SPEC_VALID).reason), (False, "HostTaken"));
+    assert_eq!((of(STALLED).status, of(READY).status), (True, False));
+    assert!(of(READY).message.ends_with("What runs was left as it is"));
+}
+
+#[test]
+fn egress_says_what_a_policy_cannot_express() {
+    let named = &Scene::of(&fixtures::external()).conditions()[EGRESS_LIMITED];
+    assert_eq!((named.status, named.reason), (False, "HostNames"));
+    assert!(named.message.contains("port 8123 for ch.example.com"), "{}", named.message);
+    assert!(!named.message.contains("192.0.2.7"), "an address can be expressed");
+    let full = &Scene::of(&fixtures::full()).conditions()[EGRESS_LIMITED];
+    assert_eq!(full.status, True);
+    assert!(full.message.contains("smtp.example.com:587"), "{}", full.message);
+}
+
+#[test]
+fn access_logs_are_known_to_be_off_for_one_controller_and_unknown_for_others() {
+    assert_eq!(Scene::of(&fixtures::full()).conditions()[ACCESS_LOGS_OFF].status, True);
+    let mut region = fixtures::full();
+    region.spec.ingress.as_mut().unwrap().class_name = Some("traefik".into());
+    assert_eq!(Scene::of(&region).conditions()[ACCESS_LOGS_OFF].status, Unknown);
+    assert!(!Scene::of(&fixtures::minimal()).conditions().contains_key(ACCESS_LOGS_OFF));
+}
+
+#[test]
+fn a_status_that_says_nothing_new_is_not_written() {
+    let scene = Scene::of(&fixtures::minimal());
+    let wanted: Vec<Wanted> = scene.conditions().into_values().collect();
+    let at = |second| k8s_openapi::jiff::Timestamp::from_second(second).unwrap();
+    let mut old = RegionStatus {
+        conditions: conditions::merge(&[], &wanted, 1, at(100)),
+        ..RegionStatus::default()
+    };
+    let mut new = old.clone();
+    new.conditions = conditions::merge(&old.conditions, &wanted, 1, at(200));
+    // What others write is none of our business.
+    let others = [Wanted::new("Contested", True, "SecondRelease", "")];
+    old.conditions.extend(conditions::merge(&[], &others, 1, at(50)));
+    old.refusal_log = Some(hushmark_crds::RefusalLogStatus { length: 3, hash: "x".into() });
+    assert!(says_the_same(&old, &new));
+    new.observed_generation = Some(2);
+    assert!(!says_the_same(&old, &new));
+}

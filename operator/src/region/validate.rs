@@ -1,0 +1,281 @@
+//! From a Region as it was written to one that can be built: whoever holds a [`ValidatedRegion`]
+//! holds checked values, and nothing downstream checks again. Pure.
+
+mod store;
+
+use std::collections::BTreeMap;
+
+use hushmark_crds::Region;
+use hushmark_crds::region::{Acknowledgement, IngressSpec, PrivacySignals, Storage};
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
+
+use crate::apply::quantity;
+use crate::config::Config;
+
+pub use store::{External, Host, Store};
+use store::{StoreKind, undeclared, unused};
+
+/// Edges where a Region does not say how many: one may go while another serves.
+const EDGES: u16 = 2;
+
+/// Why a Region cannot be built, for its condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// In one word.
+    pub reason: &'static str,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+/// Everything that a stack is built from.
+#[derive(Clone, Debug)]
+pub struct ValidatedRegion {
+    /// The Region's name.
+    pub name: String,
+    /// Its uid, for ownerReferences.
+    pub uid: String,
+    /// The command line: names and images.
+    pub config: Config,
+    /// Every tracking host, the one for new mail first.
+    pub hosts: Vec<String>,
+    /// How many edges.
+    pub edges: Edges,
+    /// Threads of one edge.
+    pub threads: Option<u16>,
+    /// Bytes that the lane logs of one edge may take.
+    pub lane_log_bytes: u64,
+    /// What an answer waits for.
+    pub acknowledgement: Acknowledgement,
+    /// What an open with a privacy signal does.
+    pub privacy_signals: PrivacySignals,
+    /// Networks whose forwarding headers are believed.
+    pub trusted_proxies: Vec<String>,
+    /// A database of countries in the edge's image.
+    pub country_db: Option<String>,
+    /// Seconds between epochs.
+    pub epoch_seconds: u32,
+    /// The smallest number of people that a figure may stand for.
+    pub minimum_group: u32,
+    /// How many days ahead there are keys.
+    pub ring_days: u16,
+    /// Redis.
+    pub redis: Store,
+    /// ClickHouse.
+    pub clickhouse: Store,
+    /// Volumes.
+    pub storage: Storage,
+    /// The way in from outside.
+    pub ingress: Option<IngressSpec>,
+    /// Where pods may run.
+    pub node_selector: BTreeMap<String, String>,
+    /// Hosts of `egress[]` that nothing in this stack connects to.
+    pub unused_egress: Vec<String>,
+}
+
+/// How many edges there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edges {
+    /// So many.
+    Fixed(u16),
+    /// As many as there is work for, between these.
+    Between(u16, u16),
+}
+
+/// What a Region is checked against.
+pub struct Around<'a> {
+    /// All other Regions.
+    pub others: &'a [std::sync::Arc<Region>],
+    /// Secrets of external stores, by name, as far as they are there.
+    pub secrets: &'a BTreeMap<String, Secret>,
+}
+
+/// The names of the Secrets that a Region refers to.
+#[must_use]
+pub fn external_secrets(region: &Region) -> Vec<String> {
+    let redis = region.spec.redis.as_ref().and_then(|redis| redis.external.as_ref());
+    let clickhouse = region.spec.clickhouse.as_ref().and_then(|it| it.external.as_ref());
+    redis.into_iter().chain(clickhouse).map(|external| external.secret.clone()).collect()
+}
+
+/// Every tracking host of a Region with its port, the one for new mail first.
+#[must_use]
+pub fn hosts(region: &Region) -> Vec<String> {
+    let urls = std::iter::once(&region.spec.base_url).chain(&region.spec.former_base_urls);
+    let mut hosts = Vec::new();
+    for url in urls {
+        let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host).to_owned();
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    hosts
+}
+
+/// Checks a Region against its surroundings.
+///
+/// # Errors
+/// Every [`Problem`] there is, so that a person need not find them one by one.
+pub fn validate(
+    region: &Region,
+    config: &Config,
+    around: &Around<'_>,
+) -> Result<ValidatedRegion, Vec<Problem>> {
+    let spec = &region.spec;
+    let mut problems = Vec::new();
+    problems.extend(taken_hosts(region, around.others));
+    problems.extend(country_database(spec.place_database.as_deref()));
+    let epoch_seconds = seconds(&spec.epoch).unwrap_or_else(|| {
+        problems.push(Problem {
+            reason: "Epoch",
+            message: format!("spec.epoch {:?} is no time like 10s or 1h", spec.epoch),
+        });
+        1
+    });
+    let lane_log_bytes = share_of(&spec.storage.lane_log).unwrap_or_else(|| {
+        let size = &spec.storage.lane_log;
+        let message = format!("spec.storage.laneLog {size:?} is no size like 2Gi");
+        problems.push(Problem { reason: "Storage", message });
+        0
+    });
+    let mut store = |external: Option<&hushmark_crds::region::External>, what: StoreKind| {
+        let Some(external) = external else { return Store::Managed };
+        match what.read(&external.secret, around.secrets) {
+            Ok(external) => {
+                problems.extend(undeclared(region, &external, what));
+                Store::External(external)
+            }
+            Err(problem) => {
+                problems.push(problem);
+                Store::Managed
+            }
+        }
+    };
+    let redis = store(spec.redis.as_ref().and_then(|it| it.external.as_ref()), StoreKind::Redis);
+    let clickhouse =
+        store(spec.clickhouse.as_ref().and_then(|it| it.external.as_ref()), StoreKind::Clickhouse);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let edge = spec.edge.clone().unwrap_or_default();
+    let fewest = edge.replicas.unwrap_or(EDGES);
+    let edges = match edge.max_replicas {
+        Some(most) if most > fewest => Edges::Between(fewest, most),
+        _ => Edges::Fixed(fewest),
+    };
+    let unused_egress = unused(region, [&redis, &clickhouse]);
+    Ok(ValidatedRegion {
+        name: region.name_any(),
+        uid: region.uid().unwrap_or_default(),
+        config: config.clone(),
+        hosts: hosts(region),
+        edges,
+        threads: edge.threads,
+        lane_log_bytes,
+        acknowledgement: spec.acknowledgement,
+        privacy_signals: spec.privacy_signals,
+        trusted_proxies: spec.trusted_proxies.clone(),
+        country_db: spec.place_database.clone(),
+        epoch_seconds,
+        minimum_group: spec.minimum_group,
+        ring_days: spec.longest_tracking_days.saturating_add(HOLD_DAYS),
+        redis,
+        clickhouse,
+        storage: spec.storage.clone(),
+        ingress: spec.ingress.clone(),
+        node_selector: spec.node_selector.clone(),
+        unused_egress,
+    })
+}
+
+/// H of the design: a day is closed at the latest so many days after it ended.
+const HOLD_DAYS: u16 = 7;
+
+/// Of two Regions with one tracking host the older keeps it: its mail is out already.
+fn taken_hosts(region: &Region, others: &[std::sync::Arc<Region>]) -> Vec<Problem> {
+    let age = |region: &Region| {
+        let created = region.creation_timestamp().map(|time| time.0);
+        (created, region.name_any())
+    };
+    let mine = hosts(region);
+    let older = others.iter().filter(|other| age(other) < age(region));
+    older
+        .flat_map(|other| {
+            let shared: Vec<String> =
+                hosts(other).into_iter().filter(|host| mine.contains(host)).collect();
+            shared.into_iter().map(move |host| Problem {
+                reason: "HostTaken",
+                message: format!(
+                    "the tracking host {host} is Region {}'s, which is older: a link must lead to \
+                     one region alone; choose another host in spec.baseUrl or \
+                     spec.formerBaseUrls",
+                    other.name_any()
+                ),
+            })
+        })
+        .collect()
+}
+
+/// In a cluster there is no folder that a manifest lies in.
+fn country_database(path: Option<&str>) -> Option<Problem> {
+    let path = path.filter(|path| !path.starts_with('/'))?;
+    let message = format!(
+        "spec.placeDatabase {path:?} is a path beside a manifest, and a cluster has no such \
+         folder: put the file into the edge's image and give its absolute path there, or set \
+         spec.ceilings.place to none"
+    );
+    Some(Problem { reason: "PlaceDatabase", message })
+}
+
+/// `10s`, `5m` or `1h` in seconds.
+fn seconds(text: &str) -> Option<u32> {
+    let at = text.len().checked_sub(1)?;
+    let (number, unit) = text.split_at_checked(at)?;
+    let number: u32 = number.parse().ok().filter(|number| *number > 0)?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return None,
+    };
+    number.checked_mul(unit)
+}
+
+/// Four fifths of a volume: the rest is for the refusal log's copy and the file system.
+fn share_of(size: &str) -> Option<u64> {
+    let bytes = quantity(size)? / 1_000;
+    u64::try_from(bytes / 5 * 4).ok().filter(|bytes| *bytes > 0)
+}
+
+impl ValidatedRegion {
+    /// A name of the release: `demo-edge`.
+    #[must_use]
+    pub fn named(&self, part: &str) -> String {
+        format!("{}-{part}", self.config.name)
+    }
+
+    /// Where edge and writer find Redis.
+    #[must_use]
+    pub fn redis_url(&self) -> String {
+        match &self.redis {
+            Store::Managed => format!("redis://{}:6379", self.service("redis")),
+            Store::External(external) => external.url.clone(),
+        }
+    }
+
+    /// Where the writer finds ClickHouse.
+    #[must_use]
+    pub fn clickhouse_url(&self) -> String {
+        match &self.clickhouse {
+            Store::Managed => format!("http://{}:8123", self.service("clickhouse")),
+            Store::External(external) => external.url.clone(),
+        }
+    }
+
+    fn service(&self, part: &str) -> String {
+        format!("{}.{}.svc", self.named(part), self.config.namespace)
+    }
+}
+
+#[cfg(test)]
+pub(in crate::region) mod tests;

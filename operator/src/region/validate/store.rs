@@ -1,0 +1,189 @@
+//! Stores that run already: read from their Secrets, and held against `egress[]`. Pure.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use hushmark_crds::Region;
+use k8s_openapi::api::core::v1::Secret;
+use url::Url;
+
+use super::Problem;
+
+/// Where a store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// Run here.
+    Managed,
+    /// It runs already.
+    External(External),
+}
+
+/// A store that runs already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct External {
+    /// How it is reached; never with a password.
+    pub url: String,
+    /// Its host.
+    pub host: Host,
+    /// Its port.
+    pub port: u16,
+    /// Who asks.
+    pub user: Option<String>,
+    /// The Secret that holds the password, if there is one.
+    pub password_secret: Option<String>,
+}
+
+/// Where a host is, as far as its name tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// A Service of this cluster.
+    Cluster(String),
+    /// One address outside.
+    Address(IpAddr),
+    /// A name outside, which a NetworkPolicy cannot express.
+    Name(String),
+}
+
+impl Host {
+    pub(super) fn parse(text: &str) -> Self {
+        let text = text.trim_matches(['[', ']']);
+        if let Ok(address) = text.parse() {
+            return Self::Address(address);
+        }
+        // `service.namespace` could be a name of the internet as well, so it counts as one.
+        let inside =
+            !text.contains('.') || text.ends_with(".svc") || text.ends_with(".svc.cluster.local");
+        if inside { Self::Cluster(text.to_owned()) } else { Self::Name(text.to_owned()) }
+    }
+}
+
+impl std::fmt::Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cluster(name) | Self::Name(name) => f.write_str(name),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+/// Which of the two stores.
+#[derive(Clone, Copy)]
+pub(super) enum StoreKind {
+    Redis,
+    Clickhouse,
+}
+
+impl StoreKind {
+    const fn field(self) -> &'static str {
+        match self {
+            Self::Redis => "spec.redis.external",
+            Self::Clickhouse => "spec.clickhouse.external",
+        }
+    }
+
+    const fn scheme(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::Clickhouse => "http",
+        }
+    }
+
+    const fn port(self) -> u16 {
+        match self {
+            Self::Redis => 6379,
+            Self::Clickhouse => 80,
+        }
+    }
+
+    /// Reads the Secret of an external store.
+    pub(super) fn read(
+        self,
+        name: &str,
+        secrets: &BTreeMap<String, Secret>,
+    ) -> Result<External, Problem> {
+        let field = self.field();
+        let wrong = |what: String| Problem {
+            reason: "ExternalSecret",
+            message: format!("{field}: the Secret {name} {what}"),
+        };
+        let secret = secrets.get(name).ok_or_else(|| {
+            wrong("is not in the release's namespace: make it, with url, user and password".into())
+        })?;
+        let entry = |key: &str| -> Result<Option<String>, Problem> {
+            let Some(bytes) = secret.data.as_ref().and_then(|data| data.get(key)) else {
+                return Ok(None);
+            };
+            let text = std::str::from_utf8(&bytes.0)
+                .map_err(|_| wrong(format!("has a {key} that is no text")))?;
+            Ok(Some(text.trim_end().to_owned()).filter(|text| !text.is_empty()))
+        };
+        let url = entry("url")?.ok_or_else(|| {
+            wrong(format!("has no url: add one like {}://host:port", self.scheme()))
+        })?;
+        let parsed = Url::parse(&url).map_err(|e| wrong(format!("has a url that is none: {e}")))?;
+        if parsed.scheme() != self.scheme() {
+            return Err(wrong(format!(
+                "has a url that begins with {}://, and this version speaks {}:// alone: TLS to \
+                 the stores is not there yet",
+                parsed.scheme(),
+                self.scheme()
+            )));
+        }
+        if !parsed.username().is_empty() || parsed.password().is_some() {
+            let what = "has a user or password in its url: give them as user and password, because \
+                        a url stands in the process list";
+            return Err(wrong(what.into()));
+        }
+        let host = parsed.host_str().filter(|host| !host.is_empty());
+        let host = host.ok_or_else(|| wrong("has a url without a host".into()))?;
+        let has_password = entry("password")?.is_some();
+        Ok(External {
+            host: Host::parse(host),
+            port: parsed.port().unwrap_or(self.port()),
+            user: entry("user")?,
+            password_secret: has_password.then(|| name.to_owned()),
+            url,
+        })
+    }
+}
+
+fn is_declared(region: &Region, external: &External) -> bool {
+    let with_port = format!("{}:{}", external.host, external.port);
+    let bare = external.host.to_string();
+    region.spec.egress.iter().any(|egress| egress.host == bare || egress.host == with_port)
+}
+
+/// No connection leaves but to `egress[]`, and that holds for stores, too.
+pub(super) fn undeclared(region: &Region, external: &External, what: StoreKind) -> Option<Problem> {
+    let stays = match &external.host {
+        Host::Cluster(_) => true,
+        // A pod's own loopback leaves no pod.
+        Host::Address(address) => address.is_loopback(),
+        Host::Name(_) => false,
+    };
+    if stays || is_declared(region, external) {
+        return None;
+    }
+    let message = format!(
+        "{}: {}:{} is outside this cluster and spec.egress does not name it: add it there with its \
+         purpose and jurisdiction",
+        what.field(),
+        external.host,
+        external.port
+    );
+    Some(Problem { reason: "ExternalNotInEgress", message })
+}
+
+/// Hosts of `egress[]` that no store is at.
+pub(super) fn unused(region: &Region, stores: [&Store; 2]) -> Vec<String> {
+    let used = |host: &str| {
+        stores.iter().any(|store| match store {
+            Store::Managed => false,
+            Store::External(external) => {
+                host == external.host.to_string()
+                    || host == format!("{}:{}", external.host, external.port)
+            }
+        })
+    };
+    region.spec.egress.iter().map(|e| e.host.clone()).filter(|host| !used(host)).collect()
+}
