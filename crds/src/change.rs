@@ -61,10 +61,8 @@ pub fn replaced(old: &RegionSpec, new: &RegionSpec) -> Vec<Workload> {
         || old.acknowledgement != new.acknowledgement
         || old.privacy_signals != new.privacy_signals
         || stores.0;
-    let writer = old.epoch != new.epoch
-        || old.minimum_group != new.minimum_group
-        || stores.0
-        || stores.1;
+    let writer =
+        old.epoch != new.epoch || old.minimum_group != new.minimum_group || stores.0 || stores.1;
     let is_replaced = |workload| match workload {
         Workload::Edge => edge || moved,
         Workload::Writer => writer || moved,

@@ -60,6 +60,9 @@ pub enum NotAskable {
         /// Which one was meant.
         asked: String,
     },
+    /// An id that none has.
+    #[error("what it names is no id: 16 lower-case hex digits")]
+    Impossible,
     /// A cap that is no withdrawal.
     #[error(
         "only withdrawals of one tenant's or one campaign's tracking can be asked for: change the \
@@ -90,6 +93,9 @@ impl Ask {
         if self.region != region {
             let (ours, asked) = (region.to_owned(), self.region.clone());
             return Err(NotAskable::AnotherRegion { ours, asked });
+        }
+        if !self.refuses.is_possible() {
+            return Err(NotAskable::Impossible);
         }
         match &self.refuses {
             Refuses::Takedown(Takedown::Kid(kid)) if !kids.contains(kid) => {
@@ -180,6 +186,8 @@ mod tests {
         assert!(asked(a_while).unwrap_err().contains("only withdrawals"));
         let unknown = asked(Refuses::Takedown(Takedown::Kid(3))).unwrap_err();
         assert_eq!(unknown, "the Region eu has no key 3; it has 1, 2");
+        let nobody = Refuses::Takedown(Takedown::Tenant("XYZ".into()));
+        assert!(asked(nobody).unwrap_err().contains("no id"));
         for url in ["", "example.org", "https://", "https:///x", "javascript:alert(1)"] {
             assert!(asked(Refuses::Takedown(Takedown::Url(url.into()))).is_err(), "{url}");
         }

@@ -262,6 +262,16 @@ impl Entry {
     }
 }
 
+impl Refuses {
+    /// Whether every id in it is one.
+    pub(crate) fn is_possible(&self) -> bool {
+        match self {
+            Self::Cap { scope, .. } => scope.parse().is_some(),
+            Self::Takedown(what) => what.is_possible(),
+        }
+    }
+}
+
 impl CapScope {
     fn parse(&self) -> Option<Scope> {
         Some(match self {

@@ -78,11 +78,7 @@ async fn answer(ctx: &Context, request: Request<Incoming>) -> Result<Answer, No>
     })
 }
 
-async fn append(
-    ctx: &Context,
-    active: &crate::ActiveRegion,
-    ask: Ask,
-) -> Result<Answer, Error> {
+async fn append(ctx: &Context, active: &crate::ActiveRegion, ask: Ask) -> Result<Answer, Error> {
     let mut redis = ctx.redis.connection().await?;
     let done = ctx.refusals.ask(&mut redis, &active.signing_key, ask.refuses, now_ms()).await;
     if matches!(done, Err(Error::Redis { .. })) {

@@ -215,7 +215,12 @@ impl Case<'_> {
         }
     }
 
-    fn outcome(&self, misfits: &[Misfit], invalid: Option<&str>, wanted: &EffectivePolicy) -> Outcome {
+    fn outcome(
+        &self,
+        misfits: &[Misfit],
+        invalid: Option<&str>,
+        wanted: &EffectivePolicy,
+    ) -> Outcome {
         if !misfits.is_empty() {
             return Outcome::Refused("Refused", joined(misfits));
         }

@@ -9,9 +9,16 @@ use crate::args::http_url;
 
 /// Hushmark in a cluster: what is, why, and what would change
 #[derive(Parser)]
-#[command(name = "kubectl-hushmark", bin_name = "kubectl hushmark", version, propagate_version = true)]
-#[command(after_help = "Exit status: 0 all is well or done, 1 something is not, 2 wrong usage; plan \
-                        says 3 where there are changes.")]
+#[command(
+    name = "kubectl-hushmark",
+    bin_name = "kubectl hushmark",
+    version,
+    propagate_version = true
+)]
+#[command(
+    after_help = "Exit status: 0 all is well or done, 1 something is not, 2 wrong usage; plan \
+                        says 3 where there are changes."
+)]
 pub(crate) struct Plugin {
     #[command(subcommand)]
     pub(crate) command: PluginCommand,
@@ -69,12 +76,14 @@ Examples:
     #[command(subcommand)]
     Keys(Keys),
     /// Collect what a person who helps needs, without a secret and without a person in it
-    #[command(after_help = "Only what is on a list of harmless fields is taken; README.txt in the \
+    #[command(
+        after_help = "Only what is on a list of harmless fields is taken; README.txt in the \
                             archive says which. Look at it before you send it.
 
 Examples:
   kubectl hushmark support-bundle
-  kubectl hushmark support-bundle eu -o eu.tar.gz")]
+  kubectl hushmark support-bundle eu -o eu.tar.gz"
+    )]
     SupportBundle(SupportBundle),
 }
 
@@ -240,12 +249,14 @@ pub(crate) struct TakenDown {
 #[derive(Subcommand)]
 pub(crate) enum Keys {
     /// Make a new key, wait until every edge has it, and seal with it from then on
-    #[command(after_help = "Mail that was sent stays readable: old keys stay as long as its links \
+    #[command(
+        after_help = "Mail that was sent stays readable: old keys stay as long as its links \
                             live.
 
 Examples:
   kubectl hushmark keys rotate
-  kubectl hushmark keys rotate eu --no-wait")]
+  kubectl hushmark keys rotate eu --no-wait"
+    )]
     Rotate(Rotate),
 }
 

@@ -56,7 +56,8 @@ pub(crate) async fn run(options: &args::SupportBundle) -> Result<ExitCode> {
         swept += sweep.clean(bytes);
     }
     if swept > 0 {
-        let note = format!("{swept} values of Secrets were found where none should be, and cut out\n");
+        let note =
+            format!("{swept} values of Secrets were found where none should be, and cut out\n");
         files.push(("swept.txt".to_owned(), note.into_bytes()));
     }
     files.push(("README.txt".to_owned(), README.as_bytes().to_vec()));

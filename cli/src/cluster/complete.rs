@@ -31,9 +31,8 @@ pub(crate) fn complete(command: &Command, words: &[String]) -> String {
     }
     if at.has_subcommands() {
         let below = at.get_subcommands().filter(|below| !below.is_hide_set());
-        let named = below.map(|below| {
-            (below.get_name().to_owned(), below.get_about().map(ToString::to_string))
-        });
+        let named = below
+            .map(|below| (below.get_name().to_owned(), below.get_about().map(ToString::to_string)));
         return lines(named, last, NO_FILES);
     }
     let given = before.iter().filter(|word| !word.starts_with('-')).count();
@@ -73,9 +72,9 @@ fn values(option: &Arg, last: &str) -> String {
         let takes_file = names.iter().any(|name| matches!(name.as_str(), "FILE" | "PATH"));
         return format!("{}\n", if takes_file { FILES } else { NO_FILES });
     }
-    let named = possible.iter().map(|value| {
-        (value.get_name().to_owned(), value.get_help().map(ToString::to_string))
-    });
+    let named = possible
+        .iter()
+        .map(|value| (value.get_name().to_owned(), value.get_help().map(ToString::to_string)));
     lines(named, last, NO_FILES)
 }
 

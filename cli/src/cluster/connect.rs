@@ -41,8 +41,7 @@ impl Connection {
         )?;
         config.connect_timeout = Some(CONNECT);
         config.read_timeout = Some(ANSWER);
-        let namespace =
-            self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).context("cannot use the kubeconfig")?;
         Ok(Connected { client, namespace })
     }

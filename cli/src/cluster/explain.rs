@@ -47,14 +47,12 @@ fn campaign<'a>(at: &Connected, world: &'a World, typed: &str) -> Result<&'a Cam
 /// A tenant by its namespace, or by namespace and name.
 fn tenant<'a>(at: &Connected, world: &'a World, typed: &str) -> Result<&'a Tenant> {
     let found = match typed.split_once('/') {
-        Some((namespace, name)) => {
-            world.tenants.get(&(namespace.to_owned(), name.to_owned()))
-        }
+        Some((namespace, name)) => world.tenants.get(&(namespace.to_owned(), name.to_owned())),
         // A namespace has one, so that its name says which; and where the context names the
         // namespace, the tenant's own name does.
-        None => world.tenant_of(typed).or_else(|| {
-            world.tenants.get(&(at.namespace.clone(), typed.to_owned()))
-        }),
+        None => world
+            .tenant_of(typed)
+            .or_else(|| world.tenants.get(&(at.namespace.clone(), typed.to_owned()))),
     };
     if let Some(found) = found {
         return Ok(found);

@@ -14,7 +14,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use hushmark_crds::load::{Found, Resources};
-use kube::{NamespaceResourceScope, Resource};
+use k8s_openapi::NamespaceResourceScope;
+use kube::Resource;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

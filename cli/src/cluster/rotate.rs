@@ -115,7 +115,9 @@ fn tell(
              working"
         )
     } else {
-        format!("asked Region {region} for a new key; `kubectl hushmark status` shows how far it is")
+        format!(
+            "asked Region {region} for a new key; `kubectl hushmark status` shows how far it is"
+        )
     };
     print(&(text + "\n"))?;
     Ok(ExitCode::SUCCESS)
@@ -135,7 +137,8 @@ mod tests {
     #[test]
     fn it_is_done_when_another_key_seals_for_this_very_request() {
         let before = keys(json!({"keys": {"kids": [1], "sealing": 1}}));
-        let rotating = json!([{"type": "KeysRotating", "status": "True", "message": "edge-1 lacks it"}]);
+        let rotating =
+            json!([{"type": "KeysRotating", "status": "True", "message": "edge-1 lacks it"}]);
         for (status, done) in [
             (json!({"keys": {"kids": [1, 2], "sealing": 1}}), false),
             (json!({"keys": {"sealing": 1, "asked": "now"}, "conditions": rotating}), false),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 use hushmark_crds::{AnonymizationPolicy, Campaign, Region, RetentionPolicy, Tenant};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::ListParams;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -47,8 +47,7 @@ impl World {
         let regions = regions(&at.client, &mut unseen).await?;
         let tenants = everywhere::<Tenant>(at, "tenants", &mut unseen).await?;
         let campaigns = everywhere::<Campaign>(at, "campaigns", &mut unseen).await?;
-        let retention =
-            everywhere::<RetentionPolicy>(at, "retentionpolicies", &mut unseen).await?;
+        let retention = everywhere::<RetentionPolicy>(at, "retentionpolicies", &mut unseen).await?;
         let anonymization =
             everywhere::<AnonymizationPolicy>(at, "anonymizationpolicies", &mut unseen).await?;
         Ok(Self { regions, tenants, campaigns, retention, anonymization, unseen })
@@ -93,7 +92,8 @@ async fn regions(client: &Client, unseen: &mut Vec<String>) -> Result<BTreeMap<S
              docs/install.md says, or give another --context"
         ),
         Err(error) if is_forbidden(&error) => {
-            unseen.push("you may not list regions: what they allow is not taken into account".into());
+            unseen
+                .push("you may not list regions: what they allow is not taken into account".into());
             Ok(BTreeMap::new())
         }
         Err(error) => Err(said("list regions", error)),

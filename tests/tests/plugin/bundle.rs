@@ -78,7 +78,7 @@ pub(crate) fn nothing_leaks(stage: &Stage) -> Result<()> {
         log,
         r#"{{"timestamp":"2026-11-22T08:00:00Z","level":"ERROR","message":"to canary@acme.example","subject":"canary","error":"GET /o/{token}.gif with {SECRET}"}}"#
     )?;
-    writeln!(log, "panicked at canary@acme.example from canary://canary")?;
+    writeln!(log, "panicked at canary@acme.example from https://canary")?;
 
     let archive = stage.cluster.folder().join("bundle.tar.gz");
     let out = archive.to_str().context("the folder's name is not text")?;
@@ -98,7 +98,11 @@ pub(crate) fn nothing_leaks(stage: &Stage) -> Result<()> {
         let text = fs::read_to_string(path)?;
         let low = text.to_lowercase();
         for form in forms() {
-            ensure!(!low.contains(&form.to_lowercase()), "{form} is in {}:\n{text}", path.display());
+            ensure!(
+                !low.contains(&form.to_lowercase()),
+                "{form} is in {}:\n{text}",
+                path.display()
+            );
         }
         for secret in &secrets {
             ensure!(!text.contains(secret), "a real secret is in {}", path.display());
@@ -141,7 +145,10 @@ fn what_is_wanted_is_there(stage: &Stage, folder: &Path, files: &[PathBuf]) -> R
     let region = find("resources/regions.json")?;
     ensure!(region.contains("\"longestTrackingDays\": 400"), "{region}");
     let secrets = find("objects/hush-eu/secrets.json")?;
-    ensure!(secrets.contains("eu-region-keys") && secrets.contains("\"password\": 19"), "{secrets}");
+    ensure!(
+        secrets.contains("eu-region-keys") && secrets.contains("\"password\": 19"),
+        "{secrets}"
+    );
     let deployments = find("objects/hush-eu/deployments.json")?;
     ensure!(deployments.contains("\"--minimum-group\""), "{deployments}");
     ensure!(deployments.contains("\"PASSWORD\""), "names of variables are kept: {deployments}");

@@ -48,10 +48,16 @@ pub(crate) fn explained(stage: &Stage) -> Result<()> {
     insta::assert_snapshot!("explain_campaign", text);
     let same = stage.person(&["explain", "campaign", "letter-1", "-n", "acme"])?.ended(0)?;
     assert_eq!(same, text);
-    insta::assert_snapshot!("explain_tenant", stage.person(&["explain", "tenant", "acme"])?.ended(0)?);
+    insta::assert_snapshot!(
+        "explain_tenant",
+        stage.person(&["explain", "tenant", "acme"])?.ended(0)?
+    );
     let json = stage.person(&["explain", "campaign", "acme/letter-1", "--json"])?.ended(0)?;
     let json: Value = serde_json::from_str(&json)?;
-    assert_eq!((&json["mail"][0]["mode"], &json["mail"][0]["decidedBy"]), (&"overall".into(), &"Campaign".into()));
+    assert_eq!(
+        (&json["mail"][0]["mode"], &json["mail"][0]["decidedBy"]),
+        (&"overall".into(), &"Campaign".into())
+    );
     let unknown = stage.person(&["explain", "campaign", "acme/winter"])?.ended(1)?;
     ensure!(unknown.contains("in that namespace: letter-1, letter-2"), "{unknown}");
     stage.person(&["explain", "weather", "acme/letter-1"])?.ended(2)?;
@@ -76,7 +82,8 @@ pub(crate) fn planned(stage: &Stage) -> Result<()> {
     let mark = stage.cluster.mark()?;
     let text = stage.person(&["plan", "-f", &changed])?.ended(3)?;
     insta::assert_snapshot!("plan", stage.settled(&text));
-    let json: Value = serde_json::from_str(&stage.person(&["plan", "-f", &changed, "--json"])?.ended(3)?)?;
+    let json: Value =
+        serde_json::from_str(&stage.person(&["plan", "-f", &changed, "--json"])?.ended(3)?)?;
     assert_eq!(json["changes"].as_array().map(Vec::len), Some(3), "{json:#}");
     let writes: Vec<_> = stage.cluster.calls_since(&mark)?;
     let writes = writes.iter().filter(|call| call.user.ends_with(":person") && call.is_write());
@@ -84,14 +91,16 @@ pub(crate) fn planned(stage: &Stage) -> Result<()> {
 
     // Without the right to apply, what can be told is told.
     let less = stage.guest(&["plan", "-f", &changed])?.ended(3)?;
-    ensure!(less.contains("opens overall -> off, because the tenant's kill switch is on"), "{less}");
+    ensure!(
+        less.contains("opens overall -> off, because the tenant's kill switch is on"),
+        "{less}"
+    );
     ensure!(less.contains("so the API server was not asked"), "{less}");
 
     let refused = manifests
         .replace("jurisdiction: EU", "jurisdiction: CA")
-        .replace("opens: anonymous, clicks: anonymous", "opens: individual, clicks: individual")
         .replace("metadata: {name: letter-2,", "metadata: {name: letter-4,")
-        .replace("list: {path: recipients.csv}\n  tracking", "list: {path: recipients.csv}\n  retentionPolicy: nowhere\n  tracking");
+        .replace("  tracking:", "  retentionPolicy: nowhere\n  place: country\n  tracking:");
     let refused = stage.file("refused.yaml", &refused)?;
     let text = stage.person(&["plan", "-f", &refused])?.ended(1)?;
     let from = text.find("REFUSED").context("nothing is refused")?;

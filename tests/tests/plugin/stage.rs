@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use hushmark_tests::cluster::{Cluster, Deployed, Release};
@@ -227,6 +226,3 @@ impl Said {
         Ok(if err.is_empty() || code == 0 { out } else { format!("{out}{err}") })
     }
 }
-
-/// How long what a person asked for may take to show in a status.
-pub(crate) const SHOWS_WITHIN: Duration = Duration::from_secs(20);

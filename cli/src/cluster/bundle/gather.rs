@@ -4,6 +4,7 @@
 use anyhow::{Result, bail};
 use hushmark_crds::{AnonymizationPolicy, Campaign, Region, RetentionPolicy, Tenant};
 use k8s_openapi::ByteString;
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
@@ -15,7 +16,6 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::jiff::Timestamp;
-use k8s_openapi::NamespaceResourceScope;
 use kube::api::{ListParams, LogParams};
 use kube::{Api, Resource, ResourceExt as _};
 use serde::Serialize;
@@ -56,8 +56,7 @@ pub(super) async fn gather(
         world.keep(name);
     }
     let notes = world.unseen.clone();
-    let mut all =
-        Gather { at, files: Vec::new(), notes, secrets: Vec::new(), tail: options.tail };
+    let mut all = Gather { at, files: Vec::new(), notes, secrets: Vec::new(), tail: options.tail };
     all.resources(&world)?;
     let mut namespaces: Vec<String> = world
         .regions
@@ -118,7 +117,8 @@ impl Gather<'_> {
             Ok(all) => all,
             Err(error) => {
                 let what = K::plural(&());
-                self.notes.push(format!("{what} of {namespace} could not be had: {}", told(&error)));
+                self.notes
+                    .push(format!("{what} of {namespace} could not be had: {}", told(&error)));
                 Vec::new()
             }
         }
@@ -174,12 +174,17 @@ impl Gather<'_> {
         let secrets = self.all::<Secret>(namespace, ListParams::default()).await;
         let mut kept = Vec::new();
         for secret in secrets {
-            let mut object = keep(&serde_json::to_value(&secret.metadata).map(|meta| {
-                json!({ "metadata": meta, "type": secret.type_ })
-            })?, &[lists::META, &["type"]].concat());
+            let mut object = keep(
+                &serde_json::to_value(&secret.metadata)
+                    .map(|meta| json!({ "metadata": meta, "type": secret.type_ }))?,
+                &[lists::META, &["type"]].concat(),
+            );
             let data = secret.data.unwrap_or_default();
-            let sized: Json =
-                data.iter().map(|(name, value)| (name.clone(), value.0.len().into())).collect::<serde_json::Map<_, _>>().into();
+            let sized: Json = data
+                .iter()
+                .map(|(name, value)| (name.clone(), value.0.len().into()))
+                .collect::<serde_json::Map<_, _>>()
+                .into();
             object["bytes"] = sized;
             kept.push(object);
             self.secrets.extend(data.into_values().map(|ByteString(value)| Zeroizing::new(value)));

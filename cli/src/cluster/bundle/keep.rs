@@ -114,9 +114,8 @@ fn inside(value: &Json) -> Json {
 /// Names of keys and how many bytes each has: all that a bundle knows of a Secret's data.
 pub(super) fn sizes(data: &Json, size: impl Fn(&str) -> usize) -> Json {
     let fields = data.as_object().into_iter().flatten();
-    let sized = fields.map(|(name, value)| {
-        (name.clone(), Json::from(size(value.as_str().unwrap_or_default())))
-    });
+    let sized = fields
+        .map(|(name, value)| (name.clone(), Json::from(size(value.as_str().unwrap_or_default()))));
     Json::Object(sized.collect())
 }
 

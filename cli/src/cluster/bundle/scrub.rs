@@ -46,6 +46,9 @@ pub(super) fn scrub(text: &str) -> String {
 /// Values shorter than this stand in ordinary words as well.
 const SHORTEST: usize = 12;
 
+/// Of longer values the beginning is looked for: a Helm release is a Secret of 100 KB.
+const LONGEST: usize = 512;
+
 /// Looks for values that are known to be secret.
 pub(super) struct Sweep {
     known: Option<AhoCorasick>,
@@ -60,8 +63,11 @@ impl Sweep {
             base64::engine::general_purpose::URL_SAFE_NO_PAD,
         ];
         let mut forms: Vec<Zeroizing<Vec<u8>>> = Vec::new();
-        for value in values.into_iter().filter(|value| value.len() >= SHORTEST) {
-            forms.extend(engines.iter().map(|form| Zeroizing::new(form.encode(&*value).into_bytes())));
+        for mut value in values.into_iter().filter(|value| value.len() >= SHORTEST) {
+            value.truncate(LONGEST);
+            forms.extend(
+                engines.iter().map(|form| Zeroizing::new(form.encode(&*value).into_bytes())),
+            );
             forms.push(Zeroizing::new(hex::encode(&*value).into_bytes()));
             forms.push(value);
         }
@@ -106,7 +112,10 @@ mod tests {
                 "pod eu-operator-6d5f8c7b9-x2x4z is ready, PodInitializingSandboxThings",
                 "pod eu-operator-6d5f8c7b9-x2x4z is ready, PodInitializingSandboxThings",
             ),
-            ("campaign acme/spring: writer 1 of 2 ready", "campaign acme/spring: writer 1 of 2 ready"),
+            (
+                "campaign acme/spring: writer 1 of 2 ready",
+                "campaign acme/spring: writer 1 of 2 ready",
+            ),
         ] {
             assert_eq!(scrub(text), wanted);
         }

@@ -79,9 +79,9 @@ fn region_of<'a>(world: &'a World, tenant: &Tenant) -> Result<&'a Region> {
 /// What a campaign's mail may tell.
 pub(crate) fn of_campaign(campaign: &Campaign, world: &World) -> Result<Explained> {
     let namespace = campaign.namespace().unwrap_or_default();
-    let tenant = world.tenant_of(&namespace).with_context(|| {
-        hushmark_crds::fits::no_tenant(&namespace).to_string()
-    })?;
+    let tenant = world
+        .tenant_of(&namespace)
+        .with_context(|| hushmark_crds::fits::no_tenant(&namespace).to_string())?;
     let region = region_of(world, tenant)?;
     let limits = Limits::from(&region.spec);
     let status = campaign.status.clone().unwrap_or_default();

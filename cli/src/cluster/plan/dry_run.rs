@@ -3,9 +3,7 @@
 
 use anyhow::Result;
 use hushmark_crds::load::Found;
-use kube::api::{Patch, PatchParams, PostParams};
-use kube::core::DynamicObject;
-use kube::core::discovery::ApiResource;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -4,6 +4,8 @@
 //! raises the tenant's generation, and only mail sealed afterwards is freer.
 
 mod refusals;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -110,12 +112,16 @@ fn regions(old: &Region, new: &Region) -> Vec<Line> {
     }
     if old.minimum_group != new.minimum_group {
         let (from, to) = (old.minimum_group, new.minimum_group);
-        say(format!("from the next epoch on no figure is about fewer than {to} people ({from} so far)"));
+        say(format!(
+            "from the next epoch on no figure is about fewer than {to} people ({from} so far)"
+        ));
     }
     if old.base_url != new.base_url {
         let (from, to) = (&old.base_url, &new.base_url);
-        say(format!("links of new mail begin with {to}; keep {from} in formerBaseUrls, or links of \
-                     mail that was sent lead nowhere"));
+        say(format!(
+            "links of new mail begin with {to}; keep {from} in formerBaseUrls, or links of \
+                     mail that was sent lead nowhere"
+        ));
     }
     if old.longest_tracking_days > new.longest_tracking_days {
         say("day keys that exist already stay until their day is closed".to_owned());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hushmark_crds::{Replicas, Region};
+use hushmark_crds::{Region, Replicas};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -103,7 +103,6 @@ pub(crate) struct NotReady {
     pub(crate) for_: String,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 const fn is_zero(n: &usize) -> bool {
     *n == 0
 }
@@ -111,11 +110,8 @@ const fn is_zero(n: &usize) -> bool {
 /// Holds everything against how it should be.
 pub(crate) fn judge(seen: &Seen, now: Timestamp) -> Summary {
     let world = &seen.world;
-    let regions: Vec<RegionSummary> = world
-        .regions
-        .values()
-        .map(|region| region_summary(region, seen, now))
-        .collect();
+    let regions: Vec<RegionSummary> =
+        world.regions.values().map(|region| region_summary(region, seen, now)).collect();
     let mut not_ready = Vec::new();
     let mut look = |kind, key: &Key, conditions: Option<&[Condition]>| {
         not_ready.extend(unready(kind, key, conditions.unwrap_or_default(), now));
@@ -165,7 +161,9 @@ fn region_summary(region: &Region, seen: &Seen, now: Timestamp) -> RegionSummary
             format!("{} {entries}, head {head}…", log.length)
         }),
         conditions,
-        pods: release.and_then(|release| release.pods.as_deref()).map_or_else(Vec::new, unready_pods),
+        pods: release
+            .and_then(|release| release.pods.as_deref())
+            .map_or_else(Vec::new, unready_pods),
         tenants,
         campaigns,
         phases,
@@ -191,16 +189,14 @@ fn amiss(conditions: &[Condition], now: Timestamp) -> Vec<Amiss> {
     let others = conditions.iter().filter(|c| !REPEATS.contains(&c.type_.as_str()));
     let wrong: Vec<Amiss> = others
         .filter(|c| {
-            let wanted =
-                if SHOULD_BE_FALSE.contains(&c.type_.as_str()) { "False" } else { "True" };
+            let wanted = if SHOULD_BE_FALSE.contains(&c.type_.as_str()) { "False" } else { "True" };
             c.status != wanted
         })
         .map(|c| told(c, now))
         .collect();
     // Where nothing else says why it is not Ready, that does.
-    let own = ready(conditions).filter(|ready| {
-        !is_ready && wrong.iter().all(|wrong| wrong.message != ready.message)
-    });
+    let own = ready(conditions)
+        .filter(|ready| !is_ready && wrong.iter().all(|wrong| wrong.message != ready.message));
     own.map(|own| told(own, now)).into_iter().chain(wrong).collect()
 }
 
@@ -306,7 +302,8 @@ fn unready_pods(pods: &[Pod]) -> Vec<String> {
             let times = container.restart_count;
             Some(format!("{} ({times} restarts)", waiting.reason.as_deref()?))
         });
-        let unscheduled = conditions.iter().find(|c| c.type_ == "PodScheduled" && c.status != "True");
+        let unscheduled =
+            conditions.iter().find(|c| c.type_ == "PodScheduled" && c.status != "True");
         let why = waits
             .or_else(|| unscheduled.and_then(|c| c.message.clone()))
             .or_else(|| ready.and_then(|ready| ready.reason.clone()))
@@ -316,3 +313,6 @@ fn unready_pods(pods: &[Pod]) -> Vec<String> {
     });
     unready.collect()
 }
+
+#[cfg(test)]
+mod tests;

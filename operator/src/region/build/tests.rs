@@ -186,9 +186,9 @@ fn what_a_plan_says_of_restarts_is_what_comes() {
     let old = fixtures::minimal();
     let templates = |region: &Region| -> BTreeMap<String, Value> {
         let (wanted, _, _) = built(region);
-        let workloads = wanted.iter().filter(|wanted| {
-            matches!(wanted.id.kind, Kind::StatefulSet | Kind::Deployment)
-        });
+        let workloads = wanted
+            .iter()
+            .filter(|wanted| matches!(wanted.id.kind, Kind::StatefulSet | Kind::Deployment));
         workloads
             .map(|wanted| {
                 let name = wanted.id.name.rsplit('-').next().unwrap().to_owned();

@@ -68,9 +68,6 @@ fn all(world: &World) -> BTreeSet<Refusal> {
     wrong
 }
 
-fn names<'a>(
-    keys: impl Iterator<Item = &'a (String, String)>,
-    namespace: &str,
-) -> Vec<&'a str> {
+fn names<'a>(keys: impl Iterator<Item = &'a (String, String)>, namespace: &str) -> Vec<&'a str> {
     keys.filter(|(there, _)| there == namespace).map(|(_, name)| name.as_str()).collect()
 }
