@@ -15,6 +15,7 @@ mod files;
 mod http;
 mod keys;
 mod report;
+mod sealing;
 mod stamp;
 mod takedown;
 mod up;
