@@ -14,6 +14,7 @@ mod command;
 mod deployed;
 mod identity;
 mod nodes;
+mod played;
 mod programs;
 mod release;
 
@@ -22,6 +23,7 @@ pub use command::Refusal;
 pub(crate) use command::file_of;
 pub use deployed::Deployed;
 pub use nodes::{FAKE_CLASS, Shape};
+pub use played::Played;
 pub use release::{CHARTS, Release};
 
 use std::fs;
