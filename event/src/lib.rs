@@ -13,11 +13,13 @@
 //! 8. [`tables`]: the numbered SQL of everything in ClickHouse.
 //! 9. [`refusal`]: the hash-chained log of what may no longer be counted; [`ask`]: how a person
 //!    asks for an entry.
+//! 10. [`heartbeat`]: what an edge says of itself. [`totals`]: what epochs published, in short.
 
 pub mod ask;
 pub mod batch;
 pub mod cell;
 pub mod cut;
+pub mod heartbeat;
 pub mod hit;
 pub mod lane;
 pub mod redis_keys;
@@ -25,10 +27,13 @@ pub mod refusal;
 pub mod ring;
 pub mod seal;
 pub mod tables;
+pub mod totals;
 
 pub use batch::{BatchBuilder, BatchReader, Record};
 pub use cut::Cut;
+pub use heartbeat::Heartbeat;
 pub use hit::{Client, Context, Device, Hit, System, Verdict};
 pub use lane::Lane;
 pub use ring::{DayKey, Ring};
 pub use seal::{LaneSealer, Sealed};
+pub use totals::{Total, Totals};

@@ -2,12 +2,16 @@
 //!
 //! In reading order: [`mod@validate`] makes of a spec what can be built; `keys` makes Secrets and
 //! keeps the [`day_ring`]; [`build`] makes every object; [`crate::apply`] writes what differs;
-//! `health` and `residency` look at what came of it; `status` says it. `watch` wakes all this.
+//! `health`, `edges` and `residency` look at what came of it; `keys` then lets another key seal if
+//! every edge has it, and `replay` looks after what removed edges left; `status` says it all.
+//! `watch` wakes all this.
 
 pub mod build;
 pub mod day_ring;
+mod edges;
 mod health;
 mod keys;
+mod replay;
 mod residency;
 mod status;
 pub mod validate;
@@ -30,6 +34,7 @@ use crate::context::ActiveRegion;
 use crate::reconcile::timed;
 use crate::{Context, Error, context};
 
+use edges::Edges;
 use health::Health;
 use keys::Keys;
 use status::{Done, Outcome};
@@ -45,6 +50,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(300);
 
 /// As above while the spec cannot be built: a Secret that it names may have come meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
+/// As above while a region key waits for edges: a heartbeat comes every three seconds.
+const LOOK_FOR_KEYS: Duration = Duration::from_secs(5);
 
 /// How often the day rings are looked at.
 const RING_EVERY: Duration = Duration::from_secs(60);
@@ -164,7 +172,7 @@ impl Worker {
         let ctx = Arc::clone(&self.ctx);
         let owner = self.owner.clone();
         let (said, failed) = match self.make_so(&fetched).await {
-            Ok(()) => return Ok(LOOK_EVERY),
+            Ok(look) => return Ok(look),
             Err(Ended::Invalid(problems)) => {
                 self.mark_invalid(&region, &problems);
                 status::write(&ctx, &region, owner, &Outcome::Invalid(&problems)).await?;
@@ -257,14 +265,14 @@ impl Worker {
         }
     }
 
-    /// Validate, keys, build, apply, status.
-    async fn make_so(&mut self, fetched: &Fetched) -> Result<(), Ended> {
+    /// Validate, keys, build, apply, status. When to look again.
+    async fn make_so(&mut self, fetched: &Fetched) -> Result<Duration, Ended> {
         let ctx = Arc::clone(&self.ctx);
         let Fetched { region, others, secrets } = fetched;
         let around = Around { others, secrets };
         let validated = validate(region, &ctx.config, &around).map_err(Ended::Invalid)?;
         let today = Day::of_unix_ms(context::now_ms());
-        let keys = keys::ensure(&ctx, &validated, region.status.as_ref(), today).await?;
+        let mut keys = keys::ensure(&ctx, &validated, region.status.as_ref(), today).await?;
         ctx.redis.is_at(keys.redis.clone()).await;
         self.activate(region, &keys);
         let (wanted, unwanted) = build::build(&validated).into_objects(&validated);
@@ -272,18 +280,29 @@ impl Worker {
         ctx.metrics.field_conflicts(applied.conflicts.len());
         let health = Health::of(&applied, &ctx.config.name);
         let places = residency::places(&ctx, &validated).await?;
+        let desired = health.replicas("edge").map(|edges| edges.desired);
+        let edges = Edges::look(&ctx, &validated, desired).await?;
+        replay::replay(&ctx, &validated, &edges).await?;
+        keys.rotate(&ctx, &validated, region.status.as_ref(), &edges).await?;
         let missing = Arc::clone(&ctx.missing.borrow());
         let done = Done {
             region: &validated,
             keys: &keys,
             applied: &applied,
             health: &health,
+            edges: &edges,
             residency: residency::judge(&validated.node_selector, &places),
             missing: &missing,
         };
         status::write(&ctx, region, self.owner.clone(), &Outcome::Done(done)).await?;
         self.built = Some(Arc::new(validated));
-        Ok(())
+        Ok(if keys.rotation.waits.is_some() {
+            LOOK_FOR_KEYS
+        } else if edges.replays() {
+            replay::LOOK_AGAIN
+        } else {
+            LOOK_EVERY
+        })
     }
 
     /// Tells tenants and the refusal log's appender that they may work.

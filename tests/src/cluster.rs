@@ -15,6 +15,7 @@ mod deployed;
 mod identity;
 mod kubelet;
 mod nodes;
+mod played;
 mod programs;
 mod release;
 
@@ -23,6 +24,7 @@ pub use command::Refusal;
 pub(crate) use command::file_of;
 pub use deployed::Deployed;
 pub use nodes::{FAKE_CLASS, Shape};
+pub use played::Played;
 pub use release::{CHARTS, Release};
 
 use std::fs;
