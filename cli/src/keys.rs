@@ -171,7 +171,7 @@ mod tests {
         random_file(&folder.path("keys/1.key")).unwrap();
         random_file(&folder.path("keys/9.key")).unwrap();
         let names = || fs::read_dir(folder.path("keys")).unwrap().count();
-        let in_days = |days| SystemTime::now() + Duration::from_secs(86_400 * days);
+        let in_days = |days: u64| SystemTime::now() + Duration::from_secs(86_400 * days);
         rotate(&folder, None, in_days(5_000)).unwrap();
         rotate(&folder, Some(90), in_days(89)).unwrap();
         assert_eq!(names(), 2);
