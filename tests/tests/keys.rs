@@ -23,6 +23,9 @@ use serde_json::Value;
 /// A reader follows a link so often.
 const EVERY: Duration = Duration::from_millis(10);
 
+/// And waits so long for an answer: an edge hangs for some ten seconds in between.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A region of some edges, of which kwok plays the pods and this machine runs the programs.
 struct Stage {
     cluster: Cluster,
@@ -180,7 +183,7 @@ impl Reader {
                     break;
                 }
                 let edge = edges[usize::from(number) % edges.len()];
-                let answer = http::get(edge, &link(&sealer, number)?, Duration::from_secs(5))?;
+                let answer = http::get(edge, &link(&sealer, number)?, PATIENCE)?;
                 followed += 1;
                 refused += u32::from(answer.status != 302);
                 sleep(EVERY);
