@@ -12,10 +12,13 @@
 //! 7. [`cell`]: the counters that hits become, and the keyed hashes that sketches are fed with.
 //! 8. [`tables`]: the numbered SQL of everything in ClickHouse.
 //! 9. [`refusal`]: the hash-chained log of what may no longer be counted.
+//! 10. [`folder`]: the folder that a process keeps its copy of it in, and shares with nobody.
+//! 11. [`told`]: what a writer says of itself in Redis.
 
 pub mod batch;
 pub mod cell;
 pub mod cut;
+pub mod folder;
 pub mod hit;
 pub mod lane;
 pub mod redis_keys;
@@ -23,6 +26,7 @@ pub mod refusal;
 pub mod ring;
 pub mod seal;
 pub mod tables;
+pub mod told;
 
 pub use batch::{BatchBuilder, BatchReader, Record};
 pub use cut::Cut;

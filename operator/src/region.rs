@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`mod@validate`] makes of a spec what can be built; `keys` makes Secrets and
 //! keeps the [`day_ring`]; [`build`] makes every object; [`crate::apply`] writes what differs;
-//! `health` and `residency` look at what came of it; `status` says it. `watch` wakes all this.
+//! `health`, `residency` and `writers` look at what came of it; `status` says it. `watch` wakes all this.
 
 pub mod build;
 pub mod day_ring;
@@ -12,12 +12,14 @@ mod residency;
 mod status;
 pub mod validate;
 mod watch;
+mod writers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hushmark_crds::{Region, RegionOwner, RegionStatus};
+use hushmark_event::told::WriterTold;
 use hushmark_policy::Day;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _};
@@ -49,6 +51,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// How often the day rings are looked at.
 const RING_EVERY: Duration = Duration::from_secs(60);
 
+/// How often the writers are heard.
+const HEAR_EVERY: Duration = Duration::from_secs(10);
+
 /// The kind, in logs and figures.
 const KIND: &str = "Region";
 
@@ -71,6 +76,7 @@ pub async fn run(
     let mut missing = ctx.missing.clone();
     let mut worker = Worker::new(Arc::clone(&ctx), lease_uid);
     let (mut next, mut ring_at) = (Instant::now() + LOOK_EVERY, Instant::now() + RING_EVERY);
+    let mut hear_at = Instant::now() + HEAR_EVERY;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
@@ -85,6 +91,12 @@ pub async fn run(
                 ring_at = Instant::now() + RING_EVERY;
                 worker.turn_rings().await;
                 continue;
+            }
+            () = sleep_until(hear_at) => {
+                hear_at = Instant::now() + HEAR_EVERY;
+                if !worker.hears_news().await {
+                    continue;
+                }
             }
         }
         let Some(regions) = watched.regions() else {
@@ -113,6 +125,8 @@ struct Worker {
     /// The Region that another release owns, if that was said.
     contested: Option<Arc<Region>>,
     ring_trouble: String,
+    /// What the writers said last.
+    told: Option<Vec<WriterTold>>,
 }
 
 /// What a reconcile starts from.
@@ -148,6 +162,7 @@ impl Worker {
             built: None,
             contested: None,
             ring_trouble: String::new(),
+            told: None,
         }
     }
 
@@ -273,12 +288,19 @@ impl Worker {
         let health = Health::of(&applied, &ctx.config.name);
         let places = residency::places(&ctx, &validated).await?;
         let missing = Arc::clone(&ctx.missing.borrow());
+        if let Some(told) = writers::ask(&ctx).await {
+            self.told = Some(told);
+        }
+        let told = self.told.as_deref();
+        let before = region.status.clone().unwrap_or_default();
         let done = Done {
             region: &validated,
             keys: &keys,
             applied: &applied,
             health: &health,
             residency: residency::judge(&validated.node_selector, &places),
+            schema: writers::schema_in_sync(told, &before),
+            clickhouse: writers::clickhouse_trouble(told.unwrap_or_default(), &validated),
             missing: &missing,
         };
         status::write(&ctx, region, self.owner.clone(), &Outcome::Done(done)).await?;
@@ -336,6 +358,14 @@ impl Worker {
         {
             tracing::warn!(%error, "the condition Contested stays behind");
         }
+    }
+
+    /// Whether the writers say something else than they did.
+    async fn hears_news(&mut self) -> bool {
+        if self.built.is_none() {
+            return false;
+        }
+        writers::ask(&self.ctx).await.is_some_and(|told| self.told.as_ref() != Some(&told))
     }
 
     /// Closes days that are over and makes keys for those to come. What fails is said once.

@@ -25,7 +25,7 @@ pub(in crate::region) const USERS: [User; 3] = [
     },
     User {
         name: "operator",
-        rules: "~refusals ~refusals:head ~asks ~days:* %R~edge:* -@all +ping +info +get +set \
+        rules: "~refusals ~refusals:head ~asks ~days:* %R~edge:* %R~writer:told:* -@all +ping +info +get +set \
                 +scan +xadd +xlen +xrange +xrevrange +xread +xdel +smembers +srem +eval +evalsha \
                 +script|load",
     },

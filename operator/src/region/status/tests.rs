@@ -12,12 +12,15 @@ use crate::redis_link::RedisAddress;
 use crate::region::health::Workload;
 use crate::region::residency;
 use crate::region::validate::{Around, tests as fixtures, validate};
+use crate::region::writers;
 
 struct Scene {
     region: ValidatedRegion,
     applied: Applied,
     health: Health,
     missing: Vec<String>,
+    schema: Wanted,
+    clickhouse: Option<String>,
 }
 
 impl Scene {
@@ -26,7 +29,8 @@ impl Scene {
         let around = Around { others: &[], secrets: &secrets };
         let region = validate(region, &config(), &around).unwrap();
         let (applied, health) = (Applied::default(), Health::default());
-        Self { region, applied, health, missing: Vec::new() }
+        let schema = writers::schema_in_sync(Some(&[]), &RegionStatus::default());
+        Self { region, applied, health, missing: Vec::new(), schema, clickhouse: None }
     }
 
     fn conditions(&self) -> BTreeMap<&'static str, Wanted> {
@@ -43,6 +47,8 @@ impl Scene {
             applied: &self.applied,
             health: &self.health,
             residency: residency::judge(&self.region.node_selector, &[]),
+            schema: self.schema.clone(),
+            clickhouse: self.clickhouse.clone(),
             missing: &self.missing,
         };
         let all = compose(&Outcome::Done(done));
@@ -73,6 +79,15 @@ fn what_is_not_ready_yet_is_under_way() {
     scene.health.workloads = vec![Workload { name: "edge", replicas, settled: false }];
     assert_eq!(scene.summary(), (False, True, False, "NotAllReady"));
     assert!(scene.conditions()[HEALTHY].message.starts_with("edge: 1 of 2 ready"));
+}
+
+#[test]
+fn a_schema_that_no_writer_knows_needs_a_person_and_a_clickhouse_that_refuses_is_waited_for() {
+    let mut scene = Scene::of(&fixtures::minimal());
+    scene.clickhouse = Some("the writer w says: no".into());
+    assert_eq!(scene.summary(), (False, True, False, "ClickHouseRefuses"));
+    scene.schema = Wanted::new(SCHEMA_IN_SYNC, False, "NewerThanWriter", "upgrade");
+    assert_eq!(scene.summary(), (False, False, True, "NewerThanWriter"));
 }
 
 #[test]
