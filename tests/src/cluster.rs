@@ -16,6 +16,7 @@ mod identity;
 mod nodes;
 mod programs;
 mod release;
+mod scene;
 
 pub use audit::{Call, Mark, account};
 pub use command::Refusal;
@@ -23,6 +24,7 @@ pub(crate) use command::file_of;
 pub use deployed::Deployed;
 pub use nodes::{FAKE_CLASS, Shape};
 pub use release::{CHARTS, Release};
+pub use scene::{Scene, condition};
 
 use std::fs;
 use std::net::SocketAddr;
