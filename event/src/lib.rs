@@ -11,10 +11,12 @@
 //! 6. [`cut`]: what a writer is about to store, written down before it is sent.
 //! 7. [`cell`]: the counters that hits become, and the keyed hashes that sketches are fed with.
 //! 8. [`tables`]: the numbered SQL of everything in ClickHouse.
-//! 9. [`refusal`]: the hash-chained log of what may no longer be counted.
-//! 10. [`folder`]: the folder that a process keeps its copy of it in, and shares with nobody.
-//! 11. [`told`]: what a writer says of itself in Redis.
+//! 9. [`refusal`]: the hash-chained log of what may no longer be counted; [`ask`]: how a person
+//!    asks for an entry; [`folder`]: the folder in which a process keeps its copy, and that it shares
+//!    with nobody.
+//! 10. [`told`]: what a writer says of itself in Redis.
 
+pub mod ask;
 pub mod batch;
 pub mod cell;
 pub mod cut;
