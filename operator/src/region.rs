@@ -130,10 +130,9 @@ struct Worker {
 }
 
 /// What a reconcile starts from.
-struct Fetched {
+struct Found {
     region: Arc<Region>,
     others: Vec<Arc<Region>>,
-    secrets: BTreeMap<String, Secret>,
 }
 
 /// How the part of a reconcile that may fail ended.
@@ -168,17 +167,17 @@ impl Worker {
 
     /// When to look again.
     async fn reconcile(&mut self, regions: Vec<Arc<Region>>) -> Result<Duration, Error> {
-        let Some(fetched) = self.fetch(regions).await? else {
+        let Some(found) = self.find(regions) else {
             self.let_go();
             return Ok(LOOK_EVERY);
         };
-        let region = Arc::clone(&fetched.region);
+        let region = Arc::clone(&found.region);
         if !self.claim(&region).await? {
             return Ok(LOOK_EVERY);
         }
         let ctx = Arc::clone(&self.ctx);
         let owner = self.owner.clone();
-        let (said, failed) = match self.make_so(&fetched).await {
+        let (said, failed) = match self.make_so(&found).await {
             Ok(()) => return Ok(LOOK_EVERY),
             Err(Ended::Invalid(problems)) => {
                 self.mark_invalid(&region, &problems);
@@ -204,28 +203,30 @@ impl Worker {
         Err(failed)
     }
 
-    /// The Region, all others, and the Secrets that it refers to.
-    async fn fetch(&self, regions: Vec<Arc<Region>>) -> Result<Option<Fetched>, Error> {
+    /// The Region, and all others.
+    fn find(&self, regions: Vec<Arc<Region>>) -> Option<Found> {
         let name = &self.ctx.config.region;
         let (mut own, others): (Vec<_>, Vec<_>) =
             regions.into_iter().partition(|region| region.name_any() == *name);
         let Some(region) = own.pop() else {
             tracing::info!(region = name, "there is no such Region yet");
-            return Ok(None);
+            return None;
         };
         // What it owns goes with it, and nobody makes it anew meanwhile.
-        if region.metadata.deletion_timestamp.is_some() {
-            return Ok(None);
-        }
+        region.metadata.deletion_timestamp.is_none().then_some(Found { region, others })
+    }
+
+    /// The Secrets that a Region refers to, as far as they are there.
+    async fn secrets(&self, region: &Region) -> Result<BTreeMap<String, Secret>, Error> {
         let api: Api<Secret> = Api::namespaced(self.ctx.client.clone(), &self.ctx.config.namespace);
         let mut secrets = BTreeMap::new();
-        for name in validate::external_secrets(&region) {
+        for name in validate::external_secrets(region) {
             let found = api.get_opt(&name).await;
             if let Some(secret) = found.map_err(Error::api(format!("read the Secret {name}")))? {
                 secrets.insert(name, secret);
             }
         }
-        Ok(Some(Fetched { region, others, secrets }))
+        Ok(secrets)
     }
 
     /// The uid may change: a Lease that somebody deletes is made anew.
@@ -272,11 +273,12 @@ impl Worker {
         }
     }
 
-    /// Validate, keys, build, apply, status.
-    async fn make_so(&mut self, fetched: &Fetched) -> Result<(), Ended> {
+    /// Fetch, validate, keys, build, apply, status.
+    async fn make_so(&mut self, found: &Found) -> Result<(), Ended> {
         let ctx = Arc::clone(&self.ctx);
-        let Fetched { region, others, secrets } = fetched;
-        let around = Around { others, secrets };
+        let Found { region, others } = found;
+        let secrets = self.secrets(region).await?;
+        let around = Around { others, secrets: &secrets };
         let validated = validate(region, &ctx.config, &around).map_err(Ended::Invalid)?;
         let today = Day::of_unix_ms(context::now_ms());
         let keys = keys::ensure(&ctx, &validated, region.status.as_ref(), today).await?;

@@ -20,6 +20,7 @@ use serde_json::json;
 
 use super::Run;
 use crate::figure::{Figures, progress};
+use prometheus::Rule;
 use stage::Stage;
 
 /// Until the last figure is there: the writer looks at parts every twenty seconds.
@@ -27,6 +28,10 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(150);
 
 /// Until an alert fires after its fault, or is silent again after that was mended.
 const FIRES_WITHIN: Duration = Duration::from_secs(180);
+
+/// What says that something is slow, which a machine that does all of this may well be.
+const SPEED: [&str; 4] =
+    ["HushmarkCommitSlow", "HushmarkInsertSlow", "HushmarkPublicationLate", "HushmarkWriterLags"];
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(500);
@@ -111,8 +116,8 @@ fn at_rest(figures: &mut Figures, stage: &Stage) -> Result<()> {
         rules.iter().filter(|rule| !rule.error.is_empty()).map(|rule| rule.error.clone()).collect();
     figures.at_least("rules", rules.len() as u64, 20, "rules");
     figures.must("rules that are refused", json!(sick), "none", sick.is_empty());
-    let fires: Vec<&String> =
-        rules.iter().filter(|rule| rule.state == "firing").map(|rule| &rule.name).collect();
+    let is_wrong = |rule: &&Rule| rule.state == "firing" && !SPEED.contains(&rule.name.as_str());
+    let fires: Vec<&String> = rules.iter().filter(is_wrong).map(|rule| &rule.name).collect();
     figures.must("alerts that fire at rest", json!(fires), "none", fires.is_empty());
     Ok(())
 }
