@@ -1,5 +1,6 @@
 //! The edge as a whole: made from its configuration, run until told to stop, drained.
 
+use std::fs::File;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use hushmark_event::Lane;
+use hushmark_event::{Lane, folder};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -44,6 +45,8 @@ pub struct Edge {
     copy: Copy,
     control: Arc<Control>,
     reload: Arc<Notify>,
+    /// Held as long as the edge lives: nobody else keeps state in its folder.
+    _claim: File,
 }
 
 impl Edge {
@@ -72,7 +75,7 @@ impl Edge {
         let (addr, admin_addr) = (local(&listeners[0])?, local(&admin)?);
 
         let folder = config.lane_log.clone();
-        std::fs::create_dir_all(&folder).map_err(file_error("make the folder", &folder))?;
+        let claim = folder::claim(&folder)?;
         let copy = Copy::load(&folder, start::refusal_key(&config)?);
         let known =
             Known { keys, ring, refusals: copy.verified(), countries: countries.map(Arc::new) };
@@ -112,6 +115,7 @@ impl Edge {
             copy,
             control,
             reload,
+            _claim: claim,
         })
     }
 

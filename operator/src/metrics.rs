@@ -9,6 +9,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use crate::apply::Kind;
 use crate::context::now_ms;
 
 /// Every figure. Cloning shares them.
@@ -30,6 +31,13 @@ pub struct Metrics {
     key_since: Arc<AtomicI64>,
 }
 
+/// The kinds that are reconciled.
+const RECONCILED: [&str; 5] =
+    ["Region", "Tenant", "Campaign", "RetentionPolicy", "AnonymizationPolicy"];
+
+/// The verbs that requests are counted by.
+const VERBS: [&str; 7] = ["get", "list", "watch", "create", "update", "patch", "delete"];
+
 /// Half a millisecond to a minute.
 const BUCKETS: [f64; 12] =
     [0.0005, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0];
@@ -48,11 +56,18 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let registry = Registry::new();
-        let counters = |name: &str, help: &str, labels: &[&str]| {
+        // What begins with its first event is not seen to rise by it: each is there from the start.
+        let counters = |name: &str, help: &str, labels: &[&str], values: &[Vec<&str>]| {
             let made = IntCounterVec::new(Opts::new(name, help), labels).expect("a valid name");
             registry.register(Box::new(made.clone())).expect("each name once");
+            for values in values {
+                made.with_label_values(values);
+            }
             made
         };
+        let results = ["ok", "error"];
+        let results = RECONCILED.iter().flat_map(|kind| results.map(|result| vec![*kind, result]));
+        let objects: Vec<Vec<&str>> = Kind::ALL.iter().map(|kind| vec![kind.name()]).collect();
         let gauge = |name: &str, help: &str| {
             let made = IntGauge::new(name, help).expect("a valid name");
             registry.register(Box::new(made.clone())).expect("each name once");
@@ -76,21 +91,25 @@ impl Metrics {
                 "hushmark_operator_reconciles_total",
                 "reconciles by kind and result",
                 &["kind", "result"],
+                &results.collect::<Vec<_>>(),
             ),
             drift: counters(
                 "hushmark_operator_drift_repairs_total",
                 "objects that somebody changed or deleted, put right again",
                 &["kind"],
+                &objects,
             ),
             writes: counters(
                 "hushmark_operator_object_writes_total",
                 "objects of the stack that were applied because they differed",
                 &["kind"],
+                &objects,
             ),
             calls: counters(
                 "hushmark_operator_api_calls_total",
                 "requests to the API server by verb",
                 &["verb"],
+                &VERBS.map(|verb| vec![verb]),
             ),
             conflicts: gauge(
                 "hushmark_operator_field_conflicts",
@@ -227,6 +246,13 @@ mod tests {
     #[test]
     fn the_page_names_every_figure_that_was_touched() {
         let metrics = Metrics::new();
+        let page = String::from_utf8(metrics.text()).unwrap();
+        for line in [
+            "hushmark_operator_reconciles_total{kind=\"Campaign\",result=\"error\"} 0",
+            "hushmark_operator_drift_repairs_total{kind=\"Ingress\"} 0",
+        ] {
+            assert!(page.contains(line), "{line} is there from the start\n{page}");
+        }
         metrics.reconciled("Region", "ok", 0.02);
         metrics.queue_depth("Campaign", 3);
         metrics.object_written("Service", true);

@@ -18,6 +18,7 @@ mod nodes;
 mod played;
 mod programs;
 mod release;
+mod scene;
 
 pub use audit::{Call, Mark, account};
 pub use command::Refusal;
@@ -26,6 +27,7 @@ pub use deployed::Deployed;
 pub use nodes::{FAKE_CLASS, Shape};
 pub use played::Played;
 pub use release::{CHARTS, Release};
+pub use scene::{Scene, condition};
 
 use std::fs;
 use std::net::SocketAddr;

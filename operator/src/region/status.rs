@@ -15,7 +15,7 @@ use super::validate::{Host, Problem, Store, ValidatedRegion};
 use crate::apply::{Applied, Conflict};
 use crate::conditions::{
     self, EGRESS_LIMITED, FIELDS_OWNED, HEALTHY, READY, RECONCILE_SUCCEEDED, RECONCILING,
-    RESIDENCY_PROVEN, SPEC_VALID, STALLED, Status, Wanted,
+    RESIDENCY_PROVEN, SCHEMA_IN_SYNC, SPEC_VALID, STALLED, Status, Wanted,
 };
 use crate::{Context, Error, FIELD_MANAGER, context};
 
@@ -26,11 +26,12 @@ pub(super) const ACCESS_LOGS_OFF: &str = "AccessLogsOff";
 pub(super) const KEYS_ROTATING: &str = "KeysRotating";
 
 /// The types of the conditions that are written here. Others are somebody else's.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     SPEC_VALID,
     RECONCILE_SUCCEEDED,
     FIELDS_OWNED,
     HEALTHY,
+    SCHEMA_IN_SYNC,
     RESIDENCY_PROVEN,
     EGRESS_LIMITED,
     ACCESS_LOGS_OFF,
@@ -61,6 +62,10 @@ pub(super) struct Done<'a> {
     pub(super) health: &'a Health,
     pub(super) edges: &'a Edges,
     pub(super) residency: Wanted,
+    /// Whether the writers know the schema.
+    pub(super) schema: Wanted,
+    /// What a writer says against ClickHouse.
+    pub(super) clickhouse: Option<String>,
     /// Permissions that are missing.
     pub(super) missing: &'a [String],
 }
@@ -109,6 +114,8 @@ impl Done<'_> {
             (state, succeeded.reason, succeeded.message.clone())
         } else if owned.status != Status::True {
             (Summary::Stalled, owned.reason, owned.message.clone())
+        } else if self.schema.status == Status::False {
+            (Summary::Stalled, self.schema.reason, self.schema.message.clone())
         } else if residency.status == Status::False {
             (Summary::Stalled, residency.reason, residency.message.clone())
         } else if healthy.status != Status::True {
@@ -121,6 +128,7 @@ impl Done<'_> {
             succeeded,
             owned,
             healthy,
+            self.schema.clone(),
             residency,
             egress_limited(self.region),
             rotating(self.keys),
@@ -149,6 +157,10 @@ impl Done<'_> {
 
     fn healthy(&self) -> Wanted {
         let troubles = self.health.troubles();
+        if let Some(said) = &self.clickhouse {
+            // Writers that are not ready because of it say less than this does.
+            return Wanted::new(HEALTHY, Status::False, "ClickHouseRefuses", said.clone());
+        }
         if troubles.is_empty() {
             Wanted::new(HEALTHY, Status::True, "AllReady", "")
         } else {

@@ -26,8 +26,8 @@ pub(in crate::region) const USERS: [User; 3] = [
     User {
         name: "operator",
         rules: "~refusals ~refusals:head ~asks ~days:* %R~edge:* %R~published %R~published:epoch \
-                -@all +ping +info +get +set +scan +hscan +xadd +xlen +xrange +xrevrange +xread \
-                +xdel +smembers +srem +eval +evalsha +script|load",
+                %R~writer:told:* -@all +ping +info +get +set +scan +hscan +xadd +xlen +xrange \
+                +xrevrange +xread +xdel +smembers +srem +eval +evalsha +script|load",
     },
 ];
 

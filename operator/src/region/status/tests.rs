@@ -14,6 +14,7 @@ use crate::region::health::Workload;
 use crate::region::keys::{Held, Rotation};
 use crate::region::residency;
 use crate::region::validate::{Around, tests as fixtures, validate};
+use crate::region::writers;
 
 struct Scene {
     region: ValidatedRegion,
@@ -22,6 +23,8 @@ struct Scene {
     rotation: Rotation,
     edges: Edges,
     missing: Vec<String>,
+    schema: Wanted,
+    clickhouse: Option<String>,
 }
 
 impl Scene {
@@ -31,7 +34,9 @@ impl Scene {
         let region = validate(region, &config(), &around).unwrap();
         let (applied, health) = (Applied::default(), Health::default());
         let (rotation, edges) = (Rotation::default(), Edges::default());
-        Self { region, applied, health, rotation, edges, missing: Vec::new() }
+        let schema = writers::schema_in_sync(Some(&[]), &RegionStatus::default());
+        let missing = Vec::new();
+        Self { region, applied, health, rotation, edges, missing, schema, clickhouse: None }
     }
 
     fn conditions(&self) -> BTreeMap<&'static str, Wanted> {
@@ -50,6 +55,8 @@ impl Scene {
             health: &self.health,
             edges: &self.edges,
             residency: residency::judge(&self.region.node_selector, &[]),
+            schema: self.schema.clone(),
+            clickhouse: self.clickhouse.clone(),
             missing: &self.missing,
         };
         let all = compose(&Outcome::Done(done));
@@ -80,6 +87,15 @@ fn what_is_not_ready_yet_is_under_way() {
     scene.health.workloads = vec![Workload { name: "edge", replicas, settled: false }];
     assert_eq!(scene.summary(), (False, True, False, "NotAllReady"));
     assert!(scene.conditions()[HEALTHY].message.starts_with("edge: 1 of 2 ready"));
+}
+
+#[test]
+fn a_schema_that_no_writer_knows_needs_a_person_and_a_clickhouse_that_refuses_is_waited_for() {
+    let mut scene = Scene::of(&fixtures::minimal());
+    scene.clickhouse = Some("the writer w says: no".into());
+    assert_eq!(scene.summary(), (False, True, False, "ClickHouseRefuses"));
+    scene.schema = Wanted::new(SCHEMA_IN_SYNC, False, "NewerThanWriter", "upgrade");
+    assert_eq!(scene.summary(), (False, False, True, "NewerThanWriter"));
 }
 
 #[test]
