@@ -2,12 +2,14 @@
 
 mod admission;
 mod charts;
+mod cold_start;
 mod exactly_once;
 mod footprint;
 mod kill_switch;
 mod outages;
 mod pipeline;
 mod report;
+mod rollout;
 mod soak;
 mod stillness;
 mod ten_thousand;
@@ -64,12 +66,14 @@ impl Run {
 pub const NAMES: &[&str] = &[
     "admission",
     "charts",
+    "cold-start",
     "exactly-once",
     "footprint",
     "kill-switch",
     "outages",
     "pipeline",
     "report",
+    "rollout",
     "soak",
     "stillness",
     "ten-thousand",
@@ -84,12 +88,14 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
     match name {
         "admission" => admission::prove(run),
         "charts" => charts::prove(run),
+        "cold-start" => cold_start::prove(run),
         "exactly-once" => exactly_once::prove(run),
         "footprint" => footprint::prove(run),
         "kill-switch" => kill_switch::prove(run),
         "outages" => outages::prove(run),
         "pipeline" => pipeline::prove(run),
         "report" => report::prove(run),
+        "rollout" => rollout::prove(run),
         "soak" => soak::prove(run),
         "stillness" => stillness::prove(run),
         "ten-thousand" => ten_thousand::prove(run),
