@@ -339,7 +339,8 @@ impl Worker {
     fn known_keys(&self, region: &Region) -> Option<KeysStatus> {
         let seen = region.status.as_ref().and_then(|status| status.keys.clone());
         let uid = region.uid().unwrap_or_default();
-        let told = self.keys_told.as_ref().filter(|(of, _)| *of == uid).map(|(_, keys)| keys.clone());
+        let told =
+            self.keys_told.as_ref().filter(|(of, _)| *of == uid).map(|(_, keys)| keys.clone());
         let sealing = |keys: &Option<KeysStatus>| keys.as_ref().and_then(|keys| keys.sealing);
         if sealing(&told) > sealing(&seen) { told } else { seen }
     }
