@@ -10,9 +10,10 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
-use kube::client::UpgradeConnectionError;
 use kube::{Api, Client};
 use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::connect::is_forbidden;
 
 /// How long one exchange may take, from the first byte to the last.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,17 +36,15 @@ pub(crate) async fn to_pod(
 ) -> Result<Answer> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let work = async {
-        let mut forward = pods.portforward(pod, &[port]).await.map_err(|error| match &error {
-            kube::Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(code))
-                if *code == StatusCode::FORBIDDEN =>
-            {
-                anyhow!(
-                    "you may not create pods/portforward in namespace {namespace}, which is who \
-                     may reach the operator: ask for that right, or ask somebody who has it"
-                )
+        let mut forward = pods.portforward(pod, &[port]).await.map_err(|error| {
+            if is_forbidden(&error) {
+                return anyhow!(
+                    "you may not create and get pods/portforward in namespace {namespace}, which is \
+                     who may reach the operator: ask for that right, or ask somebody who has it"
+                );
             }
-            _ => anyhow::Error::new(error)
-                .context(format!("cannot forward a port to pod {namespace}/{pod}")),
+            anyhow::Error::new(error)
+                .context(format!("cannot forward a port to pod {namespace}/{pod}"))
         })?;
         let stream = forward.take_stream(port).context("the port was not forwarded")?;
         let answer = exchange(stream, request).await;

@@ -13,8 +13,8 @@ use super::Cluster;
 use crate::ports;
 
 impl Cluster {
-    /// Lets the port of every pod lead to an address of this machine, and shows one file as the log
-    /// of every pod's container of a name.
+    /// Lets the port of every pod lead to an address of this machine, and shows one file, in the form
+    /// that a container runtime writes, as the log of every pod's container of a name.
     ///
     /// # Errors
     /// When kwok does not start again, or a node cannot be told where its kubelet is.

@@ -55,7 +55,7 @@ pub(crate) fn by_port_forward(stage: &Stage) -> Result<()> {
 pub(crate) fn without_the_right(stage: &Stage) -> Result<()> {
     let before = stage.log_length()?;
     let refused = stage.guest(&["withdraw", "--campaign", "acme/letter-2", "--yes"])?.ended(1)?;
-    let says = "you may not create pods/portforward in namespace hush-eu";
+    let says = "you may not create and get pods/portforward in namespace hush-eu";
     ensure!(refused.contains(says), "{refused}");
     assert_eq!(stage.log_length()?, before);
     Ok(())

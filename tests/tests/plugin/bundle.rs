@@ -1,7 +1,7 @@
 //! A support bundle of a cluster that has a canary in every place where a person or a secret can be.
 
+use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -71,14 +71,17 @@ pub(crate) fn nothing_leaks(stage: &Stage) -> Result<()> {
     stage.cluster.apply(CANARIES)?;
     let applied = stage.campaign("letter-1")?["metadata"]["annotations"].to_string();
     ensure!(applied.contains("last-applied") && applied.contains("canary subject"), "{applied}");
-    let log = stage.cluster.folder().join(format!("logs/{}.log", stage.pod));
-    let mut log = fs::OpenOptions::new().append(true).open(log)?;
     let token = "Canary1-".repeat(12);
+    let mut log =
+        fs::read_to_string(stage.cluster.folder().join(format!("logs/{}.log", stage.pod)))?;
     writeln!(
         log,
         r#"{{"timestamp":"2026-11-22T08:00:00Z","level":"ERROR","message":"to canary@acme.example","subject":"canary","error":"GET /o/{token}.gif with {SECRET}"}}"#
     )?;
     writeln!(log, "panicked at canary@acme.example from https://canary")?;
+    // As a container runtime writes it: time, stream, and that the line is whole.
+    let lines = log.lines().map(|line| format!("2026-11-22T08:00:00.000000000Z stderr F {line}\n"));
+    fs::write(stage.node_log(), lines.collect::<String>())?;
 
     let archive = stage.cluster.folder().join("bundle.tar.gz");
     let out = archive.to_str().context("the folder's name is not text")?;

@@ -119,7 +119,8 @@ impl Stage {
         let guest = cluster.kubeconfig_of("default", "guest")?;
         let kubectl = tools.cluster_program("kubectl")?;
         let stage = Self { cluster, release, operator, pod, person, guest, kubectl, plugins };
-        let log = stage.cluster.folder().join(format!("logs/{}.log", stage.pod));
+        let log = stage.node_log();
+        std::fs::write(&log, "")?;
         let forwards = [(9083, stage.operator.asks), (9082, stage.operator.admin)];
         stage.cluster.play_kubelet(&forwards, ("operator", &log))?;
         stage.cluster.apply(&stage.release.tenant("acme", 2))?;
@@ -137,6 +138,11 @@ impl Stage {
             Ok(ready("region", &[], "eu")? && all?.into_iter().all(|is| is))
         })?;
         Ok(stage)
+    }
+
+    /// The operator's log as a node keeps it.
+    pub(crate) fn node_log(&self) -> PathBuf {
+        self.cluster.folder().join("node.log")
     }
 
     pub(crate) fn until(&self, what: &str, done: impl Fn() -> Result<bool>) -> Result<()> {

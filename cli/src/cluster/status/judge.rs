@@ -153,7 +153,9 @@ fn region_summary(region: &Region, seen: &Seen, now: Timestamp) -> RegionSummary
         writers: status.writer,
         keys: status.keys.map(|keys| {
             let kids: Vec<String> = keys.kids.iter().map(ToString::to_string).collect();
-            format!("{}; day keys from {} to {}", kids.join(", "), keys.first_day, keys.last_day)
+            let seals = keys.sealing.map_or_else(String::new, |kid| format!("; {kid} seals"));
+            let (first, last) = (&keys.first_day, &keys.last_day);
+            format!("{}{seals}; day keys from {first} to {last}", kids.join(", "))
         }),
         refusal_log: status.refusal_log.map(|log| {
             let entries = if log.length == 1 { "entry" } else { "entries" };
