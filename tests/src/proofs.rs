@@ -5,6 +5,7 @@ mod charts;
 mod dashboards;
 mod exactly_once;
 mod footprint;
+mod hops;
 mod hostility;
 mod kill_switch;
 mod outages;
@@ -70,6 +71,7 @@ pub const NAMES: &[&str] = &[
     "dashboards",
     "exactly-once",
     "footprint",
+    "hops",
     "hostility",
     "kill-switch",
     "outages",
@@ -93,6 +95,7 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "dashboards" => dashboards::prove(run),
         "exactly-once" => exactly_once::prove(run),
         "footprint" => footprint::prove(run),
+        "hops" => hops::prove(run),
         "hostility" => hostility::prove(run),
         "kill-switch" => kill_switch::prove(run),
         "outages" => outages::prove(run),
