@@ -26,7 +26,7 @@ pub(crate) use command::file_of;
 pub use deployed::Deployed;
 pub use nodes::{FAKE_CLASS, Shape};
 pub use played::Played;
-pub use release::{CHARTS, Release};
+pub use release::{CHARTS, REDIS_SECRET, Release};
 pub use scene::{Scene, condition};
 
 use std::fs;
