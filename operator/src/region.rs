@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hushmark_crds::{Region, RegionOwner, RegionStatus};
+use hushmark_crds::{KeysStatus, Region, RegionOwner, RegionStatus};
 use hushmark_event::told::WriterTold;
 use hushmark_policy::Day;
 use k8s_openapi::api::core::v1::Secret;
@@ -136,6 +136,8 @@ struct Worker {
     built: Option<Arc<ValidatedRegion>>,
     /// The Region that another release owns, if that was said.
     contested: Option<Arc<Region>>,
+    /// The Region's uid, and what its status says of keys since this process wrote it.
+    keys_told: Option<(String, KeysStatus)>,
     ring_trouble: String,
     /// What the writers said last.
     told: Option<Vec<WriterTold>>,
@@ -172,6 +174,7 @@ impl Worker {
             applier: Applier::default(),
             built: None,
             contested: None,
+            keys_told: None,
             ring_trouble: String::new(),
             told: None,
         }
@@ -293,6 +296,7 @@ impl Worker {
         let around = Around { others, secrets: &secrets };
         let validated = validate(region, &ctx.config, &around).map_err(Ended::Invalid)?;
         let today = Day::of_unix_ms(context::now_ms());
+        let known = self.known_keys(region);
         let mut keys = keys::ensure(&ctx, &validated, region.status.as_ref(), today).await?;
         ctx.redis.is_at(keys.redis.clone()).await;
         self.activate(region, &keys);
@@ -309,7 +313,7 @@ impl Worker {
         let desired = health.replicas("edge").map(|edges| edges.desired);
         let edges = Edges::look(&ctx, &validated, desired).await?;
         replay::replay(&ctx, &validated, &edges).await?;
-        keys.rotate(&ctx, &validated, region.status.as_ref(), &edges).await?;
+        keys.rotate(&ctx, &validated, known.as_ref(), &edges).await?;
         let reached = reached::ask(&ctx, &validated).await;
         let missing = Arc::clone(&ctx.missing.borrow());
         if let Some(told) = writers::ask(&ctx).await {
@@ -331,6 +335,7 @@ impl Worker {
             missing: &missing,
         };
         status::write(&ctx, region, self.owner.clone(), &Outcome::Done(done)).await?;
+        self.keys_told = keys.status().map(|keys| (validated.uid.clone(), keys));
         self.built = Some(Arc::new(validated));
         Ok(if keys.rotation.waits.is_some() {
             LOOK_FOR_KEYS
@@ -341,6 +346,17 @@ impl Worker {
         } else {
             LOOK_EVERY
         })
+    }
+
+    /// What is known of keys. The watch tells of a write only after it was answered: a key that
+    /// seals since then is not let seal a second time.
+    fn known_keys(&self, region: &Region) -> Option<KeysStatus> {
+        let seen = region.status.as_ref().and_then(|status| status.keys.clone());
+        let uid = region.uid().unwrap_or_default();
+        let told =
+            self.keys_told.as_ref().filter(|(of, _)| *of == uid).map(|(_, keys)| keys.clone());
+        let sealing = |keys: &Option<KeysStatus>| keys.as_ref().and_then(|keys| keys.sealing);
+        if sealing(&told) > sealing(&seen) { told } else { seen }
     }
 
     /// Tells tenants and the refusal log's appender that they may work.

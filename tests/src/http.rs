@@ -44,19 +44,19 @@ pub fn post(address: SocketAddr, path: &str, body: &[u8], patience: Duration) ->
     exchange(connect(address, patience)?, address, &post_line(path, body), body)
 }
 
-/// Posts a body to a path by TLS.
+/// Posts a body to a path by TLS, to one whose certificate bears the host's name.
 ///
 /// # Errors
 /// As [`get`], and when one end does not trust the other.
 pub fn post_by_tls(
     address: SocketAddr,
-    config: Arc<ClientConfig>,
+    (config, host): (Arc<ClientConfig>, &str),
     path: &str,
     body: &[u8],
     patience: Duration,
 ) -> Result<Answer> {
     let stream = connect(address, patience)?;
-    let session = ClientConnection::new(config, address.ip().into())?;
+    let session = ClientConnection::new(config, hushmark_hop::server_name(host)?)?;
     exchange(StreamOwned::new(session, stream), address, &post_line(path, body), body)
 }
 

@@ -153,6 +153,7 @@ fn ping_in_the_open(address: SocketAddr) -> Result<bool> {
 /// What the engine answers one who shows these.
 fn select(stack: &Stack, files: &Files) -> Result<String> {
     let (address, _) = stack.clickhouse.tls.as_ref().context("the engine speaks TLS")?;
-    let answer = http::post_by_tls(*address, files.client()?, "/", b"SELECT 1", PATIENCE)?;
+    let shown = (files.client()?, "127.0.0.1");
+    let answer = http::post_by_tls(*address, shown, "/", b"SELECT 1", PATIENCE)?;
     Ok(answer.text())
 }

@@ -70,9 +70,13 @@ impl ClickHouse {
     fn post(&self, sql: &str, patience: Duration) -> Result<Answer> {
         match &self.tls {
             None => http::post(self.address, "/", sql.as_bytes(), patience),
-            Some((address, files)) => {
-                http::post_by_tls(*address, files.client()?, "/", sql.as_bytes(), patience)
-            }
+            Some((address, files)) => http::post_by_tls(
+                *address,
+                (files.client()?, "127.0.0.1"),
+                "/",
+                sql.as_bytes(),
+                patience,
+            ),
         }
     }
 
