@@ -13,6 +13,13 @@ use serde::{Deserialize, Serialize};
 use crate::field;
 use crate::status::RegionStatus;
 
+/// The edge expects no PROXY header.
+macro_rules! proxied {
+    () => {
+        "!has(self.edge) || !has(self.edge.proxyProtocol) || !self.edge.proxyProtocol"
+    };
+}
+
 /// A region: one jurisdiction, one stack, one set of ceilings.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -44,6 +51,21 @@ use crate::status::RegionStatus;
     validation = Rule::new("!has(self.formerBaseUrls) || !(self.baseUrl in self.formerBaseUrls)")
         .message("names baseUrl again: a host is either the one for new mail or a former one")
         .field_path(".formerBaseUrls"),
+    validation = Rule::new(concat!(proxied!(), " || (has(self.trustedProxies) && size(self.trustedProxies) > 0)"))
+        .message("needs trustedProxies in the Region: whoever reaches the edge could otherwise write \
+                  any address into the header")
+        .field_path(".edge.proxyProtocol"),
+    validation = Rule::new(concat!(proxied!(), " || !has(self.ingress)"))
+        .message("has no place behind spec.ingress: an Ingress controller speaks HTTP to the edge and \
+                  sends no such header; take one of the two away")
+        .field_path(".edge.proxyProtocol"),
+    validation = Rule::new(
+        "!has(self.encryptedAtRest) || self.encryptedAtRest != 'required' || \
+         has(self.storage.className)"
+    )
+        .message("required needs storage.className: name the StorageClass whose encryption is to be \
+                  looked at, or write declared")
+        .field_path(".encryptedAtRest"),
 )]
 pub struct RegionSpec {
     /// The law that the data is under: EU, or a country's ISO 3166-1 code such as DE or CA.
@@ -151,6 +173,11 @@ pub struct RegionSpec {
     ))]
     pub storage: Storage,
 
+    /// Whether the storage under the volumes encrypts, in a cluster. Left out: the condition
+    /// EncryptedAtRest says what the StorageClass tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encrypted_at_rest: Option<EncryptedAtRest>,
+
     /// How the edge is reached from outside a cluster. Left out: the operator makes a Service and
     /// no Ingress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -205,9 +232,9 @@ pub struct ClickhouseSpec {
 /// A store that runs already, and how it is reached.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct External {
-    /// A Secret in the release's namespace with `url`, `user` and `password`.
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
-        .message("must be the name of a Secret: lower-case letters, digits, - and ."))]
+    /// A Secret in the release's namespace with `url`, `user` and `password`, and for TLS with
+    /// `ca.crt`, and `tls.crt` and `tls.key` where the store asks for a certificate.
+    #[x_kube(validation = secret_name())]
     #[schemars(length(max = 253))]
     pub secret: String,
 }
@@ -292,6 +319,35 @@ pub struct EdgeSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "i32", range(min = 1, max = 1000))]
     pub max_replicas: Option<u16>,
+    /// The edge's own TLS in a cluster: its Service has port 443 then, and no port 80. Left out:
+    /// what is in front of it speaks TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<EdgeTls>,
+    /// Expect the PROXY protocol's header, version 2, on every connection in a cluster, from
+    /// trustedProxies alone: for a load balancer that does not read HTTP.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proxy_protocol: bool,
+}
+
+/// What the edge shows mail clients.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeTls {
+    /// A Secret of type `kubernetes.io/tls` in the release's namespace. A renewed certificate needs
+    /// no restart.
+    #[x_kube(validation = secret_name())]
+    #[schemars(length(max = 253))]
+    pub secret: String,
+}
+
+/// What is known of the storage under the volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(title = "encryption at rest")]
+pub enum EncryptedAtRest {
+    /// Whoever applies this says that it encrypts, whatever its StorageClass tells.
+    Declared,
+    /// Nothing is made before the StorageClass tells that it encrypts.
+    Required,
 }
 
 /// What has to be durable before a hit is answered.
@@ -393,6 +449,11 @@ fn former_base_urls() -> Rule {
         "every entry must be a scheme, a host in lower case and at most a port, like \
          https://t.example.com; plain http is for localhost and 127.0.0.1 alone",
     )
+}
+
+fn secret_name() -> Rule {
+    Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
+        .message("must be the name of a Secret: lower-case letters, digits, - and .")
 }
 
 /// A volume's size.

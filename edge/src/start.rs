@@ -9,12 +9,13 @@ use ed25519_dalek::VerifyingKey;
 use hushmark_event::Ring;
 use hushmark_event::folder::FolderError;
 use hushmark_event::ring::RingError;
+use hushmark_hop::{Files, HopError};
 use hushmark_token::{KeyError, RegionKeys};
 use socket2::{Domain, Protocol, Socket, Type};
 use zeroize::Zeroizing;
 
 use crate::client_addr::RangesError;
-use crate::config::Config;
+use crate::config::{Config, RedisUrl};
 use crate::door::tls::{Certificate, TlsError, TlsFiles};
 use crate::link::RedisAt;
 use crate::place::CountryDbError;
@@ -37,6 +38,9 @@ pub enum StartError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// What TLS to Redis needs cannot be used.
+    #[error("TLS to redis: {0}")]
+    Redis(#[from] HopError),
     /// A list of networks cannot be read.
     #[error("{what}: {source}")]
     Ranges {
@@ -147,7 +151,27 @@ pub(crate) fn redis_at(config: &Config) -> Result<RedisAt, StartError> {
             Some(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
         }
     };
-    Ok(RedisAt { url: config.redis.clone(), user: config.redis_user.clone(), password })
+    Ok(RedisAt {
+        url: config.redis.clone(),
+        tls: redis_tls(config)?,
+        user: config.redis_user.clone(),
+        password,
+    })
+}
+
+/// The files for TLS to Redis, tried once: what cannot be used stops the start.
+fn redis_tls(config: &Config) -> Result<Option<Files>, HopError> {
+    let (ca, key) = (config.redis_ca.clone(), config.redis_key.clone());
+    let files = Files::from_options(ca, config.redis_certificate.clone(), key)?;
+    match (&config.redis, files) {
+        (RedisUrl::Tls(..), Some(files)) => {
+            files.client()?;
+            Ok(Some(files))
+        }
+        (RedisUrl::Tls(..), None) => Err(HopError::Incomplete("rediss:// needs --redis-ca")),
+        (_, None) => Ok(None),
+        (_, Some(_)) => Err(HopError::Incomplete("--redis-ca is for rediss:// alone")),
+    }
 }
 
 /// One listener a core on one port. The kernel spreads connections over them.

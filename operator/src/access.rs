@@ -83,6 +83,7 @@ pub const NEEDED: &[Need] = &[
     cluster("hushmark.io", "anonymizationpolicies/status", PATCH),
     cluster("events.k8s.io", "events", &["create", "patch"]),
     cluster("", "nodes", &["get"]),
+    cluster("storage.k8s.io", "storageclasses", &["get"]),
     inside("", "persistentvolumeclaims", &["list"]),
     inside("", "pods", &["list"]),
     inside("", "secrets", OWN),

@@ -26,6 +26,10 @@ pub const STALLED: &str = "Stalled";
 pub const FIELDS_OWNED: &str = "FieldsOwned";
 /// Only the declared hosts outside can be reached.
 pub const EGRESS_LIMITED: &str = "EgressLimited";
+/// The storage under the volumes encrypts.
+pub const ENCRYPTED_AT_REST: &str = "EncryptedAtRest";
+/// The stores answer the operator.
+pub const STORES_ANSWER: &str = "StoresAnswer";
 /// True: a person asked that what loosens waits.
 pub const PAUSED: &str = "Paused";
 

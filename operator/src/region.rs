@@ -2,15 +2,17 @@
 //!
 //! In reading order: [`mod@validate`] makes of a spec what can be built; `keys` makes Secrets and
 //! keeps the [`day_ring`]; [`build`] makes every object; [`crate::apply`] writes what differs;
-//! `health`, `edges`, `residency` and `writers` look at what came of it; `keys` then lets another key
-//! seal if every edge has it, and `replay` looks after what removed edges left; `status` says it all.
-//! `watch` wakes all this.
+//! `health`, `edges`, `residency`, `encryption`, `reached` and `writers` look at what came of it;
+//! `keys` then lets another key seal if every edge has it, and `replay` looks after what removed
+//! edges left; `status` says it all. `watch` wakes all this.
 
 pub mod build;
 pub mod day_ring;
 mod edges;
+mod encryption;
 mod health;
 mod keys;
+mod reached;
 mod replay;
 mod residency;
 mod status;
@@ -32,6 +34,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::{Applier, Kind};
+use crate::conditions::Status;
 use crate::context::ActiveRegion;
 use crate::reconcile::timed;
 use crate::{Context, Error, context};
@@ -50,7 +53,8 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// others) is seen then.
 const LOOK_EVERY: Duration = Duration::from_secs(300);
 
-/// As above while the spec cannot be built: a Secret that it names may have come meanwhile.
+/// As above while the spec cannot be built, or a store does not answer: a Secret that it names may
+/// have come meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
 /// As above while a region key waits for edges: a heartbeat comes every three seconds.
@@ -231,7 +235,7 @@ impl Worker {
     async fn secrets(&self, region: &Region) -> Result<BTreeMap<String, Secret>, Error> {
         let api: Api<Secret> = Api::namespaced(self.ctx.client.clone(), &self.ctx.config.namespace);
         let mut secrets = BTreeMap::new();
-        for name in validate::external_secrets(region) {
+        for name in validate::referred_secrets(region) {
             let found = api.get_opt(&name).await;
             if let Some(secret) = found.map_err(Error::api(format!("read the Secret {name}")))? {
                 secrets.insert(name, secret);
@@ -296,7 +300,12 @@ impl Worker {
         let mut keys = keys::ensure(&ctx, &validated, region.status.as_ref(), today).await?;
         ctx.redis.is_at(keys.redis.clone()).await;
         self.activate(region, &keys);
-        let (wanted, unwanted) = build::build(&validated).into_objects(&validated);
+        let class = encryption::class(&ctx, &validated).await?;
+        let encryption = encryption::judge(&validated, class.as_ref());
+        if let Some(why) = encryption::forbids(&validated, &encryption) {
+            return Err(Error::Blocked(why).into());
+        }
+        let (wanted, unwanted) = build::build(&validated, &keys.versions).into_objects(&validated);
         let applied = self.applier.apply(&ctx, &wanted, &unwanted).await?;
         ctx.metrics.field_conflicts(applied.conflicts.len());
         let health = Health::of(&applied, &ctx.config.name);
@@ -305,6 +314,7 @@ impl Worker {
         let edges = Edges::look(&ctx, &validated, desired).await?;
         replay::replay(&ctx, &validated, &edges).await?;
         keys.rotate(&ctx, &validated, known.as_ref(), &edges).await?;
+        let reached = reached::ask(&ctx, &validated).await;
         let missing = Arc::clone(&ctx.missing.borrow());
         if let Some(told) = writers::ask(&ctx).await {
             self.told = Some(told);
@@ -318,6 +328,8 @@ impl Worker {
             health: &health,
             edges: &edges,
             residency: residency::judge(&validated.node_selector, &places),
+            encryption,
+            reached: reached.clone(),
             schema: writers::schema_in_sync(told, &before),
             clickhouse: writers::clickhouse_trouble(told.unwrap_or_default(), &validated),
             missing: &missing,
@@ -329,6 +341,8 @@ impl Worker {
             LOOK_FOR_KEYS
         } else if edges.replays() {
             replay::LOOK_AGAIN
+        } else if reached.status != Status::True {
+            LOOK_AGAIN
         } else {
             LOOK_EVERY
         })

@@ -35,7 +35,7 @@ pub use node::NODE_REGION;
 pub use nodes::{FAKE_CLASS, Shape};
 pub use played::Played;
 pub use readers::{Campaign, Hit, Reader};
-pub use release::{CHARTS, Release};
+pub use release::{CHARTS, REDIS_SECRET, Release};
 pub use scene::{Scene, condition};
 
 use std::fs;

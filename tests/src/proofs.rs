@@ -6,6 +6,7 @@ mod cold_start;
 mod dashboards;
 mod exactly_once;
 mod footprint;
+mod hops;
 mod hostility;
 mod kill_switch;
 mod outages;
@@ -73,6 +74,7 @@ pub const NAMES: &[&str] = &[
     "dashboards",
     "exactly-once",
     "footprint",
+    "hops",
     "hostility",
     "kill-switch",
     "outages",
@@ -98,6 +100,7 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "dashboards" => dashboards::prove(run),
         "exactly-once" => exactly_once::prove(run),
         "footprint" => footprint::prove(run),
+        "hops" => hops::prove(run),
         "hostility" => hostility::prove(run),
         "kill-switch" => kill_switch::prove(run),
         "outages" => outages::prove(run),

@@ -55,7 +55,7 @@ fn a_secret_misses_a_field(scene: &Scene) -> Result<()> {
     entry(scene, "redis-outside", "url", &Value::Null)?;
     scene.cluster.apply(&scene.release.region())?;
     scene.operator.process.start()?;
-    let says = "the Secret redis-outside has no url: add one like redis://host:port";
+    let says = "the Secret redis-outside has no url: add one like rediss://host:port";
     scene.wait_says("SpecValid", says)?;
     ensure!(scene.says("Stalled")?.contains(says), "{}", scene.says("Stalled")?);
     let half = made(&scene.cluster, &scene.release.namespace)?;

@@ -132,7 +132,9 @@ fn a_stranger_reaches_the_edge_alone(cluster: &Cluster, release: &Installed) -> 
     let edge = http::get(release.edge(cluster)?, "/", patience)?;
     ensure!(edge.status == 404, "the edge answered {}", edge.status);
     let namespace = &release.namespace;
-    for (part, port) in [("clickhouse-0", 8123), ("redis-0", 6379), ("edge-0", 9080)] {
+    for (part, port) in
+        [("clickhouse-0", 8123), ("clickhouse-0", 8443), ("redis-0", 6379), ("edge-0", 9080)]
+    {
         let address = cluster.pod_address(namespace, &release.named(part))?;
         let reached = http::get(SocketAddr::new(address, port), "/ping", patience);
         ensure!(reached.is_err(), "anybody reaches {part} at port {port}");

@@ -1,7 +1,6 @@
 //! The program around the sessions: start, stand by, work, drain.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,11 +8,9 @@ use std::time::Duration;
 use hushmark_event::folder::{self, FolderError};
 use hushmark_event::ring::RingError;
 use hushmark_event::told::Trouble;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, IntoConnectionInfo as _};
+use hushmark_hop::{Files, HopError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
 use crate::admin::{self, Status};
 use crate::config::Config;
@@ -22,6 +19,7 @@ use crate::keys::Keys;
 use crate::lease::Lease;
 use crate::migrate::{MigrateError, migrate};
 use crate::publish::Publisher;
+use crate::redis_at::{PasswordError, RedisAt, RedisAtError, password};
 use crate::refusals::{RefusalError, Refusals};
 use crate::scripts::{Fenced, LeaseId, ScriptError};
 use crate::session::{Parts, Session, SessionError};
@@ -29,21 +27,18 @@ use crate::shared::Shared;
 use crate::store::Address;
 use crate::told;
 
-/// Time to connect to Redis.
-const REDIS_CONNECT: Duration = Duration::from_secs(2);
-
-/// Time for Redis to answer: far above a stalled disk's, below what a lease can wait for.
-const REDIS_ANSWER: Duration = Duration::from_secs(3);
-
 /// How often a standby asks for the lease.
 const STAND_BY: Duration = Duration::from_millis(500);
 
 /// Why the writer does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The Redis URL.
-    #[error("cannot use the redis url: {0}; expected redis://host:port or unix:///path")]
-    Redis(redis::RedisError),
+    /// The way to Redis.
+    #[error(transparent)]
+    Redis(#[from] RedisAtError),
+    /// The files for TLS to ClickHouse.
+    #[error("TLS to clickhouse: {0}")]
+    Clickhouse(#[from] HopError),
     /// The day keys.
     #[error(transparent)]
     Keys(#[from] RingError),
@@ -53,14 +48,9 @@ pub enum StartError {
     /// The refusal log's copy.
     #[error(transparent)]
     Refusals(#[from] RefusalError),
-    /// The password file.
-    #[error("cannot read the password file {path}: {source}")]
-    Password {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    /// ClickHouse's password file.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     /// The schema is newer.
     #[error(transparent)]
     Schema(#[from] MigrateError),
@@ -77,7 +67,7 @@ pub enum StartError {
 /// Everything that is read once, before anything is served.
 pub struct Service {
     config: Config,
-    redis: redis::Client,
+    redis: RedisAt,
     clickhouse: Address,
     status: Arc<Status>,
     /// Held as long as the writer lives: nobody else keeps state in its folder.
@@ -93,12 +83,12 @@ impl Service {
     /// # Errors
     /// [`StartError`] names the setting.
     pub fn new(config: Config) -> Result<Self, StartError> {
-        let redis = redis_client(&config)?;
-        let password = password(config.clickhouse_password_file.as_deref())?;
+        let redis = RedisAt::new(&config)?;
         let clickhouse = Address {
             url: config.clickhouse.clone(),
+            tls: clickhouse_tls(&config)?,
             user: config.clickhouse_user.clone(),
-            password,
+            password: password(config.clickhouse_password_file.as_deref())?,
         };
         // What cannot be read stops the start; each session reads it again.
         Keys::load(config.ring.clone(), config.salts.clone())?;
@@ -186,17 +176,14 @@ impl Service {
         }
     }
 
-    async fn connect(&self) -> Result<MultiplexedConnection, redis::RedisError> {
-        connect(&self.redis).await
-    }
-
     /// One session under an id of its own: a command of an earlier one that comes late finds
     /// another's lease and changes nothing.
     async fn try_session(&self, drain: &watch::Receiver<bool>) -> Result<(), Ended> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| Ended::Start(StartError::Random(error)))?;
         let session = |error| Ended::Session(SessionError::Redis(error));
-        let mut fenced = Fenced::new(self.connect().await.map_err(session)?, LeaseId::new(random));
+        let mut fenced =
+            Fenced::new(self.redis.connect().await.map_err(session)?, LeaseId::new(random));
         let lease = match Lease::acquire(&mut fenced).await {
             Ok(lease) => Arc::new(lease),
             Err(ScriptError::LeaseLost) => return Err(Ended::StandBy),
@@ -225,7 +212,8 @@ impl Service {
             .map_err(|error| Ended::Session(error.into()))?;
         let refusals = Refusals::load(&config.state, &config.refusal_key)
             .map_err(|error| Ended::Session(error.into()))?;
-        let redis = self.connect().await.map_err(|e| Ended::Session(SessionError::Redis(e)))?;
+        let redis =
+            self.redis.connect().await.map_err(|e| Ended::Session(SessionError::Redis(e)))?;
         let shared = Arc::new(Shared::default());
         let mut session = Session::new(Parts {
             redis,
@@ -247,7 +235,8 @@ impl Service {
             minimum_group: config.minimum_group,
             fenced: fenced.clone(),
         };
-        let redis = self.connect().await.map_err(|e| Ended::Session(SessionError::Redis(e)))?;
+        let redis =
+            self.redis.connect().await.map_err(|e| Ended::Session(SessionError::Redis(e)))?;
         let housekeeping = Housekeeping {
             client: self.clickhouse.client(),
             redis,
@@ -268,33 +257,19 @@ impl Service {
     }
 }
 
-/// A connection with a time-out on every answer.
-pub(crate) async fn connect(
-    redis: &redis::Client,
-) -> Result<MultiplexedConnection, redis::RedisError> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(REDIS_CONNECT))
-        .set_response_timeout(Some(REDIS_ANSWER));
-    redis.get_multiplexed_async_connection_with_config(&config).await
-}
-
-fn password(path: Option<&Path>) -> Result<Option<Zeroizing<String>>, StartError> {
-    let Some(path) = path else { return Ok(None) };
-    let failed = |source| StartError::Password { path: path.to_owned(), source };
-    let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(failed)?;
-    Ok(Some(Zeroizing::new(text.trim_end().to_owned())))
-}
-
-fn redis_client(config: &Config) -> Result<redis::Client, StartError> {
-    let mut info = config.redis.as_str().into_connection_info().map_err(StartError::Redis)?;
-    if let Some(password) = password(config.redis_password_file.as_deref())? {
-        let mut settings = info.redis_settings().clone().set_password(password.as_str());
-        if let Some(user) = &config.redis_user {
-            settings = settings.set_username(user);
+/// The files for TLS to ClickHouse, tried once: what cannot be used stops the start.
+fn clickhouse_tls(config: &Config) -> Result<Option<Files>, HopError> {
+    let (ca, certificate) = (config.clickhouse_ca.clone(), config.clickhouse_certificate.clone());
+    let files = Files::from_options(ca, certificate, config.clickhouse_key.clone())?;
+    match (config.clickhouse.starts_with("https://"), files) {
+        (true, Some(files)) => {
+            files.client()?;
+            Ok(Some(files))
         }
-        info = info.set_redis_settings(settings);
+        (false, None) => Ok(None),
+        (true, None) => Err(HopError::Incomplete("https:// needs --clickhouse-ca")),
+        (false, Some(_)) => Err(HopError::Incomplete("--clickhouse-ca is for https:// alone")),
     }
-    redis::Client::open(info).map_err(StartError::Redis)
 }
 
 /// How a try to work ended, other than by a finished drain.

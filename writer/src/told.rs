@@ -12,7 +12,7 @@ use redis::RedisError;
 use tokio::time::sleep;
 
 use crate::admin::Status;
-use crate::service::connect;
+use crate::redis_at::RedisAt;
 
 /// How often it is said again.
 const BEAT: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ pub fn clickhouse(error: &dyn std::error::Error) -> Trouble {
 }
 
 /// Says it again and again, and at once when it changes, until it is dropped.
-pub async fn run(redis: redis::Client, status: Arc<Status>) {
+pub async fn run(redis: RedisAt, status: Arc<Status>) {
     let mut trouble = status.trouble.subscribe();
     loop {
         let now = trouble.borrow_and_update().clone();
@@ -54,22 +54,18 @@ pub async fn run(redis: redis::Client, status: Arc<Status>) {
 }
 
 /// What one says that ends because of it.
-pub async fn last_words(redis: &redis::Client, trouble: Trouble) {
+pub async fn last_words(redis: &RedisAt, trouble: Trouble) {
     if let Err(error) = say(redis, Some(trouble), LAST_WORDS_SECONDS).await {
         tracing::warn!(%error, "redis was not told why this writer ends");
     }
 }
 
-async fn say(
-    redis: &redis::Client,
-    trouble: Option<Trouble>,
-    seconds: u64,
-) -> Result<(), RedisError> {
+async fn say(redis: &RedisAt, trouble: Option<Trouble>, seconds: u64) -> Result<(), RedisError> {
     let pod = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let schema = MIGRATIONS.last().map_or(0, |step| step.number);
     let key = writer_told(&pod);
     let told = serde_json::to_string(&WriterTold { pod, schema, trouble });
     let told = told.expect("text and numbers always serialise");
-    let mut redis = connect(redis).await?;
+    let mut redis = redis.connect().await?;
     redis::cmd("SET").arg(key).arg(told).arg("EX").arg(seconds).query_async(&mut redis).await
 }

@@ -1,10 +1,12 @@
 //! Every object of a region's stack. Pure: the same Region gives the same bytes.
 //!
 //! In reading order: `edge`, `writer`, `redis`, `clickhouse`, `network`; what pods have
-//! in common is in `pod`. `replay` makes Jobs, which come and go.
+//! in common is in `pod`, and how they reach a store by TLS in `hop`. `replay` makes Jobs, which come
+//! and go.
 
 mod clickhouse;
 mod edge;
+mod hop;
 mod network;
 mod pod;
 mod redis;
@@ -18,7 +20,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-pub(super) use edge::quiet_logs;
+pub(super) use clickhouse::SETTINGS as CLICKHOUSE_SETTINGS;
+pub(super) use edge::{quiet_logs, speaks_tls};
 pub(super) use replay::replay_job;
 
 use super::validate::{Store, ValidatedRegion};
@@ -74,13 +77,25 @@ pub(super) struct Stack {
     network: Network,
 }
 
+/// What the certificates are that stores read at their start: a pod is replaced when its own
+/// changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Versions {
+    pub(super) redis: String,
+    pub(super) clickhouse: String,
+}
+
+/// Where a pod says which certificate it was started with.
+const CERTIFICATE_ANNOTATION: &str = "hushmark.io/certificate";
+
 /// Builds the whole stack.
-pub(super) fn build(region: &ValidatedRegion) -> Stack {
+pub(super) fn build(region: &ValidatedRegion, versions: &Versions) -> Stack {
     Stack {
         edge: edge::build(region),
         writer: writer::build(region),
-        redis: (region.redis == Store::Managed).then(|| redis::build(region)),
-        clickhouse: (region.clickhouse == Store::Managed).then(|| clickhouse::build(region)),
+        redis: (region.redis == Store::Managed).then(|| redis::build(region, &versions.redis)),
+        clickhouse: (region.clickhouse == Store::Managed)
+            .then(|| clickhouse::build(region, &versions.clickhouse)),
         network: network::build(region),
     }
 }

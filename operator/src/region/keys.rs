@@ -5,6 +5,8 @@
 //! place, because sent links and sealed hits need the old one: a person has to restore it.
 
 pub(super) mod acl;
+mod authority;
+mod certificates;
 mod rotation;
 mod vault;
 
@@ -18,12 +20,14 @@ use hushmark_policy::Day;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use super::build::Versions;
 use super::day_ring::{self, Plan};
 use super::edges::Edges;
-use super::validate::{Store, ValidatedRegion};
-use crate::redis_link::RedisAddress;
+use super::validate::{ExternalTls, Store, ValidatedRegion};
+use crate::redis_link::{RedisAddress, Shown};
 use crate::{Context, Error, context};
 
+use certificates::Certificates;
 pub(super) use rotation::{Held, Rotation, Waits};
 use vault::{Changes, Data, Vault};
 
@@ -42,6 +46,8 @@ pub(super) struct Keys {
     pub(super) signing: Arc<SigningKey>,
     /// Where Redis is, and as whom to ask it.
     pub(super) redis: RedisAddress,
+    /// What certificates pods were started with.
+    pub(super) versions: Versions,
 }
 
 /// Makes what is missing, and reads what the operator needs.
@@ -57,14 +63,16 @@ pub(super) async fn ensure(
     let known = status.and_then(|status| status.keys.as_ref());
     let held = rotation::hold(&vault, region, known).await?;
     let signing = signing_key(&vault, region, had_log).await?;
-    let redis = redis(&vault, region).await?;
+    let now = i64::try_from(context::now_ms() / 1_000).unwrap_or(i64::MAX);
+    let Certificates { versions, operator } = certificates::ensure(&vault, region, now).await?;
+    let redis = redis(&vault, region, operator).await?;
     if region.clickhouse == Store::Managed {
         clickhouse(&vault, region).await?;
     }
     let closable = BTreeSet::new();
     let days = rings(&vault, region, had_keys, today, &closable).await?;
     let rotation = Rotation::default();
-    Ok(Keys { held, rotation, days, signing: Arc::new(signing), redis })
+    Ok(Keys { held, rotation, days, signing: Arc::new(signing), redis, versions })
 }
 
 impl Keys {
@@ -156,14 +164,17 @@ async fn signing_key(
 }
 
 /// Passwords of Redis's users, and the file that Redis reads.
-async fn redis(vault: &Vault<'_>, region: &ValidatedRegion) -> Result<RedisAddress, Error> {
+async fn redis(
+    vault: &Vault<'_>,
+    region: &ValidatedRegion,
+    tls: Option<Shown>,
+) -> Result<RedisAddress, Error> {
     let url = region.redis_url();
     if let Store::External(external) = &region.redis {
-        let password = match &external.password_secret {
-            Some(secret) => vault.get(secret).await?.and_then(|data| text(&data, "password")),
-            None => None,
-        };
-        return Ok(RedisAddress { url, user: external.user.clone(), password });
+        let data = vault.get(&external.secret).await?.unwrap_or_default();
+        let password = if external.has_password { text(&data, "password") } else { None };
+        let tls = external.tls.map(|ExternalTls { has_own }| certificates::shown(data, has_own));
+        return Ok(RedisAddress { url, tls, user: external.user.clone(), password });
     }
     let name = region.named("redis-auth");
     let mut data = vault.get(&name).await?.unwrap_or_default();
@@ -178,7 +189,7 @@ async fn redis(vault: &Vault<'_>, region: &ValidatedRegion) -> Result<RedisAddre
     let password = Some(of("operator"));
     data.insert("users.acl".into(), file.into_bytes());
     vault.hold(&name, data).await?;
-    Ok(RedisAddress { url, user: Some("operator".into()), password })
+    Ok(RedisAddress { url, tls, user: Some("operator".into()), password })
 }
 
 /// ClickHouse's one user, and the file that makes it.

@@ -6,7 +6,7 @@ use kube::runtime::events::{Event, EventType};
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 
-use super::build::quiet_logs;
+use super::build::{quiet_logs, speaks_tls};
 use super::edges::Edges;
 use super::health::Health;
 use super::keys::{Keys, Waits};
@@ -14,19 +14,22 @@ use super::replay::{self, LANE_LOGS_REPLAYED};
 use super::validate::{Host, Problem, Store, ValidatedRegion};
 use crate::apply::{Applied, Conflict};
 use crate::conditions::{
-    self, EGRESS_LIMITED, FIELDS_OWNED, HEALTHY, READY, RECONCILE_SUCCEEDED, RECONCILING,
-    RESIDENCY_PROVEN, SCHEMA_IN_SYNC, SPEC_VALID, STALLED, Status, Wanted,
+    self, EGRESS_LIMITED, ENCRYPTED_AT_REST, FIELDS_OWNED, HEALTHY, READY, RECONCILE_SUCCEEDED,
+    RECONCILING, RESIDENCY_PROVEN, SCHEMA_IN_SYNC, SPEC_VALID, STALLED, STORES_ANSWER, Status,
+    Wanted,
 };
 use crate::{Context, Error, FIELD_MANAGER, context};
 
 /// Whether what is in front of the edge keeps no log of addresses and tokens.
 pub(super) const ACCESS_LOGS_OFF: &str = "AccessLogsOff";
 
+/// Whether an Ingress is told that the edge behind it speaks TLS.
+const INGRESS_BY_TLS: &str = "IngressByTls";
 /// True while a region key waits until every edge has it.
 pub(super) const KEYS_ROTATING: &str = "KeysRotating";
 
 /// The types of the conditions that are written here. Others are somebody else's.
-const OURS: [&str; 13] = [
+const OURS: [&str; 16] = [
     SPEC_VALID,
     RECONCILE_SUCCEEDED,
     FIELDS_OWNED,
@@ -35,6 +38,9 @@ const OURS: [&str; 13] = [
     RESIDENCY_PROVEN,
     EGRESS_LIMITED,
     ACCESS_LOGS_OFF,
+    INGRESS_BY_TLS,
+    ENCRYPTED_AT_REST,
+    STORES_ANSWER,
     KEYS_ROTATING,
     LANE_LOGS_REPLAYED,
     READY,
@@ -62,6 +68,9 @@ pub(super) struct Done<'a> {
     pub(super) health: &'a Health,
     pub(super) edges: &'a Edges,
     pub(super) residency: Wanted,
+    pub(super) encryption: Wanted,
+    /// Whether Redis answers.
+    pub(super) reached: Wanted,
     /// Whether the writers know the schema.
     pub(super) schema: Wanted,
     /// What a writer says against ClickHouse.
@@ -120,6 +129,8 @@ impl Done<'_> {
             (Summary::Stalled, residency.reason, residency.message.clone())
         } else if healthy.status != Status::True {
             (Summary::Waiting, healthy.reason, healthy.message.clone())
+        } else if self.reached.status != Status::True {
+            (Summary::Waiting, self.reached.reason, self.reached.message.clone())
         } else {
             (Summary::Ready, "Ready", String::new())
         };
@@ -131,10 +142,13 @@ impl Done<'_> {
             self.schema.clone(),
             residency,
             egress_limited(self.region),
+            self.encryption.clone(),
+            self.reached.clone(),
             rotating(self.keys),
             replay::judge(self.region, self.edges),
         ];
         all.extend(access_logs(self.region));
+        all.extend(ingress_by_tls(self.region));
         all.extend(summary(state, reason, &message));
         all
     }
@@ -273,6 +287,30 @@ fn access_logs(region: &ValidatedRegion) -> Option<Wanted> {
             "NotKnownHow",
             "how this ingress controller is told to keep no access log is not known here: switch it \
              off there, because its lines hold addresses and tokens",
+        ),
+    })
+}
+
+fn ingress_by_tls(region: &ValidatedRegion) -> Option<Wanted> {
+    let ingress = region.ingress.as_ref().filter(|_| region.edge_tls.is_some())?;
+    Some(match speaks_tls(ingress) {
+        Some((name, value)) if ingress.annotations.get(name).is_none_or(|said| said == value) => {
+            let message = format!("the Ingress carries {name}: \"{value}\"");
+            Wanted::new(INGRESS_BY_TLS, Status::True, "Annotated", message)
+        }
+        Some((name, value)) => {
+            let message = format!(
+                "spec.ingress.annotations sets {name}, and the edge speaks TLS: take it away, or \
+                 set it to {value}"
+            );
+            Wanted::new(INGRESS_BY_TLS, Status::False, "AskedFor", message)
+        }
+        None => Wanted::new(
+            INGRESS_BY_TLS,
+            Status::Unknown,
+            "NotKnownHow",
+            "how this ingress controller is told to speak TLS to the edge is not known here: say so in \
+             spec.ingress.annotations, as its documentation has it",
         ),
     })
 }

@@ -6,14 +6,16 @@ mod store;
 use std::collections::BTreeMap;
 
 use hushmark_crds::Region;
-use hushmark_crds::region::{Acknowledgement, IngressSpec, KeysSpec, PrivacySignals, Storage};
+use hushmark_crds::region::{
+    Acknowledgement, EncryptedAtRest, IngressSpec, KeysSpec, PrivacySignals, Storage,
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 
 use crate::apply::quantity;
 use crate::config::Config;
 
-pub use store::{External, Host, Store};
+pub use store::{External, ExternalTls, Host, Store};
 use store::{StoreKind, undeclared, unused};
 
 /// Edges where a Region does not say how many: one may go while another serves.
@@ -53,6 +55,10 @@ pub struct ValidatedRegion {
     pub privacy_signals: PrivacySignals,
     /// Networks whose forwarding headers are believed.
     pub trusted_proxies: Vec<String>,
+    /// The Secret with the edge's own certificate, where it speaks TLS itself.
+    pub edge_tls: Option<String>,
+    /// Whether each connection to the edge begins with the PROXY protocol's header.
+    pub proxy_protocol: bool,
     /// A database of countries in the edge's image.
     pub country_db: Option<String>,
     /// Seconds between epochs.
@@ -69,6 +75,8 @@ pub struct ValidatedRegion {
     pub clickhouse: Store,
     /// Volumes.
     pub storage: Storage,
+    /// What was said of their encryption.
+    pub encrypted_at_rest: Option<EncryptedAtRest>,
     /// The way in from outside.
     pub ingress: Option<IngressSpec>,
     /// Where pods may run.
@@ -90,16 +98,18 @@ pub enum Edges {
 pub struct Around<'a> {
     /// All other Regions.
     pub others: &'a [std::sync::Arc<Region>],
-    /// Secrets of external stores, by name, as far as they are there.
+    /// Secrets that it refers to, by name, as far as they are there.
     pub secrets: &'a BTreeMap<String, Secret>,
 }
 
 /// The names of the Secrets that a Region refers to.
 #[must_use]
-pub fn external_secrets(region: &Region) -> Vec<String> {
+pub fn referred_secrets(region: &Region) -> Vec<String> {
     let redis = region.spec.redis.as_ref().and_then(|redis| redis.external.as_ref());
     let clickhouse = region.spec.clickhouse.as_ref().and_then(|it| it.external.as_ref());
-    redis.into_iter().chain(clickhouse).map(|external| external.secret.clone()).collect()
+    let stores = redis.into_iter().chain(clickhouse).map(|external| &external.secret);
+    let edge = region.spec.edge.as_ref().and_then(|edge| edge.tls.as_ref()).map(|tls| &tls.secret);
+    stores.chain(edge).cloned().collect()
 }
 
 /// Every tracking host of a Region with its port, the one for new mail first.
@@ -158,6 +168,8 @@ pub fn validate(
     let redis = store(spec.redis.as_ref().and_then(|it| it.external.as_ref()), StoreKind::Redis);
     let clickhouse =
         store(spec.clickhouse.as_ref().and_then(|it| it.external.as_ref()), StoreKind::Clickhouse);
+    let edge_tls = spec.edge.as_ref().and_then(|edge| edge.tls.as_ref());
+    problems.extend(edge_tls.and_then(|tls| certificate_problem(&tls.secret, around.secrets)));
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -180,6 +192,8 @@ pub fn validate(
         acknowledgement: spec.acknowledgement,
         privacy_signals: spec.privacy_signals,
         trusted_proxies: spec.trusted_proxies.clone(),
+        edge_tls: edge.tls.map(|tls| tls.secret),
+        proxy_protocol: edge.proxy_protocol,
         country_db: spec.place_database.clone(),
         epoch_seconds,
         minimum_group: spec.minimum_group,
@@ -188,6 +202,7 @@ pub fn validate(
         redis,
         clickhouse,
         storage: spec.storage.clone(),
+        encrypted_at_rest: spec.encrypted_at_rest,
         ingress: spec.ingress.clone(),
         node_selector: spec.node_selector.clone(),
         unused_egress,
@@ -233,6 +248,33 @@ fn country_database(path: Option<&str>) -> Option<Problem> {
     Some(Problem { reason: "PlaceDatabase", message })
 }
 
+/// The edge does not start with a certificate that it cannot use, and pods would say so one by one.
+fn certificate_problem(name: &str, secrets: &BTreeMap<String, Secret>) -> Option<Problem> {
+    let wrong = |what: String| {
+        let message = format!("spec.edge.tls.secret: the Secret {name} {what}");
+        Some(Problem { reason: "EdgeCertificate", message })
+    };
+    let Some(secret) = secrets.get(name) else {
+        return wrong(
+            "is not in the release's namespace: make it, of type kubernetes.io/tls, or let \
+             cert-manager make it"
+                .into(),
+        );
+    };
+    let entry = |entry: &str| {
+        let bytes = secret.data.as_ref().and_then(|data| data.get(entry));
+        bytes.map(|bytes| (format!("its {entry}"), bytes.0.clone()))
+    };
+    let (certificate, key) = match (entry("tls.crt"), entry("tls.key")) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (None, _) => return wrong("has no tls.crt: add the certificate, in PEM".into()),
+        (_, None) => return wrong("has no tls.key: add the certificate's key, in PEM".into()),
+    };
+    // Its own authorities do not matter here: mail clients judge them.
+    let parsed = hushmark_hop::Pem::parse(certificate.clone(), Some((certificate, key)));
+    parsed.err().and_then(|error| wrong(format!("cannot be used: {error}")))
+}
+
 /// `10s`, `5m` or `1h` in seconds.
 fn seconds(text: &str) -> Option<u32> {
     let at = text.len().checked_sub(1)?;
@@ -264,7 +306,7 @@ impl ValidatedRegion {
     #[must_use]
     pub fn redis_url(&self) -> String {
         match &self.redis {
-            Store::Managed => format!("redis://{}:6379", self.service("redis")),
+            Store::Managed => format!("rediss://{}:6379", self.service("redis")),
             Store::External(external) => external.url.clone(),
         }
     }
@@ -273,9 +315,21 @@ impl ValidatedRegion {
     #[must_use]
     pub fn clickhouse_url(&self) -> String {
         match &self.clickhouse {
-            Store::Managed => format!("http://{}:8123", self.service("clickhouse")),
+            Store::Managed => format!("https://{}:8443", self.service("clickhouse")),
             Store::External(external) => external.url.clone(),
         }
+    }
+
+    /// Every name of a component's Service: what its certificate has to bear.
+    #[must_use]
+    pub fn hosts_of(&self, part: &str) -> Vec<String> {
+        let (name, namespace) = (self.named(part), &self.config.namespace);
+        vec![
+            format!("{name}.{namespace}.svc"),
+            format!("{name}.{namespace}.svc.cluster.local"),
+            format!("{name}.{namespace}"),
+            name,
+        ]
     }
 
     fn service(&self, part: &str) -> String {

@@ -1,10 +1,13 @@
 //! A region as its user installs it on a real node: everything of it in pods.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use hushmark_hop::Pem;
 use hushmark_token::{Kid, RegionKey};
+use rustls::ClientConfig;
 
 use super::{CHARTS, Cluster};
 use crate::http;
@@ -107,12 +110,25 @@ metadata:
         Ok((Kid(kid), RegionKey::new(key)))
     }
 
+    /// The writer's end of its hops, because ClickHouse takes no other.
+    fn shown_by_the_writer(&self, cluster: &Cluster) -> Result<Arc<ClientConfig>> {
+        let name = self.named("writer-tls");
+        let entry = |entry: &str| -> Result<(String, Vec<u8>)> {
+            Ok((entry.to_owned(), cluster.secret(&self.namespace, &name, entry)?))
+        };
+        let pem = Pem::parse(entry("ca.crt")?, Some((entry("tls.crt")?, entry("tls.key")?)))?;
+        Ok(pem.client()?)
+    }
+
     /// A way to the region's ClickHouse, which nobody but the writer reaches over the network.
     ///
     /// # Errors
     /// When it cannot be opened.
     pub fn clickhouse(&self, cluster: &Cluster) -> Result<Forward> {
-        let forward = Forward::open(cluster, &self.namespace, &self.named("clickhouse-0"), 8123)?;
+        let pod = self.named("clickhouse-0");
+        let mut forward = Forward::open(cluster, &self.namespace, &pod, 8443)?;
+        let host = format!("{}.{}.svc", self.named("clickhouse"), self.namespace);
+        forward.tls = Some((self.shown_by_the_writer(cluster)?, host));
         cluster.wait("ClickHouse answers", || Ok(forward.query("SELECT 1").is_ok()))?;
         Ok(forward)
     }
@@ -122,6 +138,8 @@ metadata:
 pub struct Forward {
     /// Where it is reached on this machine.
     pub address: SocketAddr,
+    /// What is shown there, and the name that has to be shown in return.
+    tls: Option<(Arc<ClientConfig>, String)>,
     _process: Process,
 }
 
@@ -147,7 +165,7 @@ impl Forward {
         };
         let process = Process::new(recipe, &cluster.folder().join("logs"));
         process.start()?;
-        Ok(Self { address, _process: process })
+        Ok(Self { address, tls: None, _process: process })
     }
 
     /// What ClickHouse answers to a statement.
@@ -155,7 +173,14 @@ impl Forward {
     /// # Errors
     /// When it cannot be reached or refuses.
     pub fn query(&self, sql: &str) -> Result<String> {
-        let answer = http::post(self.address, "/", sql.as_bytes(), Duration::from_secs(30))?;
+        let (body, patience) = (sql.as_bytes(), Duration::from_secs(30));
+        let answer = match &self.tls {
+            None => http::post(self.address, "/", body, patience)?,
+            Some((config, host)) => {
+                let shown = (Arc::clone(config), host.as_str());
+                http::post_by_tls(self.address, shown, "/", body, patience)?
+            }
+        };
         if answer.status != 200 {
             bail!("the engine refuses `{sql}`: {}", answer.text());
         }

@@ -48,6 +48,10 @@ pub(crate) const PROOFS: &[Proof] = &[
     proof("soak", "30 minutes at 60 % of capacity: lag, parts and memory stay flat, nothing lost"),
     proof("report", "a campaign's full report in under 100 ms over 100 million hits"),
     proof("tokens", "a million valid tokens accepted, ten million others refused, no nonce twice"),
+    proof(
+        "hops",
+        "hits cross by mutual TLS, strangers do not; a renewed certificate needs no restart",
+    ),
     Proof {
         needs: Need::Tests,
         starts: &[],

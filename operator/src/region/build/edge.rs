@@ -3,6 +3,7 @@
 use hushmark_crds::region::{Acknowledgement, IngressSpec, PrivacySignals};
 use serde_json::{Value, json};
 
+use super::hop::{Hop, To};
 use super::pod::{Arguments, Pod, mount, mount_to_read, probe, secret_volume};
 use super::{Edge, claim_template, disruption, keep_volumes, object, selector, service_account};
 use crate::apply::{Kind, Wanted};
@@ -10,8 +11,9 @@ use crate::region::validate::{Edges, Store, ValidatedRegion};
 
 const COMPONENT: &str = "edge";
 
-/// Where mail clients connect, and where operators look.
-pub(super) const HTTP: u16 = 8080;
+/// Where mail clients connect, in the open or by TLS, and where operators look.
+const HTTP: u16 = 8080;
+const HTTPS: u16 = 8443;
 pub(super) const ADMIN: u16 = 9080;
 
 /// Its user, as its image knows it.
@@ -43,9 +45,33 @@ pub(super) fn build(region: &ValidatedRegion) -> Edge {
     }
 }
 
+/// The one way in: its name, the pod's port, and the Service's.
+pub(super) struct Door {
+    name: &'static str,
+    pub(super) port: u16,
+    service_port: u16,
+}
+
+impl Door {
+    pub(super) fn of(region: &ValidatedRegion) -> Self {
+        if region.edge_tls.is_some() {
+            Self { name: "https", port: HTTPS, service_port: 443 }
+        } else {
+            Self { name: "http", port: HTTP, service_port: 80 }
+        }
+    }
+}
+
 fn arguments(region: &ValidatedRegion) -> Value {
     let mut arguments = Arguments::default();
-    arguments.flag("--listen", format!("0.0.0.0:{HTTP}"));
+    arguments.flag("--listen", format!("0.0.0.0:{}", Door::of(region).port));
+    if region.edge_tls.is_some() {
+        arguments.flag("--tls-certificate", "/etc/hushmark/tls/tls.crt");
+        arguments.flag("--tls-key", "/etc/hushmark/tls/tls.key");
+    }
+    if region.proxy_protocol {
+        arguments.switch("--proxy-protocol");
+    }
     arguments.flag("--admin", format!("0.0.0.0:{ADMIN}"));
     arguments.flag("--keys", "/etc/hushmark/keys");
     arguments.flag("--ring", "/etc/hushmark/ring");
@@ -93,6 +119,12 @@ pub(super) fn redis_access(region: &ValidatedRegion) -> RedisAccess {
         mounts.push(mount_to_read("redis", "/etc/hushmark/redis"));
         volumes.push(secret_volume("redis", &secret, &[(entry, "password")]));
     }
+    if let Some(hop) = Hop::new(region, COMPONENT, To::Redis) {
+        arguments.extend(hop.arguments());
+        let (volume, mounted) = hop.files();
+        volumes.push(volume);
+        mounts.push(mounted);
+    }
     RedisAccess { arguments, mounts, volumes }
 }
 
@@ -111,6 +143,12 @@ fn stateful_set(region: &ValidatedRegion) -> Wanted {
     let RedisAccess { mounts: more, volumes: secrets, .. } = redis_access(region);
     mounts.extend(more);
     volumes.extend(secrets);
+    if let Some(secret) = &region.edge_tls {
+        mounts.push(mount_to_read("tls", "/etc/hushmark/tls"));
+        let entries = [("tls.crt", "tls.crt"), ("tls.key", "tls.key")];
+        volumes.push(secret_volume("tls", secret, &entries));
+    }
+    let Door { name, port, .. } = Door::of(region);
     let container = json!({
         "args": arguments(region),
         "image": region.config.image_edge,
@@ -119,7 +157,7 @@ fn stateful_set(region: &ValidatedRegion) -> Wanted {
         "livenessProbe": probe("/healthz", 10, 3),
         "name": COMPONENT,
         "ports": [
-            {"containerPort": HTTP, "name": "http", "protocol": "TCP"},
+            {"containerPort": port, "name": name, "protocol": "TCP"},
             {"containerPort": ADMIN, "name": "admin", "protocol": "TCP"},
         ],
         "readinessProbe": probe("/readyz", 2, 2),
@@ -136,7 +174,7 @@ fn stateful_set(region: &ValidatedRegion) -> Wanted {
         container,
         volumes,
         figures: Some(ADMIN),
-        version: None,
+        versions: &[],
     };
     let lanes = claim_template(region, COMPONENT, "lanes", &region.storage.lane_log);
     let mut spec = json!({
@@ -162,13 +200,14 @@ pub(super) fn redis_password<'a>(
 ) -> Option<(String, &'a str)> {
     match &region.redis {
         Store::Managed => Some((region.named("redis-auth"), entry)),
-        Store::External(at) => Some((at.password_secret.clone()?, "password")),
+        Store::External(at) => at.has_password.then(|| (at.secret.clone(), "password")),
     }
 }
 
 fn service(region: &ValidatedRegion) -> Wanted {
+    let Door { name, service_port, .. } = Door::of(region);
     let value = json!({"spec": {
-        "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http"}],
+        "ports": [{"name": name, "port": service_port, "protocol": "TCP", "targetPort": name}],
         "selector": selector(region, COMPONENT),
         "type": "ClusterIP",
     }});
@@ -212,11 +251,23 @@ pub(in crate::region) fn quiet_logs(ingress: &IngressSpec) -> Option<(&'static s
     class.contains("nginx").then_some(("nginx.ingress.kubernetes.io/enable-access-log", "false"))
 }
 
+/// How an Ingress can be told that the edge behind it speaks TLS.
+pub(in crate::region) fn speaks_tls(ingress: &IngressSpec) -> Option<(&'static str, &'static str)> {
+    let class = ingress.class_name.as_deref()?;
+    class.contains("nginx").then_some(("nginx.ingress.kubernetes.io/backend-protocol", "HTTPS"))
+}
+
 fn way_in(region: &ValidatedRegion, ingress: &IngressSpec) -> Wanted {
     let mut annotations = ingress.annotations.clone();
     if let Some((name, value)) = quiet_logs(ingress) {
         annotations.entry(name.to_owned()).or_insert_with(|| value.to_owned());
     }
+    if region.edge_tls.is_some()
+        && let Some((name, value)) = speaks_tls(ingress)
+    {
+        annotations.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+    }
+    let port = Door::of(region).name;
     // An Ingress knows hosts without ports.
     let mut hosts: Vec<&str> = Vec::new();
     for host in &region.hosts {
@@ -228,7 +279,7 @@ fn way_in(region: &ValidatedRegion, ingress: &IngressSpec) -> Wanted {
     let rules: Vec<Value> = hosts
         .iter()
         .map(|host| {
-            let to = json!({"service": {"name": region.named("edge"), "port": {"name": "http"}}});
+            let to = json!({"service": {"name": region.named("edge"), "port": {"name": port}}});
             let path = json!({"backend": to, "path": "/", "pathType": "Prefix"});
             json!({"host": host, "http": {"paths": [path]}})
         })

@@ -102,7 +102,7 @@ fn deny(region: &ValidatedRegion) -> Wanted {
 }
 
 fn edge_policy(region: &ValidatedRegion) -> Wanted {
-    let mut clients = json!({"ports": [tcp(edge::HTTP)]});
+    let mut clients = json!({"ports": [tcp(edge::Door::of(region).port)]});
     let namespace = region.ingress.as_ref().map(|ingress| &ingress.namespace_selector);
     if let Some(labels) = namespace.filter(|labels| !labels.is_empty()) {
         clients["from"] = json!([{"namespaceSelector": {"matchLabels": labels}}]);

@@ -53,7 +53,7 @@ pub(in crate::region) fn replay_job(region: &ValidatedRegion, ordinal: u32) -> J
         container,
         volumes,
         figures: None,
-        version: None,
+        versions: &[],
     };
     let mut template = pod.template(region);
     template["spec"]["restartPolicy"] = "Never".into();

@@ -17,7 +17,8 @@ fn built(region: &Region) -> (Vec<Wanted>, Vec<Id>, ValidatedRegion) {
     let secrets = fixtures::secrets();
     let around = Around { others: &[], secrets: &secrets };
     let validated = validate(region, &config(), &around).expect("the fixture is valid");
-    let (wanted, unwanted) = super::build(&validated).into_objects(&validated);
+    let versions = super::Versions { redis: "of-redis".into(), clickhouse: "of-clickhouse".into() };
+    let (wanted, unwanted) = super::build(&validated, &versions).into_objects(&validated);
     (wanted, unwanted, validated)
 }
 
@@ -51,6 +52,40 @@ fn the_objects_of_a_region_whose_stores_run_already() {
 }
 
 #[test]
+fn the_objects_of_a_region_whose_stores_are_outside_and_by_tls() {
+    let (wanted, _, _) = built(&fixtures::external_by_tls());
+    insta::assert_snapshot!(yaml(&wanted));
+}
+
+/// What differs from [`fixtures::full`] when the edge speaks TLS itself: everything of the edge.
+#[test]
+fn the_edge_of_a_region_that_speaks_tls_itself() {
+    for (name, region) in [("door", fixtures::door()), ("proxied", fixtures::proxied())] {
+        let (mut wanted, ..) = built(&region);
+        wanted.retain(|wanted| wanted.id.name == "demo-edge");
+        insta::assert_snapshot!(name, yaml(&wanted));
+    }
+}
+
+#[test]
+fn a_renewed_certificate_replaces_the_pods_that_read_theirs_at_the_start_and_no_others() {
+    let (before, _, region) = built(&fixtures::minimal());
+    let versions = super::Versions { redis: "another".into(), clickhouse: "another".into() };
+    let (after, _) = super::build(&region, &versions).into_objects(&region);
+    let before = templates(&before);
+    let changed = templates(&after).into_iter().filter(|(name, it)| before[name] != *it);
+    let changed: Vec<String> = changed.map(|(name, _)| name).collect();
+    assert_eq!(changed, ["demo-clickhouse", "demo-redis"]);
+}
+
+#[test]
+fn the_authority_is_mounted_nowhere() {
+    for region in [fixtures::minimal(), fixtures::full(), fixtures::external()] {
+        assert!(!yaml(&built(&region).0).contains("secretName: demo-ca\n"));
+    }
+}
+
+#[test]
 fn the_same_region_gives_the_same_bytes() {
     for region in [fixtures::minimal(), fixtures::full(), fixtures::external()] {
         assert_eq!(yaml(&built(&region).0), yaml(&built(&region).0));
@@ -64,7 +99,9 @@ fn every_field_is_one_that_kubernetes_knows() {
         let typed: T = serde_json::from_value(value.clone()).expect("it is of its kind");
         serde_json::to_value(typed).expect("JSON")
     }
-    for region in [fixtures::minimal(), fixtures::full(), fixtures::external()] {
+    let tls = [fixtures::external_by_tls(), fixtures::door(), fixtures::proxied()];
+    let plain = [fixtures::minimal(), fixtures::full(), fixtures::external()];
+    for region in tls.into_iter().chain(plain) {
         for Wanted { id, value } in built(&region).0 {
             let known = match id.kind {
                 Kind::ServiceAccount => through::<ServiceAccount>(&value),

@@ -12,9 +12,8 @@ use crate::redis_link::RedisAddress;
 use crate::region::edges::Replay;
 use crate::region::health::Workload;
 use crate::region::keys::{Held, Rotation};
-use crate::region::residency;
 use crate::region::validate::{Around, tests as fixtures, validate};
-use crate::region::writers;
+use crate::region::{encryption, residency, writers};
 
 struct Scene {
     region: ValidatedRegion,
@@ -23,6 +22,7 @@ struct Scene {
     rotation: Rotation,
     edges: Edges,
     missing: Vec<String>,
+    reached: Wanted,
     schema: Wanted,
     clickhouse: Option<String>,
 }
@@ -36,17 +36,20 @@ impl Scene {
         let (rotation, edges) = (Rotation::default(), Edges::default());
         let schema = writers::schema_in_sync(Some(&[]), &RegionStatus::default());
         let missing = Vec::new();
-        Self { region, applied, health, rotation, edges, missing, schema, clickhouse: None }
+        let reached = Wanted::new(STORES_ANSWER, True, "RedisAnswers", "");
+        let clickhouse = None;
+        Self { region, applied, health, rotation, edges, missing, reached, schema, clickhouse }
     }
 
     fn conditions(&self) -> BTreeMap<&'static str, Wanted> {
-        let redis = RedisAddress { url: String::new(), user: None, password: None };
+        let redis = RedisAddress { url: String::new(), tls: None, user: None, password: None };
         let keys = Keys {
             held: Held::of([1]),
             rotation: self.rotation.clone(),
             days: Some((Day(20_000), Day(20_407))),
             signing: Arc::new(SigningKey::from_bytes(&[1; 32])),
             redis,
+            versions: Default::default(),
         };
         let done = Done {
             region: &self.region,
@@ -55,6 +58,8 @@ impl Scene {
             health: &self.health,
             edges: &self.edges,
             residency: residency::judge(&self.region.node_selector, &[]),
+            encryption: encryption::judge(&self.region, None),
+            reached: self.reached.clone(),
             schema: self.schema.clone(),
             clickhouse: self.clickhouse.clone(),
             missing: &self.missing,
@@ -90,12 +95,30 @@ fn what_is_not_ready_yet_is_under_way() {
 }
 
 #[test]
+fn a_store_that_refuses_is_told_in_its_words() {
+    let mut scene = Scene::of(&fixtures::external());
+    scene.reached = Wanted::new(STORES_ANSWER, False, "RedisRefuses", "give one that it trusts");
+    assert_eq!(scene.summary(), (False, True, False, "RedisRefuses"));
+    assert_eq!(scene.conditions()[READY].message, "give one that it trusts");
+}
+
+#[test]
 fn a_schema_that_no_writer_knows_needs_a_person_and_a_clickhouse_that_refuses_is_waited_for() {
     let mut scene = Scene::of(&fixtures::minimal());
     scene.clickhouse = Some("the writer w says: no".into());
     assert_eq!(scene.summary(), (False, True, False, "ClickHouseRefuses"));
     scene.schema = Wanted::new(SCHEMA_IN_SYNC, False, "NewerThanWriter", "upgrade");
     assert_eq!(scene.summary(), (False, False, True, "NewerThanWriter"));
+}
+
+#[test]
+fn an_edge_by_tls_behind_an_ingress_is_told_about() {
+    let mut scene = Scene::of(&fixtures::door());
+    assert_eq!(scene.conditions()[INGRESS_BY_TLS].status, True);
+    scene.region.ingress.as_mut().unwrap().class_name = Some("traefik".into());
+    assert_eq!(scene.conditions()[INGRESS_BY_TLS].status, Unknown);
+    scene.region.edge_tls = None;
+    assert!(!scene.conditions().contains_key(INGRESS_BY_TLS));
 }
 
 #[test]
