@@ -2,22 +2,28 @@
 //!
 //! In reading order: [`mod@validate`] makes of a spec what can be built; `keys` makes Secrets and
 //! keeps the [`day_ring`]; [`build`] makes every object; [`crate::apply`] writes what differs;
-//! `health` and `residency` look at what came of it; `status` says it. `watch` wakes all this.
+//! `health`, `edges`, `residency` and `writers` look at what came of it; `keys` then lets another key
+//! seal if every edge has it, and `replay` looks after what removed edges left; `status` says it all.
+//! `watch` wakes all this.
 
 pub mod build;
 pub mod day_ring;
+mod edges;
 mod health;
 mod keys;
+mod replay;
 mod residency;
 mod status;
 pub mod validate;
 mod watch;
+mod writers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hushmark_crds::{Region, RegionOwner, RegionStatus};
+use hushmark_crds::{KeysStatus, Region, RegionOwner, RegionStatus};
+use hushmark_event::told::WriterTold;
 use hushmark_policy::Day;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _};
@@ -30,6 +36,7 @@ use crate::context::ActiveRegion;
 use crate::reconcile::timed;
 use crate::{Context, Error, context};
 
+use edges::Edges;
 use health::Health;
 use keys::Keys;
 use status::{Done, Outcome};
@@ -46,8 +53,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(300);
 /// As above while the spec cannot be built: a Secret that it names may have come meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
+/// As above while a region key waits for edges: a heartbeat comes every three seconds.
+const LOOK_FOR_KEYS: Duration = Duration::from_secs(5);
+
 /// How often the day rings are looked at.
 const RING_EVERY: Duration = Duration::from_secs(60);
+
+/// How often the writers are heard.
+const HEAR_EVERY: Duration = Duration::from_secs(10);
 
 /// The kind, in logs and figures.
 const KIND: &str = "Region";
@@ -71,6 +84,7 @@ pub async fn run(
     let mut missing = ctx.missing.clone();
     let mut worker = Worker::new(Arc::clone(&ctx), lease_uid);
     let (mut next, mut ring_at) = (Instant::now() + LOOK_EVERY, Instant::now() + RING_EVERY);
+    let mut hear_at = Instant::now() + HEAR_EVERY;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
@@ -85,6 +99,12 @@ pub async fn run(
                 ring_at = Instant::now() + RING_EVERY;
                 worker.turn_rings().await;
                 continue;
+            }
+            () = sleep_until(hear_at) => {
+                hear_at = Instant::now() + HEAR_EVERY;
+                if !worker.hears_news().await {
+                    continue;
+                }
             }
         }
         let Some(regions) = watched.regions() else {
@@ -112,14 +132,17 @@ struct Worker {
     built: Option<Arc<ValidatedRegion>>,
     /// The Region that another release owns, if that was said.
     contested: Option<Arc<Region>>,
+    /// The Region's uid, and what its status says of keys since this process wrote it.
+    keys_told: Option<(String, KeysStatus)>,
     ring_trouble: String,
+    /// What the writers said last.
+    told: Option<Vec<WriterTold>>,
 }
 
 /// What a reconcile starts from.
-struct Fetched {
+struct Found {
     region: Arc<Region>,
     others: Vec<Arc<Region>>,
-    secrets: BTreeMap<String, Secret>,
 }
 
 /// How the part of a reconcile that may fail ended.
@@ -147,24 +170,26 @@ impl Worker {
             applier: Applier::default(),
             built: None,
             contested: None,
+            keys_told: None,
             ring_trouble: String::new(),
+            told: None,
         }
     }
 
     /// When to look again.
     async fn reconcile(&mut self, regions: Vec<Arc<Region>>) -> Result<Duration, Error> {
-        let Some(fetched) = self.fetch(regions).await? else {
+        let Some(found) = self.find(regions) else {
             self.let_go();
             return Ok(LOOK_EVERY);
         };
-        let region = Arc::clone(&fetched.region);
+        let region = Arc::clone(&found.region);
         if !self.claim(&region).await? {
             return Ok(LOOK_EVERY);
         }
         let ctx = Arc::clone(&self.ctx);
         let owner = self.owner.clone();
-        let (said, failed) = match self.make_so(&fetched).await {
-            Ok(()) => return Ok(LOOK_EVERY),
+        let (said, failed) = match self.make_so(&found).await {
+            Ok(look) => return Ok(look),
             Err(Ended::Invalid(problems)) => {
                 self.mark_invalid(&region, &problems);
                 status::write(&ctx, &region, owner, &Outcome::Invalid(&problems)).await?;
@@ -189,28 +214,30 @@ impl Worker {
         Err(failed)
     }
 
-    /// The Region, all others, and the Secrets that it refers to.
-    async fn fetch(&self, regions: Vec<Arc<Region>>) -> Result<Option<Fetched>, Error> {
+    /// The Region, and all others.
+    fn find(&self, regions: Vec<Arc<Region>>) -> Option<Found> {
         let name = &self.ctx.config.region;
         let (mut own, others): (Vec<_>, Vec<_>) =
             regions.into_iter().partition(|region| region.name_any() == *name);
         let Some(region) = own.pop() else {
             tracing::info!(region = name, "there is no such Region yet");
-            return Ok(None);
+            return None;
         };
         // What it owns goes with it, and nobody makes it anew meanwhile.
-        if region.metadata.deletion_timestamp.is_some() {
-            return Ok(None);
-        }
+        region.metadata.deletion_timestamp.is_none().then_some(Found { region, others })
+    }
+
+    /// The Secrets that a Region refers to, as far as they are there.
+    async fn secrets(&self, region: &Region) -> Result<BTreeMap<String, Secret>, Error> {
         let api: Api<Secret> = Api::namespaced(self.ctx.client.clone(), &self.ctx.config.namespace);
         let mut secrets = BTreeMap::new();
-        for name in validate::external_secrets(&region) {
+        for name in validate::external_secrets(region) {
             let found = api.get_opt(&name).await;
             if let Some(secret) = found.map_err(Error::api(format!("read the Secret {name}")))? {
                 secrets.insert(name, secret);
             }
         }
-        Ok(Some(Fetched { region, others, secrets }))
+        Ok(secrets)
     }
 
     /// The uid may change: a Lease that somebody deletes is made anew.
@@ -257,14 +284,16 @@ impl Worker {
         }
     }
 
-    /// Validate, keys, build, apply, status.
-    async fn make_so(&mut self, fetched: &Fetched) -> Result<(), Ended> {
+    /// Fetch, validate, keys, build, apply, status. When to look again.
+    async fn make_so(&mut self, found: &Found) -> Result<Duration, Ended> {
         let ctx = Arc::clone(&self.ctx);
-        let Fetched { region, others, secrets } = fetched;
-        let around = Around { others, secrets };
+        let Found { region, others } = found;
+        let secrets = self.secrets(region).await?;
+        let around = Around { others, secrets: &secrets };
         let validated = validate(region, &ctx.config, &around).map_err(Ended::Invalid)?;
         let today = Day::of_unix_ms(context::now_ms());
-        let keys = keys::ensure(&ctx, &validated, region.status.as_ref(), today).await?;
+        let known = self.known_keys(region);
+        let mut keys = keys::ensure(&ctx, &validated, region.status.as_ref(), today).await?;
         ctx.redis.is_at(keys.redis.clone()).await;
         self.activate(region, &keys);
         let (wanted, unwanted) = build::build(&validated).into_objects(&validated);
@@ -272,18 +301,48 @@ impl Worker {
         ctx.metrics.field_conflicts(applied.conflicts.len());
         let health = Health::of(&applied, &ctx.config.name);
         let places = residency::places(&ctx, &validated).await?;
+        let desired = health.replicas("edge").map(|edges| edges.desired);
+        let edges = Edges::look(&ctx, &validated, desired).await?;
+        replay::replay(&ctx, &validated, &edges).await?;
+        keys.rotate(&ctx, &validated, known.as_ref(), &edges).await?;
         let missing = Arc::clone(&ctx.missing.borrow());
+        if let Some(told) = writers::ask(&ctx).await {
+            self.told = Some(told);
+        }
+        let told = self.told.as_deref();
+        let before = region.status.clone().unwrap_or_default();
         let done = Done {
             region: &validated,
             keys: &keys,
             applied: &applied,
             health: &health,
+            edges: &edges,
             residency: residency::judge(&validated.node_selector, &places),
+            schema: writers::schema_in_sync(told, &before),
+            clickhouse: writers::clickhouse_trouble(told.unwrap_or_default(), &validated),
             missing: &missing,
         };
         status::write(&ctx, region, self.owner.clone(), &Outcome::Done(done)).await?;
+        self.keys_told = keys.status().map(|keys| (validated.uid.clone(), keys));
         self.built = Some(Arc::new(validated));
-        Ok(())
+        Ok(if keys.rotation.waits.is_some() {
+            LOOK_FOR_KEYS
+        } else if edges.replays() {
+            replay::LOOK_AGAIN
+        } else {
+            LOOK_EVERY
+        })
+    }
+
+    /// What is known of keys. The watch tells of a write only after it was answered: a key that
+    /// seals since then is not let seal a second time.
+    fn known_keys(&self, region: &Region) -> Option<KeysStatus> {
+        let seen = region.status.as_ref().and_then(|status| status.keys.clone());
+        let uid = region.uid().unwrap_or_default();
+        let told =
+            self.keys_told.as_ref().filter(|(of, _)| *of == uid).map(|(_, keys)| keys.clone());
+        let sealing = |keys: &Option<KeysStatus>| keys.as_ref().and_then(|keys| keys.sealing);
+        if sealing(&told) > sealing(&seen) { told } else { seen }
     }
 
     /// Tells tenants and the refusal log's appender that they may work.
@@ -336,6 +395,14 @@ impl Worker {
         {
             tracing::warn!(%error, "the condition Contested stays behind");
         }
+    }
+
+    /// Whether the writers say something else than they did.
+    async fn hears_news(&mut self) -> bool {
+        if self.built.is_none() {
+            return false;
+        }
+        writers::ask(&self.ctx).await.is_some_and(|told| self.told.as_ref() != Some(&told))
     }
 
     /// Closes days that are over and makes keys for those to come. What fails is said once.

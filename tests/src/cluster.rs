@@ -16,12 +16,15 @@ mod command;
 mod deployed;
 mod identity;
 mod installed;
+mod kubelet;
 mod node;
 mod nodes;
+mod played;
 mod pods;
 mod programs;
 mod readers;
 mod release;
+mod scene;
 
 pub use audit::{Call, Mark, account};
 pub use command::Refusal;
@@ -30,8 +33,10 @@ pub use deployed::Deployed;
 pub use installed::{Forward, Installed};
 pub use node::NODE_REGION;
 pub use nodes::{FAKE_CLASS, Shape};
+pub use played::Played;
 pub use readers::{Campaign, Hit, Reader};
 pub use release::{CHARTS, Release};
+pub use scene::{Scene, condition};
 
 use std::fs;
 use std::net::SocketAddr;

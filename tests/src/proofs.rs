@@ -3,10 +3,13 @@
 mod admission;
 mod charts;
 mod cold_start;
+mod dashboards;
 mod exactly_once;
 mod footprint;
+mod hostility;
 mod kill_switch;
 mod outages;
+mod permissions;
 mod pipeline;
 mod report;
 mod rollout;
@@ -67,10 +70,13 @@ pub const NAMES: &[&str] = &[
     "admission",
     "charts",
     "cold-start",
+    "dashboards",
     "exactly-once",
     "footprint",
+    "hostility",
     "kill-switch",
     "outages",
+    "permissions",
     "pipeline",
     "report",
     "rollout",
@@ -89,10 +95,13 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "admission" => admission::prove(run),
         "charts" => charts::prove(run),
         "cold-start" => cold_start::prove(run),
+        "dashboards" => dashboards::prove(run),
         "exactly-once" => exactly_once::prove(run),
         "footprint" => footprint::prove(run),
+        "hostility" => hostility::prove(run),
         "kill-switch" => kill_switch::prove(run),
         "outages" => outages::prove(run),
+        "permissions" => permissions::prove(run),
         "pipeline" => pipeline::prove(run),
         "report" => report::prove(run),
         "rollout" => rollout::prove(run),

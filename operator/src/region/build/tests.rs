@@ -93,9 +93,11 @@ fn templates(wanted: &[Wanted]) -> BTreeMap<String, &Value> {
 
 #[test]
 fn every_pod_is_restricted_has_no_token_and_stays_on_the_regions_nodes() {
-    let (wanted, ..) = built(&fixtures::full());
-    let templates = templates(&wanted);
-    assert_eq!(templates.len(), 4);
+    let (wanted, _, region) = built(&fixtures::full());
+    let job = replay(&region);
+    let mut templates = templates(&wanted);
+    templates.insert("demo-replay-3".into(), &job["spec"]["template"]);
+    assert_eq!(templates.len(), 5);
     for (name, template) in templates {
         let spec = &template["spec"];
         assert_eq!(spec["automountServiceAccountToken"], false, "{name}");
@@ -112,13 +114,45 @@ fn every_pod_is_restricted_has_no_token_and_stays_on_the_regions_nodes() {
     }
 }
 
+/// The template of a Job's pod as a value.
+fn replay(region: &ValidatedRegion) -> Value {
+    serde_json::to_value(super::replay_job(region, 3)).unwrap()
+}
+
+#[test]
+fn a_job_that_replays_sees_one_volume_and_no_key() {
+    for region in [fixtures::minimal(), fixtures::full(), fixtures::external()] {
+        let (wanted, _, region) = built(&region);
+        let job = replay(&region);
+        let spec = &job["spec"]["template"]["spec"];
+        assert_eq!(spec["volumes"].as_array().unwrap().len(), spec_mounts(spec));
+        let text = job.to_string();
+        assert!(!text.contains("region-keys") && !text.contains("batch-keys"), "{text}");
+        assert!(text.contains("lanes-demo-edge-3") && text.contains("--replay"), "{text}");
+        let policy = wanted.iter().find(|wanted| wanted.id.name == "demo-replay").unwrap();
+        let selector = policy.value["spec"]["podSelector"]["matchLabels"].as_object().unwrap();
+        for (label, value) in selector {
+            assert_eq!(&job["spec"]["template"]["metadata"]["labels"][label], value, "{label}");
+        }
+    }
+    let region = built(&fixtures::full()).2;
+    insta::assert_snapshot!(serde_saphyr::to_string(&replay(&region)).unwrap());
+}
+
+fn spec_mounts(spec: &Value) -> usize {
+    spec["containers"][0]["volumeMounts"].as_array().unwrap().len()
+}
+
 #[test]
 fn every_pod_is_under_the_policy_that_allows_nothing() {
-    let (wanted, ..) = built(&fixtures::minimal());
+    let (wanted, _, region) = built(&fixtures::minimal());
+    let job = replay(&region);
     let deny = wanted.iter().find(|wanted| wanted.id.name == "demo-default-deny").unwrap();
     assert_eq!([&deny.value["spec"]["ingress"], &deny.value["spec"]["egress"]], [&json!([]); 2]);
     let selector = deny.value["spec"]["podSelector"]["matchLabels"].as_object().unwrap();
-    for (name, template) in templates(&wanted) {
+    let mut templates = templates(&wanted);
+    templates.insert("demo-replay-3".into(), &job["spec"]["template"]);
+    for (name, template) in templates {
         for (label, value) in selector {
             assert_eq!(&template["metadata"]["labels"][label], value, "{name} {label}");
         }
@@ -153,5 +187,58 @@ fn secrets_and_volumes_have_no_owner_that_could_take_them_along() {
             let policy = &wanted.value["spec"]["persistentVolumeClaimRetentionPolicy"];
             assert_eq!(policy, &json!({"whenDeleted": "Retain", "whenScaled": "Retain"}));
         }
+    }
+}
+
+/// Every change that a plan may promise something about, beside what comes of it.
+#[test]
+fn what_a_plan_says_of_restarts_is_what_comes() {
+    type Edit = fn(&mut hushmark_crds::RegionSpec);
+    let edits: [(&str, Edit); 15] = [
+        ("nothing", |_| {}),
+        ("baseUrl", |spec| spec.base_url = "https://other.example.com".into()),
+        ("ceilings", |spec| spec.ceilings.opens = hushmark_policy::Mode::Off),
+        ("edge.threads", |spec| spec.edge.get_or_insert_default().threads = Some(7)),
+        ("edge.replicas", |spec| spec.edge.get_or_insert_default().replicas = Some(3)),
+        ("acknowledgement", |spec| {
+            spec.acknowledgement = hushmark_crds::region::Acknowledgement::Disk;
+        }),
+        ("trustedProxies", |spec| spec.trusted_proxies = vec!["10.9.0.0/16".into()]),
+        ("minimumGroup", |spec| spec.minimum_group += 1),
+        ("epoch", |spec| spec.epoch = "17m".into()),
+        ("longestTrackingDays", |spec| spec.longest_tracking_days = 30),
+        ("privacySignals", |spec| {
+            spec.privacy_signals = hushmark_crds::region::PrivacySignals::CountRaw;
+        }),
+        ("ingress", |spec| spec.ingress = Some(hushmark_crds::region::IngressSpec::default())),
+        ("egress", |spec| spec.egress.clear()),
+        ("nodeSelector", |spec| {
+            spec.node_selector = [("disk".to_owned(), "fast".to_owned())].into();
+        }),
+        ("formerBaseUrls", |spec| spec.former_base_urls.clear()),
+    ];
+    let old = fixtures::minimal();
+    let templates = |region: &Region| -> BTreeMap<String, Value> {
+        let (wanted, _, _) = built(region);
+        let workloads = wanted
+            .iter()
+            .filter(|wanted| matches!(wanted.id.kind, Kind::StatefulSet | Kind::Deployment));
+        workloads
+            .map(|wanted| {
+                let name = wanted.id.name.rsplit('-').next().unwrap().to_owned();
+                (name, wanted.value["spec"]["template"].clone())
+            })
+            .collect()
+    };
+    for (what, edit) in edits {
+        let mut new = old.clone();
+        edit(&mut new.spec);
+        let (before, after) = (templates(&old), templates(&new));
+        let changed: Vec<&str> =
+            after.iter().filter(|(k, v)| before.get(*k) != Some(*v)).map(|(k, _)| &**k).collect();
+        let said = hushmark_crds::change::replaced(&old.spec, &new.spec);
+        let mut said: Vec<&str> = said.iter().map(|workload| workload.name()).collect();
+        said.sort_unstable();
+        assert_eq!(said, changed, "{what}");
     }
 }
