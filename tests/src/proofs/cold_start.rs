@@ -34,7 +34,7 @@ pub(super) fn prove(run: &Run) -> Result<Figures> {
         longest = longest.max(took);
         cluster.kubectl(&["delete", "region", &release.name, "--cascade=foreground"])?;
         release.uninstall(&cluster)?;
-        cluster.kubectl(&["delete", "namespace", &release.namespace, "--timeout=120s"])?;
+        cluster.kubectl(&["delete", "namespace", &release.namespace, "--timeout=180s"])?;
     }
     run.limit(&mut figures, "Region applied to Ready, longest", longest, 60.0, "s");
     run.limit(&mut figures, "the operator's start to leading, longest", operator, 2.0, "s");
