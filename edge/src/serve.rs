@@ -92,6 +92,7 @@ impl Edge {
             shared: Arc::new(Shared::new(known)),
             redis,
             folder,
+            name: config.name(),
             incarnation,
             cores: (0..cores).map(|_| Arc::new(CoreStats::new())).collect(),
             spill: Arc::default(),
@@ -241,11 +242,16 @@ fn rules(config: &Config) -> Result<Rules, StartError> {
     })
 }
 
-/// Replays the logs in the configured folder and does nothing else: `--replay`.
+/// Replays the logs in the configured folder, says in Redis that it is empty, and does nothing else:
+/// `--replay`.
 ///
 /// # Errors
 /// [`ReplayError::Away`] at once while Redis is away; [`ReplayError::Refused`] says what else.
 pub async fn replay(config: &Config) -> Result<Replayed, ReplayError> {
-    let redis = start::redis_at(config).map_err(|error| ReplayError::Refused(error.to_string()))?;
-    crate::replay::folder(&config.lane_log, &redis).await
+    let refused = |error: StartError| ReplayError::Refused(error.to_string());
+    let redis = start::redis_at(config).map_err(refused)?;
+    let replayed = crate::replay::folder(&config.lane_log, &redis).await?;
+    let incarnation = u64::from_be_bytes(start::random().map_err(refused)?);
+    crate::replay::told(&config.name(), incarnation, &redis).await?;
+    Ok(replayed)
 }

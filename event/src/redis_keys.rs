@@ -36,6 +36,12 @@ pub const REFUSALS_HEAD: &str = "refusals:head";
 /// Stream of requests to the one who appends to the refusal log.
 pub const ASKS: &str = "asks";
 
+/// Hash of what epochs published: field campaign, value [`crate::Totals`].
+pub const PUBLISHED: &str = "published";
+
+/// The epoch that last changed [`PUBLISHED`], written after it: seconds since 1970.
+pub const PUBLISHED_EPOCH: &str = "published:epoch";
+
 /// A lane's stream.
 #[must_use]
 pub fn lane_stream(lane: Lane) -> String {

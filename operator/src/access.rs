@@ -83,6 +83,7 @@ pub const NEEDED: &[Need] = &[
     cluster("hushmark.io", "anonymizationpolicies/status", PATCH),
     cluster("events.k8s.io", "events", &["create", "patch"]),
     cluster("", "nodes", &["get"]),
+    inside("", "persistentvolumeclaims", &["list"]),
     inside("", "pods", &["list"]),
     inside("", "secrets", OWN),
     inside("", "services", OWN),
@@ -93,6 +94,7 @@ pub const NEEDED: &[Need] = &[
     inside("networking.k8s.io", "ingresses", OWN_AND_DELETE),
     inside("networking.k8s.io", "networkpolicies", OWN),
     inside("policy", "poddisruptionbudgets", OWN),
+    inside("batch", "jobs", &["create", "delete", "list"]),
     inside("coordination.k8s.io", "leases", &["create", "get", "update"]),
 ];
 

@@ -1,5 +1,8 @@
 //! What is counted, as Prometheus' text.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use http::{Method, Request};
 use prometheus::{
     Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -7,6 +10,7 @@ use prometheus::{
 };
 
 use crate::apply::Kind;
+use crate::context::now_ms;
 
 /// Every figure. Cloning shares them.
 #[derive(Clone)]
@@ -21,6 +25,10 @@ pub struct Metrics {
     conflicts: IntGauge,
     missing: IntGauge,
     leader: IntGauge,
+    key_age: IntGauge,
+    key_rotating: IntGauge,
+    /// Since when the key seals: seconds since 1970, 0 where none does.
+    key_since: Arc<AtomicI64>,
 }
 
 /// The kinds that are reconciled.
@@ -112,6 +120,15 @@ impl Metrics {
                 "verbs and resources that the ServiceAccount may not use",
             ),
             leader: gauge("hushmark_operator_leader", "1 in the process that works"),
+            key_age: gauge(
+                "hushmark_operator_key_age_seconds",
+                "how long the region key has been sealing that seals now",
+            ),
+            key_rotating: gauge(
+                "hushmark_operator_key_rotating",
+                "1 while a region key waits until every edge has it",
+            ),
+            key_since: Arc::default(),
             seconds,
             queue,
             registry,
@@ -152,6 +169,12 @@ impl Metrics {
         self.leader.set(leads.into());
     }
 
+    /// Since when the region key seals, in seconds since 1970, and whether another one waits.
+    pub fn keys(&self, since: Option<i64>, rotating: bool) {
+        self.key_since.store(since.unwrap_or(0), Ordering::Relaxed);
+        self.key_rotating.set(rotating.into());
+    }
+
     /// A request goes to the API server.
     pub fn called<B>(&self, request: &Request<B>) {
         self.calls.with_label_values(&[verb(request)]).inc();
@@ -160,6 +183,9 @@ impl Metrics {
     /// The page.
     #[must_use]
     pub fn text(&self) -> Vec<u8> {
+        let since = self.key_since.load(Ordering::Relaxed);
+        let now = i64::try_from(now_ms() / 1_000).unwrap_or(i64::MAX);
+        self.key_age.set(if since == 0 { 0 } else { now.saturating_sub(since).max(0) });
         let mut page = Vec::new();
         // The encoder fails only where the writer does, and a vector never does.
         TextEncoder::new().encode(&self.registry.gather(), &mut page).unwrap_or_default();

@@ -2,12 +2,16 @@
 //!
 //! In reading order: [`mod@validate`] makes of a spec what can be built; `keys` makes Secrets and
 //! keeps the [`day_ring`]; [`build`] makes every object; [`crate::apply`] writes what differs;
-//! `health`, `residency` and `writers` look at what came of it; `status` says it. `watch` wakes all this.
+//! `health`, `edges`, `residency` and `writers` look at what came of it; `keys` then lets another key
+//! seal if every edge has it, and `replay` looks after what removed edges left; `status` says it all.
+//! `watch` wakes all this.
 
 pub mod build;
 pub mod day_ring;
+mod edges;
 mod health;
 mod keys;
+mod replay;
 mod residency;
 mod status;
 pub mod validate;
@@ -18,7 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hushmark_crds::{Region, RegionOwner, RegionStatus};
+use hushmark_crds::{KeysStatus, Region, RegionOwner, RegionStatus};
 use hushmark_event::told::WriterTold;
 use hushmark_policy::Day;
 use k8s_openapi::api::core::v1::Secret;
@@ -32,6 +36,7 @@ use crate::context::ActiveRegion;
 use crate::reconcile::timed;
 use crate::{Context, Error, context};
 
+use edges::Edges;
 use health::Health;
 use keys::Keys;
 use status::{Done, Outcome};
@@ -47,6 +52,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(300);
 
 /// As above while the spec cannot be built: a Secret that it names may have come meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
+/// As above while a region key waits for edges: a heartbeat comes every three seconds.
+const LOOK_FOR_KEYS: Duration = Duration::from_secs(5);
 
 /// How often the day rings are looked at.
 const RING_EVERY: Duration = Duration::from_secs(60);
@@ -124,6 +132,8 @@ struct Worker {
     built: Option<Arc<ValidatedRegion>>,
     /// The Region that another release owns, if that was said.
     contested: Option<Arc<Region>>,
+    /// The Region's uid, and what its status says of keys since this process wrote it.
+    keys_told: Option<(String, KeysStatus)>,
     ring_trouble: String,
     /// What the writers said last.
     told: Option<Vec<WriterTold>>,
@@ -160,6 +170,7 @@ impl Worker {
             applier: Applier::default(),
             built: None,
             contested: None,
+            keys_told: None,
             ring_trouble: String::new(),
             told: None,
         }
@@ -178,7 +189,7 @@ impl Worker {
         let ctx = Arc::clone(&self.ctx);
         let owner = self.owner.clone();
         let (said, failed) = match self.make_so(&found).await {
-            Ok(()) => return Ok(LOOK_EVERY),
+            Ok(look) => return Ok(look),
             Err(Ended::Invalid(problems)) => {
                 self.mark_invalid(&region, &problems);
                 status::write(&ctx, &region, owner, &Outcome::Invalid(&problems)).await?;
@@ -273,15 +284,16 @@ impl Worker {
         }
     }
 
-    /// Fetch, validate, keys, build, apply, status.
-    async fn make_so(&mut self, found: &Found) -> Result<(), Ended> {
+    /// Fetch, validate, keys, build, apply, status. When to look again.
+    async fn make_so(&mut self, found: &Found) -> Result<Duration, Ended> {
         let ctx = Arc::clone(&self.ctx);
         let Found { region, others } = found;
         let secrets = self.secrets(region).await?;
         let around = Around { others, secrets: &secrets };
         let validated = validate(region, &ctx.config, &around).map_err(Ended::Invalid)?;
         let today = Day::of_unix_ms(context::now_ms());
-        let keys = keys::ensure(&ctx, &validated, region.status.as_ref(), today).await?;
+        let known = self.known_keys(region);
+        let mut keys = keys::ensure(&ctx, &validated, region.status.as_ref(), today).await?;
         ctx.redis.is_at(keys.redis.clone()).await;
         self.activate(region, &keys);
         let (wanted, unwanted) = build::build(&validated).into_objects(&validated);
@@ -289,6 +301,10 @@ impl Worker {
         ctx.metrics.field_conflicts(applied.conflicts.len());
         let health = Health::of(&applied, &ctx.config.name);
         let places = residency::places(&ctx, &validated).await?;
+        let desired = health.replicas("edge").map(|edges| edges.desired);
+        let edges = Edges::look(&ctx, &validated, desired).await?;
+        replay::replay(&ctx, &validated, &edges).await?;
+        keys.rotate(&ctx, &validated, known.as_ref(), &edges).await?;
         let missing = Arc::clone(&ctx.missing.borrow());
         if let Some(told) = writers::ask(&ctx).await {
             self.told = Some(told);
@@ -300,14 +316,33 @@ impl Worker {
             keys: &keys,
             applied: &applied,
             health: &health,
+            edges: &edges,
             residency: residency::judge(&validated.node_selector, &places),
             schema: writers::schema_in_sync(told, &before),
             clickhouse: writers::clickhouse_trouble(told.unwrap_or_default(), &validated),
             missing: &missing,
         };
         status::write(&ctx, region, self.owner.clone(), &Outcome::Done(done)).await?;
+        self.keys_told = keys.status().map(|keys| (validated.uid.clone(), keys));
         self.built = Some(Arc::new(validated));
-        Ok(())
+        Ok(if keys.rotation.waits.is_some() {
+            LOOK_FOR_KEYS
+        } else if edges.replays() {
+            replay::LOOK_AGAIN
+        } else {
+            LOOK_EVERY
+        })
+    }
+
+    /// What is known of keys. The watch tells of a write only after it was answered: a key that
+    /// seals since then is not let seal a second time.
+    fn known_keys(&self, region: &Region) -> Option<KeysStatus> {
+        let seen = region.status.as_ref().and_then(|status| status.keys.clone());
+        let uid = region.uid().unwrap_or_default();
+        let told =
+            self.keys_told.as_ref().filter(|(of, _)| *of == uid).map(|(_, keys)| keys.clone());
+        let sealing = |keys: &Option<KeysStatus>| keys.as_ref().and_then(|keys| keys.sealing);
+        if sealing(&told) > sealing(&seen) { told } else { seen }
     }
 
     /// Tells tenants and the refusal log's appender that they may work.

@@ -245,6 +245,7 @@ impl Service {
             status: Arc::clone(&self.status),
             epoch_seconds: config.epoch_seconds,
             minimum_group: config.minimum_group,
+            fenced: fenced.clone(),
         };
         let redis = self.connect().await.map_err(|e| Ended::Session(SessionError::Redis(e)))?;
         let housekeeping = Housekeeping {

@@ -1,13 +1,14 @@
 //! Every object of a region's stack. Pure: the same Region gives the same bytes.
 //!
 //! In reading order: `edge`, `writer`, `redis`, `clickhouse`, `network`; what pods have
-//! in common is in `pod`.
+//! in common is in `pod`. `replay` makes Jobs, which come and go.
 
 mod clickhouse;
 mod edge;
 mod network;
 mod pod;
 mod redis;
+mod replay;
 mod writer;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 pub(super) use edge::quiet_logs;
+pub(super) use replay::replay_job;
 
 use super::validate::{Store, ValidatedRegion};
 use crate::apply::{Id, Kind, Wanted};
@@ -58,6 +60,7 @@ pub(super) struct Network {
     deny: Wanted,
     edge: Wanted,
     writer: Wanted,
+    replay: Wanted,
     redis: Option<Wanted>,
     clickhouse: Option<Wanted>,
 }
@@ -101,8 +104,14 @@ impl Stack {
             deployment: writer_deployment,
             disruption: writer_disruption,
         } = writer;
-        let Network { deny, edge: edge_net, writer: writer_net, redis: redis_net, clickhouse: ch } =
-            network;
+        let Network {
+            deny,
+            edge: edge_net,
+            writer: writer_net,
+            replay: replay_net,
+            redis: redis_net,
+            clickhouse: ch,
+        } = network;
         let unwanted = [
             (Kind::HorizontalPodAutoscaler, autoscaler.is_none()),
             (Kind::Ingress, ingress.is_none()),
@@ -128,6 +137,7 @@ impl Stack {
             deny,
             edge_net,
             writer_net,
+            replay_net,
         ];
         wanted.extend(stores);
         wanted.extend([autoscaler, ingress, redis_net, ch].into_iter().flatten());

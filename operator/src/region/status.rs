@@ -7,8 +7,10 @@ use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 
 use super::build::quiet_logs;
+use super::edges::Edges;
 use super::health::Health;
-use super::keys::Keys;
+use super::keys::{Keys, Waits};
+use super::replay::{self, LANE_LOGS_REPLAYED};
 use super::validate::{Host, Problem, Store, ValidatedRegion};
 use crate::apply::{Applied, Conflict};
 use crate::conditions::{
@@ -20,8 +22,11 @@ use crate::{Context, Error, FIELD_MANAGER, context};
 /// Whether what is in front of the edge keeps no log of addresses and tokens.
 pub(super) const ACCESS_LOGS_OFF: &str = "AccessLogsOff";
 
+/// True while a region key waits until every edge has it.
+pub(super) const KEYS_ROTATING: &str = "KeysRotating";
+
 /// The types of the conditions that are written here. Others are somebody else's.
-const OURS: [&str; 11] = [
+const OURS: [&str; 13] = [
     SPEC_VALID,
     RECONCILE_SUCCEEDED,
     FIELDS_OWNED,
@@ -30,6 +35,8 @@ const OURS: [&str; 11] = [
     RESIDENCY_PROVEN,
     EGRESS_LIMITED,
     ACCESS_LOGS_OFF,
+    KEYS_ROTATING,
+    LANE_LOGS_REPLAYED,
     READY,
     RECONCILING,
     STALLED,
@@ -53,6 +60,7 @@ pub(super) struct Done<'a> {
     pub(super) keys: &'a Keys,
     pub(super) applied: &'a Applied,
     pub(super) health: &'a Health,
+    pub(super) edges: &'a Edges,
     pub(super) residency: Wanted,
     /// Whether the writers know the schema.
     pub(super) schema: Wanted,
@@ -123,6 +131,8 @@ impl Done<'_> {
             self.schema.clone(),
             residency,
             egress_limited(self.region),
+            rotating(self.keys),
+            replay::judge(self.region, self.edges),
         ];
         all.extend(access_logs(self.region));
         all.extend(summary(state, reason, &message));
@@ -233,6 +243,16 @@ fn egress_limited(region: &ValidatedRegion) -> Wanted {
     Wanted::new(EGRESS_LIMITED, Status::False, "HostNames", message)
 }
 
+fn rotating(keys: &Keys) -> Wanted {
+    match &keys.rotation.waits {
+        Some(Waits { kid, reason, text }) => {
+            let text = format!("key {kid} does not seal yet: {text}");
+            Wanted::new(KEYS_ROTATING, Status::True, reason, text)
+        }
+        None => Wanted::new(KEYS_ROTATING, Status::False, "Settled", ""),
+    }
+}
+
 fn access_logs(region: &ValidatedRegion) -> Option<Wanted> {
     let ingress = region.ingress.as_ref()?;
     Some(match quiet_logs(ingress) {
@@ -295,14 +315,23 @@ pub(super) async fn write(
     }
     patch(ctx, region, &new, None).await?;
     tell(ctx, region, &old, &wanted).await;
+    if let Outcome::Done(done) = outcome {
+        for (reason, text) in &done.keys.rotation.news {
+            publish(ctx, region, (EventType::Normal, reason), text.clone()).await;
+        }
+    }
     Ok(())
 }
 
 impl Keys {
-    fn status(&self) -> Option<KeysStatus> {
+    pub(super) fn status(&self) -> Option<KeysStatus> {
         let (first, last) = self.days?;
+        let rotation = &self.rotation;
         Some(KeysStatus {
-            kids: self.kids.iter().copied().map(i32::from).collect(),
+            kids: self.held.kids.iter().copied().map(i32::from).collect(),
+            sealing: rotation.sealing.as_ref().map(|(kid, _)| i32::from(*kid)),
+            sealing_since: rotation.sealing.as_ref().map(|(_, since)| since.clone()),
+            asked: rotation.asked.clone(),
             first_day: first.to_string(),
             last_day: last.to_string(),
         })
@@ -361,11 +390,20 @@ async fn tell(ctx: &Context, region: &Region, old: &RegionStatus, wanted: &[Want
     if was == Some(ready.status.name()) || (was.is_none() && ready.status != Status::True) {
         return;
     }
-    let good = ready.status == Status::True;
+    let (type_, text) = if ready.status == Status::True {
+        (EventType::Normal, "the stack runs".to_owned())
+    } else {
+        (EventType::Warning, ready.message.clone())
+    };
+    publish(ctx, region, (type_, ready.reason), text).await;
+}
+
+async fn publish(ctx: &Context, region: &Region, (type_, reason): (EventType, &str), text: String) {
     let event = Event {
-        type_: if good { EventType::Normal } else { EventType::Warning },
-        reason: ready.reason.to_owned(),
-        note: Some(if good { "the stack runs".to_owned() } else { ready.message.clone() }),
+        type_,
+        reason: reason.to_owned(),
+        // The API server takes 1 kB.
+        note: Some(text.chars().take(900).collect()),
         action: "Reconcile".to_owned(),
         secondary: None,
     };

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{MANAGED_BY, Network, clickhouse, edge, object, redis, selector, writer};
 use crate::apply::{Kind, Wanted};
+use crate::region::edges::REPLAY;
 use crate::region::validate::{External, Host, Store, ValidatedRegion};
 
 pub(super) fn build(region: &ValidatedRegion) -> Network {
@@ -13,6 +14,7 @@ pub(super) fn build(region: &ValidatedRegion) -> Network {
         deny: deny(region),
         edge: edge_policy(region),
         writer: writer_policy(region),
+        replay: replay_policy(region),
         redis: (region.redis == Store::Managed).then(|| redis_policy(region)),
         clickhouse: (region.clickhouse == Store::Managed).then(|| clickhouse_policy(region)),
     }
@@ -126,9 +128,15 @@ fn writer_policy(region: &ValidatedRegion) -> Wanted {
     )
 }
 
+/// A Job that replays speaks to Redis alone.
+fn replay_policy(region: &ValidatedRegion) -> Wanted {
+    let egress = vec![to_store(region, &region.redis, "redis", redis::PORT), dns()];
+    policy(region, REPLAY, vec![], egress)
+}
+
 fn redis_policy(region: &ValidatedRegion) -> Wanted {
     let from: Vec<Value> =
-        ["edge", "operator", "writer"].iter().map(|name| pods(region, name)).collect();
+        ["edge", "operator", REPLAY, "writer"].iter().map(|name| pods(region, name)).collect();
     policy(region, "redis", vec![json!({"from": from, "ports": [tcp(redis::PORT)]})], vec![])
 }
 
