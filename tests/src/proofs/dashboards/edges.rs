@@ -124,11 +124,11 @@ fn forgeries(stage: &Stage) -> Result<()> {
         let hit = Planned {
             campaign: CampaignId(7),
             mode: hushmark_policy::Mode::Overall,
-            kind: hushmark_policy::Kind::Open,
+            kind: hushmark_policy::Kind::Click,
             mark: 0,
             link,
         };
-        http::get(edge, &format!("/o/{}", minter.token(&hit)?), Duration::from_secs(5))?;
+        http::get(edge, &format!("/c/{}", minter.token(&hit)?), Duration::from_secs(5))?;
     }
     Ok(())
 }
