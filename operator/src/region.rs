@@ -334,7 +334,7 @@ impl Worker {
             clickhouse: writers::clickhouse_trouble(told.unwrap_or_default(), &validated),
             missing: &missing,
         };
-        status::write(&ctx, region, self.owner.clone(), &Outcome::Done(done)).await?;
+        status::write(&ctx, region, self.owner.clone(), &Outcome::Done(Box::new(done))).await?;
         self.keys_told = keys.status().map(|keys| (validated.uid.clone(), keys));
         self.built = Some(Arc::new(validated));
         Ok(if keys.rotation.waits.is_some() {

@@ -57,7 +57,7 @@ pub(super) enum Outcome<'a> {
     /// It will be tried again.
     Failed(&'a str),
     /// It came to its end.
-    Done(Done<'a>),
+    Done(Box<Done<'a>>),
 }
 
 /// What a finished reconcile knows.

@@ -64,7 +64,7 @@ impl Scene {
             clickhouse: self.clickhouse.clone(),
             missing: &self.missing,
         };
-        let all = compose(&Outcome::Done(done));
+        let all = compose(&Outcome::Done(Box::new(done)));
         all.into_iter().map(|wanted| (wanted.type_, wanted)).collect()
     }
 
