@@ -39,8 +39,9 @@ pub use policies::{
 };
 pub use region::{Region, RegionSpec};
 pub use status::{
-    CampaignStatus, Decided, DecidedBy, EffectivePolicy, KeysStatus, Phase, PolicyStatus,
-    RefusalLogStatus, RegionOwner, RegionStatus, Replicas, TenantStatus, TypeStatus,
+    CampaignStatus, Decided, DecidedBy, EffectivePolicy, EgressProbe, KeysStatus, Phase,
+    PolicyStatus, ProbeResult, RefusalLogStatus, RegionOwner, RegionStatus, Replicas, TenantStatus,
+    TypeStatus,
 };
 pub use tenant::{Tenant, TenantSpec};
 

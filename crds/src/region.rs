@@ -13,6 +13,22 @@ use serde::{Deserialize, Serialize};
 use crate::field;
 use crate::status::RegionStatus;
 
+/// A port from 1 to 65535.
+macro_rules! port {
+    () => {
+        concat!(
+            "([1-9][0-9]{0,3}|[1-5][0-9]{4}|",
+            "6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+        )
+    };
+}
+
+mod others;
+
+pub use others::{
+    CertificateSpec, ClickhouseCluster, EgressProbeSpec, GatewaySpec, Issuer, IssuerKind,
+};
+
 /// A region: one jurisdiction, one stack, one set of ceilings.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -44,6 +60,15 @@ use crate::status::RegionStatus;
     validation = Rule::new("!has(self.formerBaseUrls) || !(self.baseUrl in self.formerBaseUrls)")
         .message("names baseUrl again: a host is either the one for new mail or a former one")
         .field_path(".formerBaseUrls"),
+    validation = Rule::new(
+        "!has(self.egressProbe) || !has(self.egress) || !self.egress.exists(e, \
+         e.host == self.egressProbe.target || self.egressProbe.target.startsWith(e.host + ':'))"
+    ).message("is in egress, so the stack may connect to it: name one outside that nothing may reach")
+        .field_path(".egressProbe.target"),
+    validation = Rule::new("!has(self.ingress) || !has(self.gateway)")
+        .message("there is an ingress as well: give one way in, so that one set of access logs is \
+                  to be looked after")
+        .field_path(".gateway"),
 )]
 pub struct RegionSpec {
     /// The law that the data is under: EU, or a country's ISO 3166-1 code such as DE or CA.
@@ -131,6 +156,11 @@ pub struct RegionSpec {
     #[schemars(length(max = 64))]
     pub egress: Vec<Egress>,
 
+    /// How a cluster shows that nothing leaves but to `egress`. Left out: `ResidencyProven` stays
+    /// `Unknown`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress_probe: Option<EgressProbeSpec>,
+
     /// Redis, in a cluster. Left out: the operator runs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis: Option<RedisSpec>,
@@ -147,10 +177,18 @@ pub struct RegionSpec {
     ))]
     pub storage: Storage,
 
-    /// How the edge is reached from outside a cluster. Left out: the operator makes a Service and
-    /// no Ingress.
+    /// How the edge is reached from outside a cluster. With neither this nor `gateway` the operator
+    /// makes a Service alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<IngressSpec>,
+
+    /// The same by an HTTPRoute of the Gateway API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewaySpec>,
+
+    /// A certificate that cert-manager keeps for every tracking host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateSpec>,
 
     /// Labels of the nodes that the region's pods may run on: how a region stays in its
     /// jurisdiction.
@@ -167,19 +205,26 @@ pub struct RedisSpec {
 }
 
 /// Where ClickHouse is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("!has(self.external) || !has(self.cluster)")
+        .message("there is an external one as well: hits are stored in one place, so name one")
+        .field_path(".cluster"),
+)]
 pub struct ClickhouseSpec {
     /// One that runs already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<External>,
+    /// One that ClickHouse's own operator runs, beside the stack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClickhouseCluster>,
 }
 
 /// A store that runs already, and how it is reached.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct External {
     /// A Secret in the release's namespace with `url`, `user` and `password`.
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
-        .message("must be the name of a Secret: lower-case letters, digits, - and ."))]
+    #[x_kube(validation = secret_name())]
     #[schemars(length(max = 253))]
     pub secret: String,
 }
@@ -326,11 +371,7 @@ pub struct Egress {
 /// Scheme, host, and a port from 1 to 65535; nothing that a link could not be joined to.
 macro_rules! base_url {
     ($on:literal) => {
-        concat!(
-            $on,
-            ".matches('^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|",
-            "6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$')"
-        )
+        concat!($on, ".matches('^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:", port!(), ")?$')")
     };
 }
 
@@ -365,6 +406,11 @@ fn former_base_urls() -> Rule {
         "every entry must be a scheme, a host in lower case and at most a port, like \
          https://t.example.com; plain http is for localhost and 127.0.0.1 alone",
     )
+}
+
+fn secret_name() -> Rule {
+    Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
+        .message("must be the name of a Secret: lower-case letters, digits, - and .")
 }
 
 /// A volume's size.

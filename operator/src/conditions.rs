@@ -24,6 +24,8 @@ pub const STALLED: &str = "Stalled";
 pub const FIELDS_OWNED: &str = "FieldsOwned";
 /// Only the declared hosts outside can be reached.
 pub const EGRESS_LIMITED: &str = "EgressLimited";
+/// Every kind of others that the spec asks for can be made.
+pub const APIS_AVAILABLE: &str = "ApisAvailable";
 /// True: a person asked that what loosens waits.
 pub const PAUSED: &str = "Paused";
 

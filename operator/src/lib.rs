@@ -13,7 +13,8 @@
 //! 4. [`tenancy`], with [`tenant`], [`campaign`] and [`policies`]: effective policy and phases.
 //! 5. [`refusals`]: the one who appends to the refusal log.
 //! 6. [`conditions`]: how a status says all this.
-//! 7. [`run`], [`leader`], [`client`], [`access`], [`admin`], [`metrics`], [`reconcile`],
+//! 7. [`probe`]: the other program in this one, for pods that try the network.
+//! 8. [`run`], [`leader`], [`client`], [`access`], [`admin`], [`metrics`], [`reconcile`],
 //!    [`redis_link`]: running well.
 //!
 //! Architecture invariant: Secrets, volumes and their data are never deleted here, and nothing
@@ -31,6 +32,7 @@ pub mod error;
 pub mod leader;
 pub mod metrics;
 pub mod policies;
+pub mod probe;
 pub mod reconcile;
 pub mod redis_link;
 pub mod refusals;

@@ -2,18 +2,21 @@
 //!
 //! In reading order: [`mod@validate`] makes of a spec what can be built; `keys` makes Secrets and
 //! keeps the [`day_ring`]; [`build`] makes every object; [`crate::apply`] writes what differs;
-//! `health` and `residency` look at what came of it; `status` says it. `watch` wakes all this.
+//! `health` and `residency` look at what came of it, `probing` tries whether anything gets out;
+//! `status` says it. `watch` wakes all this; `optional` knows which kinds of others there are.
 
 pub mod build;
 pub mod day_ring;
 mod health;
 mod keys;
+mod optional;
+mod probing;
 mod residency;
 mod status;
 pub mod validate;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,12 +29,15 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::{Applier, Kind};
+use crate::config::OptionalApi;
 use crate::context::ActiveRegion;
 use crate::reconcile::timed;
 use crate::{Context, Error, context};
 
 use health::Health;
 use keys::Keys;
+use probing::Asked;
+use residency::Case;
 use status::{Done, Outcome};
 use validate::{Around, Problem, ValidatedRegion, validate};
 use watch::Watched;
@@ -43,7 +49,7 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// others) is seen then.
 const LOOK_EVERY: Duration = Duration::from_secs(300);
 
-/// As above while the spec cannot be built: a Secret that it names may have come meanwhile.
+/// As above while something is not there that the spec names: a Secret, a kind of others.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
 /// How often the day rings are looked at.
@@ -68,6 +74,8 @@ pub async fn run(
     for kind in Kind::ALL {
         watches.spawn(watch::objects(Arc::clone(&ctx), kind, Arc::clone(&watched)));
     }
+    // A kind of others is watched once it is there.
+    let mut watched_apis = BTreeSet::new();
     let mut missing = ctx.missing.clone();
     let mut worker = Worker::new(Arc::clone(&ctx), lease_uid);
     let (mut next, mut ring_at) = (Instant::now() + LOOK_EVERY, Instant::now() + RING_EVERY);
@@ -97,6 +105,12 @@ pub async fn run(
                 Ok(look) => look,
                 Err((_, again)) => again,
             };
+        for &api in worker.usable.difference(&watched_apis) {
+            for &kind in Kind::of_api(api) {
+                watches.spawn(watch::objects(Arc::clone(&ctx), kind, Arc::clone(&watched)));
+            }
+        }
+        watched_apis.extend(&worker.usable);
     }
     watches.abort_all();
     worker.leave().await;
@@ -113,6 +127,8 @@ struct Worker {
     /// The Region that another release owns, if that was said.
     contested: Option<Arc<Region>>,
     ring_trouble: String,
+    /// APIs of others that are there and may be used.
+    usable: BTreeSet<OptionalApi>,
 }
 
 /// What a reconcile starts from.
@@ -120,6 +136,7 @@ struct Fetched {
     region: Arc<Region>,
     others: Vec<Arc<Region>>,
     secrets: BTreeMap<String, Secret>,
+    usable: BTreeSet<OptionalApi>,
 }
 
 /// How the part of a reconcile that may fail ended.
@@ -148,6 +165,7 @@ impl Worker {
             built: None,
             contested: None,
             ring_trouble: String::new(),
+            usable: BTreeSet::new(),
         }
     }
 
@@ -164,7 +182,7 @@ impl Worker {
         let ctx = Arc::clone(&self.ctx);
         let owner = self.owner.clone();
         let (said, failed) = match self.make_so(&fetched).await {
-            Ok(()) => return Ok(LOOK_EVERY),
+            Ok(again) => return Ok(again),
             Err(Ended::Invalid(problems)) => {
                 self.mark_invalid(&region, &problems);
                 status::write(&ctx, &region, owner, &Outcome::Invalid(&problems)).await?;
@@ -210,7 +228,8 @@ impl Worker {
                 secrets.insert(name, secret);
             }
         }
-        Ok(Some(Fetched { region, others, secrets }))
+        let usable = optional::usable(&self.ctx).await?;
+        Ok(Some(Fetched { region, others, secrets, usable }))
     }
 
     /// The uid may change: a Lease that somebody deletes is made anew.
@@ -257,11 +276,12 @@ impl Worker {
         }
     }
 
-    /// Validate, keys, build, apply, status.
-    async fn make_so(&mut self, fetched: &Fetched) -> Result<(), Ended> {
+    /// Validate, keys, build, apply, status; and when to look again.
+    async fn make_so(&mut self, fetched: &Fetched) -> Result<Duration, Ended> {
         let ctx = Arc::clone(&self.ctx);
-        let Fetched { region, others, secrets } = fetched;
-        let around = Around { others, secrets };
+        let Fetched { region, others, secrets, usable } = fetched;
+        self.usable.clone_from(usable);
+        let around = Around { others, secrets, usable };
         let validated = validate(region, &ctx.config, &around).map_err(Ended::Invalid)?;
         let today = Day::of_unix_ms(context::now_ms());
         let keys = keys::ensure(&ctx, &validated, region.status.as_ref(), today).await?;
@@ -271,19 +291,33 @@ impl Worker {
         let applied = self.applier.apply(&ctx, &wanted, &unwanted).await?;
         ctx.metrics.field_conflicts(applied.conflicts.len());
         let health = Health::of(&applied, &ctx.config.name);
-        let places = residency::places(&ctx, &validated).await?;
+        let facts = residency::facts(&ctx, &validated).await?;
+        let asked = Asked::of(&validated, &wanted);
+        let known = region.status.as_ref().map_or(&[][..], |status| &status.egress_probes);
+        let probed = probing::step(&ctx, &validated, asked.as_ref(), &facts, known).await?;
+        let case = Case {
+            selector: &validated.node_selector,
+            facts: &facts,
+            open: status::left_open(&validated, &applied),
+            asked: asked.as_ref(),
+            probes: &probed.known,
+            trouble: probed.trouble.as_deref(),
+        };
         let missing = Arc::clone(&ctx.missing.borrow());
         let done = Done {
             region: &validated,
             keys: &keys,
             applied: &applied,
             health: &health,
-            residency: residency::judge(&validated.node_selector, &places),
+            residency: residency::judge(&case),
+            probes: &probed.known,
             missing: &missing,
         };
         status::write(&ctx, region, self.owner.clone(), &Outcome::Done(done)).await?;
+        // Nothing tells when somebody installs it.
+        let lacks_a_kind = !validated.missing_apis().is_empty();
         self.built = Some(Arc::new(validated));
-        Ok(())
+        Ok(probed.again.unwrap_or(if lacks_a_kind { LOOK_AGAIN } else { LOOK_EVERY }))
     }
 
     /// Tells tenants and the refusal log's appender that they may work.

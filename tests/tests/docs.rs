@@ -20,7 +20,7 @@ const PROGRAMS: [(&str, &[&[&str]]); 5] = [
     ("hushmark", &[&[], &["up"], &["stamp"], &["report"], &["counters"], &["demo"], &["takedown"]]),
     ("hushmark-edge", &[&[]]),
     ("hushmark-writer", &[&[]]),
-    ("hushmark-operator", &[&[]]),
+    ("hushmark-operator", &[&[], &["probe"]]),
     ("hushmark-embedded", &[&[]]),
 ];
 

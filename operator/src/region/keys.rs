@@ -52,7 +52,7 @@ pub(super) async fn ensure(
     let kids = region_keys(&vault, region, had_keys).await?;
     let signing = signing_key(&vault, region, had_log).await?;
     let redis = redis(&vault, region).await?;
-    if region.clickhouse == Store::Managed {
+    if region.clickhouse == Store::Managed || region.clickhouse_cluster.is_some() {
         clickhouse(&vault, region).await?;
     }
     let closable = BTreeSet::new();

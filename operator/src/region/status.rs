@@ -1,27 +1,30 @@
-//! The Region's status, from what was applied and from nothing else. [`compose`] is pure.
+//! The Region's status, from what was applied and from nothing else. [`compose`] is pure, and so is
+//! `outside`: what can be said of ways in and out.
 
-use hushmark_crds::{KeysStatus, Region, RegionOwner, RegionStatus};
+mod outside;
+
+use hushmark_crds::{EgressProbe, KeysStatus, Region, RegionOwner, RegionStatus};
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 
-use super::build::quiet_logs;
 use super::health::Health;
 use super::keys::Keys;
-use super::validate::{Host, Problem, Store, ValidatedRegion};
+use super::validate::{Problem, ValidatedRegion};
 use crate::apply::{Applied, Conflict};
 use crate::conditions::{
-    self, EGRESS_LIMITED, FIELDS_OWNED, HEALTHY, READY, RECONCILE_SUCCEEDED, RECONCILING,
-    RESIDENCY_PROVEN, SPEC_VALID, STALLED, Status, Wanted,
+    self, APIS_AVAILABLE, EGRESS_LIMITED, FIELDS_OWNED, HEALTHY, READY, RECONCILE_SUCCEEDED,
+    RECONCILING, RESIDENCY_PROVEN, SPEC_VALID, STALLED, Status, Wanted,
 };
 use crate::{Context, Error, FIELD_MANAGER, context};
 
-/// Whether what is in front of the edge keeps no log of addresses and tokens.
-pub(super) const ACCESS_LOGS_OFF: &str = "AccessLogsOff";
+use outside::{ACCESS_LOGS_OFF, access_logs, available, egress_limited};
+
+pub(super) use outside::left_open;
 
 /// The types of the conditions that are written here. Others are somebody else's.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     SPEC_VALID,
     RECONCILE_SUCCEEDED,
     FIELDS_OWNED,
@@ -29,6 +32,7 @@ const OURS: [&str; 10] = [
     RESIDENCY_PROVEN,
     EGRESS_LIMITED,
     ACCESS_LOGS_OFF,
+    APIS_AVAILABLE,
     READY,
     RECONCILING,
     STALLED,
@@ -53,6 +57,8 @@ pub(super) struct Done<'a> {
     pub(super) applied: &'a Applied,
     pub(super) health: &'a Health,
     pub(super) residency: Wanted,
+    /// What was found when the network was probed.
+    pub(super) probes: &'a [EgressProbe],
     /// Permissions that are missing.
     pub(super) missing: &'a [String],
 }
@@ -95,12 +101,15 @@ impl Done<'_> {
         let owned = owned(&self.applied.conflicts);
         let healthy = self.healthy();
         let residency = self.residency.clone();
+        let available = available(self.region);
         let (state, reason, message) = if succeeded.status != Status::True {
             let waits = succeeded.reason == "PermissionMissing";
             let state = if waits { Summary::Waiting } else { Summary::Stalled };
             (state, succeeded.reason, succeeded.message.clone())
         } else if owned.status != Status::True {
             (Summary::Stalled, owned.reason, owned.message.clone())
+        } else if let Some(lacks) = available.as_ref().filter(|it| it.status == Status::False) {
+            (Summary::Stalled, lacks.reason, lacks.message.clone())
         } else if residency.status == Status::False {
             (Summary::Stalled, residency.reason, residency.message.clone())
         } else if healthy.status != Status::True {
@@ -116,6 +125,7 @@ impl Done<'_> {
             residency,
             egress_limited(self.region),
         ];
+        all.extend(available);
         all.extend(access_logs(self.region));
         all.extend(summary(state, reason, &message));
         all
@@ -188,63 +198,6 @@ fn owned(conflicts: &[Conflict]) -> Wanted {
     Wanted::new(FIELDS_OWNED, Status::False, "AnotherManager", message)
 }
 
-fn egress_limited(region: &ValidatedRegion) -> Wanted {
-    let named: Vec<String> = [&region.redis, &region.clickhouse]
-        .into_iter()
-        .filter_map(|store| match store {
-            Store::External(at) if matches!(at.host, Host::Name(_)) => {
-                Some(format!("port {} for {}", at.port, at.host))
-            }
-            Store::External(_) | Store::Managed => None,
-        })
-        .collect();
-    let unused = match &region.unused_egress[..] {
-        [] => String::new(),
-        hosts => format!(
-            ". Nothing in the stack connects to {}, so nothing was opened for it",
-            hosts.join(", ")
-        ),
-    };
-    if named.is_empty() {
-        let message = format!(
-            "as far as the cluster's network enforces NetworkPolicies, no pod of the stack reaches \
-             anything outside but what spec.egress names by its address{unused}"
-        );
-        return Wanted::new(EGRESS_LIMITED, Status::True, "PoliciesApplied", message);
-    }
-    let message = format!(
-        "a NetworkPolicy knows addresses and no names, so these are open to every address: {}. \
-         Name addresses in the Secret's url and in spec.egress, or restrict the ports further with \
-         a policy of your network that knows names{unused}",
-        named.join(", ")
-    );
-    Wanted::new(EGRESS_LIMITED, Status::False, "HostNames", message)
-}
-
-fn access_logs(region: &ValidatedRegion) -> Option<Wanted> {
-    let ingress = region.ingress.as_ref()?;
-    Some(match quiet_logs(ingress) {
-        Some((name, value)) if ingress.annotations.get(name).is_none_or(|said| said == value) => {
-            let message = format!("the Ingress carries {name}: \"{value}\"");
-            Wanted::new(ACCESS_LOGS_OFF, Status::True, "Annotated", message)
-        }
-        Some((name, _)) => {
-            let message = format!(
-                "spec.ingress.annotations sets {name}: the log will hold addresses and tokens; \
-                 take it away"
-            );
-            Wanted::new(ACCESS_LOGS_OFF, Status::False, "AskedFor", message)
-        }
-        None => Wanted::new(
-            ACCESS_LOGS_OFF,
-            Status::Unknown,
-            "NotKnownHow",
-            "how this ingress controller is told to keep no access log is not known here: switch it \
-             off there, because its lines hold addresses and tokens",
-        ),
-    })
-}
-
 /// Writes the status if it says anything new.
 pub(super) async fn write(
     ctx: &Context,
@@ -272,11 +225,13 @@ pub(super) async fn write(
         keys: old.keys.clone(),
         // Written by the one who appends, under a manager of its own.
         refusal_log: None,
+        egress_probes: old.egress_probes.clone(),
     };
     if let Outcome::Done(done) = outcome {
         new.edge = done.health.replicas("edge");
         new.writer = done.health.replicas("writer");
         new.keys = done.keys.status().or(new.keys);
+        new.egress_probes = done.probes.to_vec();
     }
     if says_the_same(&old, &new) {
         return Ok(());
@@ -310,6 +265,7 @@ fn says_the_same(old: &RegionStatus, new: &RegionStatus) -> bool {
         writer,
         keys,
         refusal_log: _,
+        egress_probes,
     } = new;
     same_conditions
         && *observed_generation == old.observed_generation
@@ -317,6 +273,7 @@ fn says_the_same(old: &RegionStatus, new: &RegionStatus) -> bool {
         && *edge == old.edge
         && *writer == old.writer
         && *keys == old.keys
+        && *egress_probes == old.egress_probes
 }
 
 /// Applies a status; with a version, only to that one.

@@ -23,7 +23,7 @@ struct Scene {
 impl Scene {
     fn of(region: &Region) -> Self {
         let secrets = fixtures::secrets();
-        let around = Around { others: &[], secrets: &secrets };
+        let around = Around { others: &[], secrets: &secrets, usable: &fixtures::usable() };
         let region = validate(region, &config(), &around).unwrap();
         let (applied, health) = (Applied::default(), Health::default());
         Self { region, applied, health, missing: Vec::new() }
@@ -42,7 +42,15 @@ impl Scene {
             keys: &keys,
             applied: &self.applied,
             health: &self.health,
-            residency: residency::judge(&self.region.node_selector, &[]),
+            residency: residency::judge(&residency::Case {
+                selector: &self.region.node_selector,
+                facts: &residency::Facts::default(),
+                open: left_open(&self.region, &self.applied),
+                asked: None,
+                probes: &[],
+                trouble: None,
+            }),
+            probes: &[],
             missing: &self.missing,
         };
         let all = compose(&Outcome::Done(done));
