@@ -259,6 +259,8 @@ pub enum DecidedBy {
     Campaign,
     /// The Tenant's kill switch.
     KillSwitch,
+    /// A withdrawal in the refusal log. No change of any resource gets past it.
+    Withdrawal,
     /// Nobody: no policy says anything, so nothing is tracked.
     Nobody,
 }
@@ -272,6 +274,7 @@ impl DecidedBy {
             Self::TenantDefault => "the tenant's default says so",
             Self::Campaign => "the campaign says so",
             Self::KillSwitch => "the tenant's kill switch is on",
+            Self::Withdrawal => "it was withdrawn for good",
             Self::Nobody => "no policy says anything",
         }
     }

@@ -11,8 +11,10 @@
 //! 6. [`cut`]: what a writer is about to store, written down before it is sent.
 //! 7. [`cell`]: the counters that hits become, and the keyed hashes that sketches are fed with.
 //! 8. [`tables`]: the numbered SQL of everything in ClickHouse.
-//! 9. [`refusal`]: the hash-chained log of what may no longer be counted.
+//! 9. [`refusal`]: the hash-chained log of what may no longer be counted; [`ask`]: how a person
+//!    asks for an entry.
 
+pub mod ask;
 pub mod batch;
 pub mod cell;
 pub mod cut;

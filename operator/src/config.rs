@@ -79,6 +79,12 @@ pub struct Config {
     #[arg(long, env = "HUSHMARK_OPERATOR_ADMIN", default_value = "0.0.0.0:9082")]
     pub admin: SocketAddr,
 
+    /// Where people ask for entries of the refusal log, by a port-forward: a loopback address alone
+    #[arg(long, env = "HUSHMARK_OPERATOR_ASKS", value_name = "ADDRESS:PORT")]
+    #[arg(default_value_t = SocketAddr::from(([127, 0, 0, 1], hushmark_event::ask::PORT)))]
+    #[arg(value_parser = loopback)]
+    pub asks: SocketAddr,
+
     /// How log lines look
     #[arg(long, env = "HUSHMARK_OPERATOR_LOG_FORMAT", default_value = "json")]
     pub log_format: LogFormat,
@@ -98,6 +104,16 @@ pub enum OptionalApi {
     CertManager,
     /// ClickHouseCluster and KeeperCluster of ClickHouse's operator
     Clickhouse,
+}
+
+/// Whoever reaches it may ask for what cannot be undone, so nobody but this pod itself does.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|error| format!("{error}"))?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err("others would reach it: give an address like 127.0.0.1:9083".to_owned())
+    }
 }
 
 /// When images are pulled, in Kubernetes' words.
@@ -171,6 +187,15 @@ pub(crate) mod tests {
         assert_eq!(config.image_pull_policy, PullPolicy::IfNotPresent);
         assert_eq!(config.image_pull_secret, ["a", "b"]);
         assert_eq!(config.lease(), "hushmark-region-eu");
+        assert_eq!(config.asks.to_string(), "127.0.0.1:9083");
+    }
+
+    #[test]
+    fn nobody_outside_the_pod_can_ask() {
+        assert!(loopback("127.0.0.1:9083").is_ok() && loopback("[::1]:0").is_ok());
+        for open in ["0.0.0.0:9083", "10.0.0.1:9083", "[::]:9083", "localhost"] {
+            assert!(loopback(open).is_err(), "{open}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! 2. [`region`]: one Region into keys and the objects of its stack.
 //! 3. [`apply`]: server-side apply of what differs, and conflicts that are told, not fought.
 //! 4. [`tenancy`], with [`tenant`], [`campaign`] and [`policies`]: effective policy and phases.
-//! 5. [`refusals`]: the one who appends to the refusal log.
+//! 5. [`refusals`]: the one who appends to the refusal log; [`asks`]: people who ask for that.
 //! 6. [`conditions`]: how a status says all this.
 //! 7. [`probe`]: the other program in this one, for pods that try the network.
 //! 8. [`run`], [`leader`], [`client`], [`access`], [`admin`], [`metrics`], [`reconcile`],
@@ -23,6 +23,7 @@
 pub mod access;
 pub mod admin;
 pub mod apply;
+pub mod asks;
 pub mod campaign;
 pub mod client;
 pub mod conditions;
@@ -30,6 +31,7 @@ pub mod config;
 pub mod context;
 pub mod error;
 pub mod leader;
+mod listen;
 pub mod metrics;
 pub mod policies;
 pub mod probe;

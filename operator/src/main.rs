@@ -59,10 +59,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
         asked.cancel();
     });
-    let admin = config.admin;
-    let listener = TcpListener::bind(admin).await.with_context(|| {
-        format!("cannot listen on {admin}; stop what uses it, or give another --admin")
-    })?;
+    let listen = async |address, option| {
+        TcpListener::bind(address).await.with_context(|| {
+            format!("cannot listen on {address}; stop what uses it, or give another {option}")
+        })
+    };
+    let listener = listen(config.admin, "--admin").await?;
+    let asks = listen(config.asks, "--asks").await?;
     tracing::info!(
         region = config.region,
         namespace = config.namespace,
@@ -71,7 +74,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     );
     let metrics = Metrics::new();
     let clients = client::clients(&metrics).await?;
-    run::run(config, clients, metrics, listener, shutdown).await?;
+    run::run(config, clients, metrics, (listener, asks), shutdown).await?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -105,7 +105,7 @@ pub async fn run(ctx: Arc<Context>, shutdown: CancellationToken) -> Result<(), E
             Some(done) = running.next(), if !running.is_empty() => engine.take(done),
             Ok(()) = active.changed() => engine.look_around(),
             Ok(()) = regions.changed() => engine.look_around(),
-            Ok(()) = log.changed() => engine.wake_waiting(),
+            Ok(()) = log.changed() => engine.log_changed(),
             () = tokio::time::sleep_until(wake) => {}
         }
     }
@@ -132,6 +132,8 @@ struct Engine {
     regions: Arc<BTreeSet<String>>,
     /// Since when each object waits, or fails.
     waiting: HashMap<Key, Instant>,
+    /// Withdrawals in the log as it was last looked at.
+    withdrawals: u64,
     started: Instant,
 }
 
@@ -145,6 +147,7 @@ impl Engine {
             region: None,
             regions,
             waiting: HashMap::new(),
+            withdrawals: 0,
             started,
             ctx,
         };
@@ -177,8 +180,16 @@ impl Engine {
         }
     }
 
-    fn wake_waiting(&mut self) {
-        self.waiting.keys().for_each(|key| self.queue.add(key.clone()));
+    /// Whoever waits for the log looks again; after a withdrawal everybody does, because nobody
+    /// asked for it in a resource.
+    fn log_changed(&mut self) {
+        let log = self.ctx.refusals.shown().log;
+        let withdrawals = log.map_or(0, |log| log.withdrawals());
+        if std::mem::replace(&mut self.withdrawals, withdrawals) == withdrawals {
+            self.waiting.keys().for_each(|key| self.queue.add(key.clone()));
+        } else {
+            self.world.keys().for_each(|key| self.queue.add(key));
+        }
     }
 
     fn see(&mut self, what: Seen) {

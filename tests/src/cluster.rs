@@ -13,6 +13,7 @@ mod audit;
 mod command;
 mod deployed;
 mod identity;
+mod kubelet;
 mod nodes;
 mod programs;
 mod release;

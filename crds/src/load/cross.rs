@@ -25,12 +25,7 @@ pub(super) fn check(
     incomplete: bool,
     faults: &mut Vec<ManifestError>,
 ) -> Option<Manifests> {
-    unique(&found.regions, "Region", faults);
-    unique(&found.tenants, "Tenant", faults);
-    unique(&found.campaigns, "Campaign", faults);
-    unique(&found.retention, "RetentionPolicy", faults);
-    unique(&found.anonymization, "AnonymizationPolicy", faults);
-
+    each_once(found, faults);
     let region = one_region(folder, found, incomplete, faults)?;
     let plan = region_plan(region, faults)?;
     let mut checker = Checker { found, region: &plan, incomplete, faults };
@@ -43,6 +38,15 @@ pub(super) fn check(
         anonymization: policies(&found.anonymization, |policy| policy.spec.clone()),
         region: plan,
     })
+}
+
+/// Faults of names that are there twice.
+pub(super) fn each_once(found: &Resources, faults: &mut Vec<ManifestError>) {
+    unique(&found.regions, "Region", faults);
+    unique(&found.tenants, "Tenant", faults);
+    unique(&found.campaigns, "Campaign", faults);
+    unique(&found.retention, "RetentionPolicy", faults);
+    unique(&found.anonymization, "AnonymizationPolicy", faults);
 }
 
 fn unique<T>(all: &[Found<T>], kind: &str, faults: &mut Vec<ManifestError>) {

@@ -5,11 +5,14 @@ mod deeds;
 
 use hushmark_crds::fits::quoted;
 use hushmark_crds::{Campaign, Phase, RetentionPolicy, Tenant};
+use hushmark_event::ask::left_after;
+use hushmark_event::refusal::{Mail, Refuses};
 use hushmark_policy::{Kind as Hit, Mode, Place};
 use serde_json::json;
 
 use super::seen::Seen;
 use super::world::Kind;
+use crate::campaign;
 use cluster::{Cluster, modes, object, plain, region, spring};
 
 #[test]
@@ -44,6 +47,36 @@ fn the_kill_switch_is_one_cap_a_type_and_lifting_it_frees_only_new_mail() {
     assert_eq!(cluster.hit(Hit::Open, 0, sealed).0, Mode::Off, "old mail stays as it was");
     assert_eq!(cluster.hit(Hit::Open, 1, sealed).0, Mode::Anonymous);
     assert_eq!(cluster.settle(), 0);
+}
+
+#[test]
+fn a_withdrawal_shows_in_the_status_and_no_loosening_gets_past_it() {
+    let mut cluster = plain();
+    cluster.settle();
+    let campaign = campaign::mail(cluster.campaign(), "eu");
+    cluster.append(Refuses::withdrawal(campaign.scope(), left_after(true, false)));
+    cluster.settle();
+    let says = "True Resolved: opens are off, because it was withdrawn for good; clicks are \
+                overall, because the tenant's default says so";
+    assert_eq!(cluster.ready()[1], says);
+    cluster.edit_tenant(|tenant| tenant.spec.kill_switch = true);
+    cluster.settle();
+    cluster.edit_tenant(|tenant| tenant.spec.kill_switch = false);
+    cluster.settle();
+    assert_eq!(cluster.ready()[1], says);
+    let sealed = (Mode::Anonymous, Place::None);
+    assert_eq!(cluster.hit(Hit::Open, 7, sealed).0, Mode::Off);
+    assert_eq!(cluster.hit(Hit::Click, 7, sealed).0, Mode::Anonymous, "clicks go on");
+
+    let tenant = Mail { campaign: None, ..campaign };
+    cluster.append(Refuses::withdrawal(tenant.scope(), left_after(true, true)));
+    cluster.settle();
+    let status = cluster.tenant().status.as_ref().unwrap();
+    let of = |found: Option<hushmark_crds::TypeStatus>| found.map(|it| (it.opens, it.clicks));
+    assert_eq!(of(status.campaign), Some((Mode::Off, Mode::Off)));
+    assert_eq!(of(status.transactional), Some((Mode::Individual, Mode::Individual)));
+    assert!(cluster.ready()[1].contains("clicks are off, because it was withdrawn for good"));
+    assert_eq!(cluster.settle(), 0, "and then there is rest");
 }
 
 #[test]

@@ -80,11 +80,7 @@ impl Around<'_> {
     /// In the words of a condition.
     pub(crate) fn no_such_region(&self, region: &str) -> String {
         let known: Vec<&str> = self.regions.iter().map(String::as_str).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        format!(
-            "there is no Region {} in this cluster; there: {known}",
-            hushmark_crds::fits::quoted(region)
-        )
+        hushmark_crds::fits::no_region(region, &known).message
     }
 
     /// Why the log is waited for.

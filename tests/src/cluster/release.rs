@@ -40,10 +40,13 @@ impl Release {
         let chart = format!("{CHARTS}/hushmark-crds");
         let into = ["--namespace", "hushmark-crds", "--create-namespace"];
         cluster.helm(&[&["install", "hushmark-crds", &chart][..], &into].concat())?;
-        let wait = ["wait", "--for=condition=Established", "crd", "--timeout=60s"];
-        let selected = ["regions.hushmark.io", "tenants.hushmark.io", "campaigns.hushmark.io"];
-        cluster.kubectl(&[&wait[..], &selected].concat())?;
-        Ok(())
+        // `kubectl wait` fails on a definition that has no conditions yet.
+        cluster.wait("the definitions to be established", || {
+            ["regions.hushmark.io", "tenants.hushmark.io", "campaigns.hushmark.io"].iter().try_fold(
+                true,
+                |all, name| Ok(all && is_established(&cluster.get(&["crd", name])?)),
+            )
+        })
     }
 
     /// Installs a release in a namespace of its own, on the nodes of a place, starts a Redis, and
@@ -204,4 +207,9 @@ fn redis(cluster: &Cluster, name: &str, address: SocketAddr, password: &str) -> 
         env: BTreeMap::new(),
     };
     Ok(Process::new(recipe, &cluster.folder().join("logs")))
+}
+
+fn is_established(definition: &Value) -> bool {
+    let conditions = definition["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|it| it["type"] == "Established" && it["status"] == "True")
 }

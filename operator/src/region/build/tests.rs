@@ -257,3 +257,56 @@ fn secrets_and_volumes_have_no_owner_that_could_take_them_along() {
         }
     }
 }
+
+/// Every change that a plan may promise something about, beside what comes of it.
+#[test]
+fn what_a_plan_says_of_restarts_is_what_comes() {
+    type Edit = fn(&mut hushmark_crds::RegionSpec);
+    let edits: [(&str, Edit); 15] = [
+        ("nothing", |_| {}),
+        ("baseUrl", |spec| spec.base_url = "https://other.example.com".into()),
+        ("ceilings", |spec| spec.ceilings.opens = hushmark_policy::Mode::Off),
+        ("edge.threads", |spec| spec.edge.get_or_insert_default().threads = Some(7)),
+        ("edge.replicas", |spec| spec.edge.get_or_insert_default().replicas = Some(3)),
+        ("acknowledgement", |spec| {
+            spec.acknowledgement = hushmark_crds::region::Acknowledgement::Disk;
+        }),
+        ("trustedProxies", |spec| spec.trusted_proxies = vec!["10.9.0.0/16".into()]),
+        ("minimumGroup", |spec| spec.minimum_group += 1),
+        ("epoch", |spec| spec.epoch = "17m".into()),
+        ("longestTrackingDays", |spec| spec.longest_tracking_days = 30),
+        ("privacySignals", |spec| {
+            spec.privacy_signals = hushmark_crds::region::PrivacySignals::CountRaw;
+        }),
+        ("ingress", |spec| spec.ingress = Some(hushmark_crds::region::IngressSpec::default())),
+        ("egress", |spec| spec.egress.clear()),
+        ("nodeSelector", |spec| {
+            spec.node_selector = [("disk".to_owned(), "fast".to_owned())].into();
+        }),
+        ("formerBaseUrls", |spec| spec.former_base_urls.clear()),
+    ];
+    let old = fixtures::minimal();
+    let templates = |region: &Region| -> BTreeMap<String, Value> {
+        let (wanted, _, _) = built(region);
+        let workloads = wanted
+            .iter()
+            .filter(|wanted| matches!(wanted.id.kind, Kind::StatefulSet | Kind::Deployment));
+        workloads
+            .map(|wanted| {
+                let name = wanted.id.name.rsplit('-').next().unwrap().to_owned();
+                (name, wanted.value["spec"]["template"].clone())
+            })
+            .collect()
+    };
+    for (what, edit) in edits {
+        let mut new = old.clone();
+        edit(&mut new.spec);
+        let (before, after) = (templates(&old), templates(&new));
+        let changed: Vec<&str> =
+            after.iter().filter(|(k, v)| before.get(*k) != Some(*v)).map(|(k, _)| &**k).collect();
+        let said = hushmark_crds::change::replaced(&old.spec, &new.spec);
+        let mut said: Vec<&str> = said.iter().map(|workload| workload.name()).collect();
+        said.sort_unstable();
+        assert_eq!(said, changed, "{what}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use hushmark_crds::{Campaign, Region, RetentionPolicy, Tenant};
-use hushmark_event::refusal::{Entry, RefusalLog};
+use hushmark_event::refusal::{Entry, RefusalLog, Refuses};
 use hushmark_policy::{Kind as Hit, Mode, Place};
 use k8s_openapi::jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -124,14 +124,17 @@ impl Cluster {
         plan: Plan<S>,
         old: Option<S>,
     ) -> Option<S> {
-        for refuses in plan.append {
-            let log = self.log.as_mut().unwrap();
-            let entry = Entry { n: log.length() + 1, at_ms: 0, refuses };
-            log.append(&entry.to_bytes()).unwrap();
-        }
+        plan.append.into_iter().for_each(|refuses| self.append(refuses));
         conditions::patch(old.as_ref(), &plan.status)?;
         self.writes += 1;
         Some(plan.status)
+    }
+
+    /// Appends to the log, as the operator does for itself and for people.
+    pub(super) fn append(&mut self, refuses: Refuses) {
+        let log = self.log.as_mut().unwrap();
+        let entry = Entry { n: log.length() + 1, at_ms: 0, refuses };
+        log.append(&entry.to_bytes()).unwrap();
     }
 
     /// Reconciles everything until nothing changes, and returns how often something was written.
