@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use kube::KubeSchema;
-use kube::core::Rule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

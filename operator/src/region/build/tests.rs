@@ -262,7 +262,7 @@ fn secrets_and_volumes_have_no_owner_that_could_take_them_along() {
 #[test]
 fn what_a_plan_says_of_restarts_is_what_comes() {
     type Edit = fn(&mut hushmark_crds::RegionSpec);
-    let edits: [(&str, Edit); 15] = [
+    let edits: [(&str, Edit); 18] = [
         ("nothing", |_| {}),
         ("baseUrl", |spec| spec.base_url = "https://other.example.com".into()),
         ("ceilings", |spec| spec.ceilings.opens = hushmark_policy::Mode::Off),
@@ -279,6 +279,9 @@ fn what_a_plan_says_of_restarts_is_what_comes() {
             spec.privacy_signals = hushmark_crds::region::PrivacySignals::CountRaw;
         }),
         ("ingress", |spec| spec.ingress = Some(hushmark_crds::region::IngressSpec::default())),
+        ("gateway", |spec| spec.gateway = Some(hushmark_crds::region::GatewaySpec::default())),
+        ("egressProbe", |spec| spec.egress_probe = fixtures::of_others().spec.egress_probe),
+        ("clickhouse", |spec| spec.clickhouse = fixtures::of_others().spec.clickhouse),
         ("egress", |spec| spec.egress.clear()),
         ("nodeSelector", |spec| {
             spec.node_selector = [("disk".to_owned(), "fast".to_owned())].into();
