@@ -18,6 +18,7 @@ mod files;
 mod http;
 mod keys;
 mod report;
+mod sealing;
 mod stamp;
 mod takedown;
 mod up;

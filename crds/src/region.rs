@@ -146,6 +146,10 @@ pub struct RegionSpec {
     #[schemars(with = "i32", range(min = 1, max = 1096))]
     pub longest_tracking_days: u16,
 
+    /// The keys that links are sealed under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeysSpec>,
+
     /// What an open with Global Privacy Control or Do Not Track does. A click is always counted.
     #[serde(default)]
     pub privacy_signals: PrivacySignals,
@@ -195,6 +199,30 @@ pub struct RegionSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
 }
+
+/// The keys that links are sealed under.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeysSpec {
+    /// A new key seals new links so often: a number of days, like 90d. Links under older keys go on
+    /// working. Left out: only when the annotation hushmark.io/rotate-keys asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.matches('^[1-9][0-9]{0,3}d$')")
+        .message("must be a number of days, from 1d to 9999d, like 90d"))]
+    #[schemars(length(max = 32))]
+    pub rotate_every: Option<String>,
+}
+
+impl KeysSpec {
+    /// The days between two rotations by schedule, if there is one.
+    #[must_use]
+    pub fn rotate_every_days(&self) -> Option<u16> {
+        self.rotate_every.as_deref()?.strip_suffix('d')?.parse().ok().filter(|days| *days > 0)
+    }
+}
+
+/// The annotation that asks for a new key: any value that was not there before.
+pub const ROTATE_KEYS: &str = "hushmark.io/rotate-keys";
 
 /// Where Redis is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -118,9 +118,17 @@ pub struct Replicas {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeysStatus {
-    /// Numbers of the region keys, the sealing one last.
+    /// Numbers of the region keys, lowest first.
     #[serde(default)]
     pub kids: Vec<i32>,
+    /// The key that new links are sealed under: one that every edge has.
+    pub sealing: Option<i32>,
+    /// Since when it is.
+    #[serde(default)]
+    #[schemars(schema_with = "field::date_time")]
+    pub sealing_since: Option<Time>,
+    /// The last value of the annotation hushmark.io/rotate-keys that was obeyed.
+    pub asked: Option<String>,
     /// The first day of the ring, like 2026-11-21.
     pub first_day: String,
     /// The last day of the ring.
@@ -184,10 +192,47 @@ pub struct CampaignStatus {
     pub id: Option<String>,
     /// What holds, and who decided it.
     pub effective: Option<EffectivePolicy>,
+    /// When its first message was sent. Said by who sends, and kept by the operator; its schedule
+    /// stands in where nobody says.
+    #[serde(default)]
+    #[schemars(schema_with = "field::date_time")]
+    pub sent_at: Option<Time>,
+    /// What the last epochs published of it, and nothing newer.
+    pub counts: Option<CountsStatus>,
     /// How it is.
     #[serde(default)]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// What epochs published of a campaign as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CountsStatus {
+    /// The epoch that changed them last.
+    #[schemars(schema_with = "field::date_time")]
+    pub as_of: Time,
+    /// Opens, where they are tracked.
+    pub opens: Option<PublishedStatus>,
+    /// Clicks, where they are tracked.
+    pub clicks: Option<PublishedStatus>,
+}
+
+/// What may be shown of one kind of hit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishedStatus {
+    /// In one word, for kubectl: hits, or `withheld` where fewer people than the Region's minimum
+    /// group are behind them, or nearly all.
+    pub shown: String,
+    /// Hits, those of machines included.
+    pub raw: Option<i64>,
+    /// Hits of people; absent where they are withheld.
+    pub human: Option<i64>,
+    /// Distinct messages; absent where they are withheld or cannot be told apart.
+    pub messages: Option<i64>,
+    /// Distinct messages that people opened or followed.
+    pub human_messages: Option<i64>,
 }
 
 /// What is known of a RetentionPolicy or an AnonymizationPolicy.

@@ -119,9 +119,22 @@ pub struct Config {
     #[arg(value_parser = duration)]
     pub drain_timeout: Duration,
 
-    /// Replay the lane logs in the folder, and exit: status 75 while Redis is away
+    /// What its heartbeat calls it: a pod's name; the machine's by default, which a pod's is
+    #[arg(long, env = "HUSHMARK_EDGE_NAME", value_name = "POD")]
+    pub name: Option<String>,
+
+    /// Replay the lane logs in the folder, say so in Redis, and exit: status 75 while Redis is away
     #[arg(long)]
     pub replay: bool,
+}
+
+impl Config {
+    /// What its heartbeat calls it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        self.name.clone().unwrap_or_else(machine)
+    }
 }
 
 /// What an answer waits for.

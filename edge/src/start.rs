@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ed25519_dalek::VerifyingKey;
 use hushmark_event::Ring;
+use hushmark_event::folder::FolderError;
 use hushmark_event::ring::RingError;
 use hushmark_token::{KeyError, RegionKeys};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -27,6 +28,9 @@ pub enum StartError {
     /// The day ring cannot be used.
     #[error("batch ring: {0}")]
     Ring(#[from] RingError),
+    /// The folder of the lane logs is another's.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The country database cannot be used.
     #[error("{0}{because}", because = because(.0))]
     Countries(#[from] CountryDbError),

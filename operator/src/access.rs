@@ -95,6 +95,7 @@ pub const NEEDED: &[Need] = &[
     inside("networking.k8s.io", "ingresses", OWN_AND_DELETE),
     inside("networking.k8s.io", "networkpolicies", OWN),
     inside("policy", "poddisruptionbudgets", OWN),
+    inside("batch", "jobs", &["create", "delete", "list"]),
     inside("coordination.k8s.io", "leases", &["create", "get", "update"]),
 ];
 

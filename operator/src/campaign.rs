@@ -11,6 +11,7 @@ use hushmark_event::refusal::{Allowed, Mail, RefusalLog};
 use hushmark_policy::{CampaignId, Caps, MailType, TenantId};
 
 use crate::conditions::{self, Outcome, SPEC_VALID};
+use crate::counts;
 use crate::tenancy::world::{Key, World};
 use crate::tenancy::{Around, Plan, is_paused, note_of};
 use crate::tenant::{joined, refusal};
@@ -166,6 +167,10 @@ impl Case<'_> {
             }
         };
         plan.status.id = mail(self.campaign, self.around.ours).campaign.map(|id| id.to_string());
+        // While Redis is away, or was emptied, what was shown last stays.
+        if let Some(totals) = plan.status.id.as_ref().and_then(|id| self.around.counts.get(id)) {
+            plan.status.counts = counts::status(plan.status.counts.as_ref(), totals);
+        }
         // A campaign that never was sound has no policy that anybody could seal by.
         if may_tell && (is_sound || before.is_some()) {
             plan.status.effective = Some(wanted);
@@ -253,13 +258,15 @@ impl Case<'_> {
             let found = self.world.retention.in_namespace(namespace);
             found.into_iter().find(|policy| policy.metadata.name.as_deref() == Some(name))
         });
+        let status = self.campaign.status.as_ref();
+        let sent = status.and_then(|status| status.sent_at.as_ref()).map(|at| at.0);
         let life = phase::Life {
             is_sound,
-            at: spec.schedule.as_ref().map(|schedule| schedule.at.0),
+            at: sent.or_else(|| spec.schedule.as_ref().map(|schedule| schedule.at.0)),
             tracked_days: days.min(self.region.longest_tracking_days),
             kept_days: retention.and_then(|policy| phase::kept_days(&policy.spec)),
         };
-        let said = self.campaign.status.as_ref().and_then(|status| status.phase);
+        let said = status.and_then(|status| status.phase);
         let (phase, next) = life.phase(said, self.around.now);
         plan.status.phase = Some(phase);
         plan.again = next;

@@ -10,6 +10,8 @@ use serde_json::Value as Json;
 pub const SPEC_VALID: &str = "SpecValid";
 /// What was wanted was applied.
 pub const RECONCILE_SUCCEEDED: &str = "ReconcileSucceeded";
+/// Every writer knows the schema that ClickHouse has.
+pub const SCHEMA_IN_SYNC: &str = "SchemaInSync";
 /// What runs, runs well.
 pub const HEALTHY: &str = "Healthy";
 /// The data is where the law wants it.

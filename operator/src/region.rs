@@ -2,25 +2,31 @@
 //!
 //! In reading order: [`mod@validate`] makes of a spec what can be built; `keys` makes Secrets and
 //! keeps the [`day_ring`]; [`build`] makes every object; [`crate::apply`] writes what differs;
-//! `health` and `residency` look at what came of it, `probing` tries whether anything gets out;
-//! `status` says it. `watch` wakes all this; `optional` knows which kinds of others there are.
+//! `health`, `edges`, `residency` and `writers` look at what came of it; `probing` tries whether
+//! anything gets out; `keys` then lets another key seal if every edge has it, and `replay` looks after
+//! what removed edges left; `status` says it all. `watch` wakes all this; `optional` knows which kinds
+//! of others there are.
 
 pub mod build;
 pub mod day_ring;
+mod edges;
 mod health;
 mod keys;
 mod optional;
 mod probing;
+mod replay;
 mod residency;
 mod status;
 pub mod validate;
 mod watch;
+mod writers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hushmark_crds::{Region, RegionOwner, RegionStatus};
+use hushmark_event::told::WriterTold;
 use hushmark_policy::Day;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _};
@@ -34,6 +40,7 @@ use crate::context::ActiveRegion;
 use crate::reconcile::timed;
 use crate::{Context, Error, context};
 
+use edges::Edges;
 use health::Health;
 use keys::Keys;
 use probing::Asked;
@@ -52,8 +59,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(300);
 /// As above while something is not there that the spec names: a Secret, a kind of others.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
+/// As above while a region key waits for edges: a heartbeat comes every three seconds.
+const LOOK_FOR_KEYS: Duration = Duration::from_secs(5);
+
 /// How often the day rings are looked at.
 const RING_EVERY: Duration = Duration::from_secs(60);
+
+/// How often the writers are heard.
+const HEAR_EVERY: Duration = Duration::from_secs(10);
 
 /// The kind, in logs and figures.
 const KIND: &str = "Region";
@@ -79,6 +92,7 @@ pub async fn run(
     let mut missing = ctx.missing.clone();
     let mut worker = Worker::new(Arc::clone(&ctx), lease_uid);
     let (mut next, mut ring_at) = (Instant::now() + LOOK_EVERY, Instant::now() + RING_EVERY);
+    let mut hear_at = Instant::now() + HEAR_EVERY;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
@@ -93,6 +107,12 @@ pub async fn run(
                 ring_at = Instant::now() + RING_EVERY;
                 worker.turn_rings().await;
                 continue;
+            }
+            () = sleep_until(hear_at) => {
+                hear_at = Instant::now() + HEAR_EVERY;
+                if !worker.hears_news().await {
+                    continue;
+                }
             }
         }
         let Some(regions) = watched.regions() else {
@@ -129,14 +149,14 @@ struct Worker {
     ring_trouble: String,
     /// APIs of others that are there and may be used.
     usable: BTreeSet<OptionalApi>,
+    /// What the writers said last.
+    told: Option<Vec<WriterTold>>,
 }
 
 /// What a reconcile starts from.
-struct Fetched {
+struct Found {
     region: Arc<Region>,
     others: Vec<Arc<Region>>,
-    secrets: BTreeMap<String, Secret>,
-    usable: BTreeSet<OptionalApi>,
 }
 
 /// How the part of a reconcile that may fail ended.
@@ -166,23 +186,24 @@ impl Worker {
             contested: None,
             ring_trouble: String::new(),
             usable: BTreeSet::new(),
+            told: None,
         }
     }
 
     /// When to look again.
     async fn reconcile(&mut self, regions: Vec<Arc<Region>>) -> Result<Duration, Error> {
-        let Some(fetched) = self.fetch(regions).await? else {
+        let Some(found) = self.find(regions) else {
             self.let_go();
             return Ok(LOOK_EVERY);
         };
-        let region = Arc::clone(&fetched.region);
+        let region = Arc::clone(&found.region);
         if !self.claim(&region).await? {
             return Ok(LOOK_EVERY);
         }
         let ctx = Arc::clone(&self.ctx);
         let owner = self.owner.clone();
-        let (said, failed) = match self.make_so(&fetched).await {
-            Ok(again) => return Ok(again),
+        let (said, failed) = match self.make_so(&found).await {
+            Ok(look) => return Ok(look),
             Err(Ended::Invalid(problems)) => {
                 self.mark_invalid(&region, &problems);
                 status::write(&ctx, &region, owner, &Outcome::Invalid(&problems)).await?;
@@ -207,29 +228,30 @@ impl Worker {
         Err(failed)
     }
 
-    /// The Region, all others, and the Secrets that it refers to.
-    async fn fetch(&self, regions: Vec<Arc<Region>>) -> Result<Option<Fetched>, Error> {
+    /// The Region, and all others.
+    fn find(&self, regions: Vec<Arc<Region>>) -> Option<Found> {
         let name = &self.ctx.config.region;
         let (mut own, others): (Vec<_>, Vec<_>) =
             regions.into_iter().partition(|region| region.name_any() == *name);
         let Some(region) = own.pop() else {
             tracing::info!(region = name, "there is no such Region yet");
-            return Ok(None);
+            return None;
         };
         // What it owns goes with it, and nobody makes it anew meanwhile.
-        if region.metadata.deletion_timestamp.is_some() {
-            return Ok(None);
-        }
+        region.metadata.deletion_timestamp.is_none().then_some(Found { region, others })
+    }
+
+    /// The Secrets that a Region refers to, as far as they are there.
+    async fn secrets(&self, region: &Region) -> Result<BTreeMap<String, Secret>, Error> {
         let api: Api<Secret> = Api::namespaced(self.ctx.client.clone(), &self.ctx.config.namespace);
         let mut secrets = BTreeMap::new();
-        for name in validate::external_secrets(&region) {
+        for name in validate::external_secrets(region) {
             let found = api.get_opt(&name).await;
             if let Some(secret) = found.map_err(Error::api(format!("read the Secret {name}")))? {
                 secrets.insert(name, secret);
             }
         }
-        let usable = optional::usable(&self.ctx).await?;
-        Ok(Some(Fetched { region, others, secrets, usable }))
+        Ok(secrets)
     }
 
     /// The uid may change: a Lease that somebody deletes is made anew.
@@ -276,21 +298,26 @@ impl Worker {
         }
     }
 
-    /// Validate, keys, build, apply, status; and when to look again.
-    async fn make_so(&mut self, fetched: &Fetched) -> Result<Duration, Ended> {
+    /// Fetch, validate, keys, build, apply, status. When to look again.
+    async fn make_so(&mut self, found: &Found) -> Result<Duration, Ended> {
         let ctx = Arc::clone(&self.ctx);
-        let Fetched { region, others, secrets, usable } = fetched;
-        self.usable.clone_from(usable);
-        let around = Around { others, secrets, usable };
+        let Found { region, others } = found;
+        let secrets = self.secrets(region).await?;
+        self.usable = optional::usable(&ctx).await?;
+        let around = Around { others, secrets: &secrets, usable: &self.usable };
         let validated = validate(region, &ctx.config, &around).map_err(Ended::Invalid)?;
         let today = Day::of_unix_ms(context::now_ms());
-        let keys = keys::ensure(&ctx, &validated, region.status.as_ref(), today).await?;
+        let mut keys = keys::ensure(&ctx, &validated, region.status.as_ref(), today).await?;
         ctx.redis.is_at(keys.redis.clone()).await;
         self.activate(region, &keys);
         let (wanted, unwanted) = build::build(&validated).into_objects(&validated);
         let applied = self.applier.apply(&ctx, &wanted, &unwanted).await?;
         ctx.metrics.field_conflicts(applied.conflicts.len());
         let health = Health::of(&applied, &ctx.config.name);
+        let desired = health.replicas("edge").map(|edges| edges.desired);
+        let edges = Edges::look(&ctx, &validated, desired).await?;
+        replay::replay(&ctx, &validated, &edges).await?;
+        keys.rotate(&ctx, &validated, region.status.as_ref(), &edges).await?;
         let facts = residency::facts(&ctx, &validated).await?;
         let asked = Asked::of(&validated, &wanted);
         let known = region.status.as_ref().map_or(&[][..], |status| &status.egress_probes);
@@ -304,20 +331,37 @@ impl Worker {
             trouble: probed.trouble.as_deref(),
         };
         let missing = Arc::clone(&ctx.missing.borrow());
+        if let Some(told) = writers::ask(&ctx).await {
+            self.told = Some(told);
+        }
+        let told = self.told.as_deref();
+        let before = region.status.clone().unwrap_or_default();
         let done = Done {
             region: &validated,
             keys: &keys,
             applied: &applied,
             health: &health,
+            edges: &edges,
             residency: residency::judge(&case),
+            schema: writers::schema_in_sync(told, &before),
+            clickhouse: writers::clickhouse_trouble(told.unwrap_or_default(), &validated),
             probes: &probed.known,
             missing: &missing,
         };
-        status::write(&ctx, region, self.owner.clone(), &Outcome::Done(done)).await?;
+        status::write(&ctx, region, self.owner.clone(), &Outcome::Done(&done)).await?;
         // Nothing tells when somebody installs it.
         let lacks_a_kind = !validated.missing_apis().is_empty();
         self.built = Some(Arc::new(validated));
-        Ok(probed.again.unwrap_or(if lacks_a_kind { LOOK_AGAIN } else { LOOK_EVERY }))
+        let longest = if keys.rotation.waits.is_some() {
+            LOOK_FOR_KEYS
+        } else if edges.replays() {
+            replay::LOOK_AGAIN
+        } else if lacks_a_kind {
+            LOOK_AGAIN
+        } else {
+            LOOK_EVERY
+        };
+        Ok(probed.again.map_or(longest, |again| again.min(longest)))
     }
 
     /// Tells tenants and the refusal log's appender that they may work.
@@ -370,6 +414,14 @@ impl Worker {
         {
             tracing::warn!(%error, "the condition Contested stays behind");
         }
+    }
+
+    /// Whether the writers say something else than they did.
+    async fn hears_news(&mut self) -> bool {
+        if self.built.is_none() {
+            return false;
+        }
+        writers::ask(&self.ctx).await.is_some_and(|told| self.told.as_ref() != Some(&told))
     }
 
     /// Closes days that are over and makes keys for those to come. What fails is said once.

@@ -15,15 +15,19 @@ mod deployed;
 mod identity;
 mod kubelet;
 mod nodes;
+mod played;
 mod programs;
 mod release;
+mod scene;
 
 pub use audit::{Call, Mark, account};
 pub use command::Refusal;
 pub(crate) use command::file_of;
 pub use deployed::Deployed;
 pub use nodes::{FAKE_CLASS, Shape};
+pub use played::Played;
 pub use release::{CHARTS, Release};
+pub use scene::{Scene, condition};
 
 use std::fs;
 use std::net::SocketAddr;

@@ -2,10 +2,13 @@
 
 mod admission;
 mod charts;
+mod dashboards;
 mod exactly_once;
 mod footprint;
+mod hostility;
 mod kill_switch;
 mod outages;
+mod permissions;
 mod pipeline;
 mod report;
 mod soak;
@@ -64,10 +67,13 @@ impl Run {
 pub const NAMES: &[&str] = &[
     "admission",
     "charts",
+    "dashboards",
     "exactly-once",
     "footprint",
+    "hostility",
     "kill-switch",
     "outages",
+    "permissions",
     "pipeline",
     "report",
     "soak",
@@ -84,10 +90,13 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
     match name {
         "admission" => admission::prove(run),
         "charts" => charts::prove(run),
+        "dashboards" => dashboards::prove(run),
         "exactly-once" => exactly_once::prove(run),
         "footprint" => footprint::prove(run),
+        "hostility" => hostility::prove(run),
         "kill-switch" => kill_switch::prove(run),
         "outages" => outages::prove(run),
+        "permissions" => permissions::prove(run),
         "pipeline" => pipeline::prove(run),
         "report" => report::prove(run),
         "soak" => soak::prove(run),

@@ -109,7 +109,7 @@ fn a_region_becomes_a_stack_and_its_secrets_are_made_once() -> Result<()> {
         ("deployment", &["writer"]),
         ("service", &["clickhouse", "edge", "edge-pods"]),
         ("poddisruptionbudget", &["edge", "writer"]),
-        ("networkpolicy", &["clickhouse", "default-deny", "edge", "probe", "writer"]),
+        ("networkpolicy", &["clickhouse", "default-deny", "edge", "probe", "replay", "writer"]),
         ("serviceaccount", &["clickhouse", "edge", "writer"]),
     ] {
         let expected = expected.iter().map(|part| release_name(&scene, part));
@@ -119,6 +119,7 @@ fn a_region_becomes_a_stack_and_its_secrets_are_made_once() -> Result<()> {
     assert_eq!(status["owner"]["namespace"], scene.release.namespace.as_str());
     assert_eq!(status["edge"], serde_json::json!({"desired": 2, "ready": 2}));
     assert_eq!(status["keys"]["kids"], serde_json::json!([1]));
+    assert_eq!(status["keys"]["sealing"], 1, "the first key needs nobody's word");
     let ring = scene.get(&["secret", &release_name(&scene, "batch-keys")])?;
     let days = ring["data"].as_object().map_or(0, serde_json::Map::len);
     assert_eq!(days, 408, "today, the longest tracking life, and seven days");

@@ -14,7 +14,7 @@
 //! Around it: [`lease`] (one writer works), [`session`] (all of the above in order, from nothing
 //! but what the stores tell), [`service`] (standing by, draining). Beside a session, told by
 //! [`shared`]: [`publish`] (what an epoch shows) and [`housekeeping`] (merges, closing of [`days`]).
-//! For all: [`migrate`], [`keys`], [`refusals`], [`metrics`], [`admin`], [`config`].
+//! For all: [`migrate`], [`keys`], [`refusals`], [`metrics`], [`admin`], [`told`], [`config`].
 //!
 //! Architecture invariant: [`behaviour`], [`queue`], [`judge`], [`cells`] and [`days`] do no I/O and read no
 //! clock. Nothing is removed from Redis before every target has it.
@@ -43,3 +43,4 @@ pub mod service;
 pub mod session;
 pub mod shared;
 pub mod store;
+pub mod told;

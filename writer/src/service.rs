@@ -1,11 +1,14 @@
 //! The program around the sessions: start, stand by, work, drain.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use hushmark_event::folder::{self, FolderError};
 use hushmark_event::ring::RingError;
+use hushmark_event::told::Trouble;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, IntoConnectionInfo as _};
 use tokio::net::TcpListener;
@@ -24,6 +27,7 @@ use crate::scripts::{Fenced, LeaseId, ScriptError};
 use crate::session::{Parts, Session, SessionError};
 use crate::shared::Shared;
 use crate::store::Address;
+use crate::told;
 
 /// Time to connect to Redis.
 const REDIS_CONNECT: Duration = Duration::from_secs(2);
@@ -43,6 +47,9 @@ pub enum StartError {
     /// The day keys.
     #[error(transparent)]
     Keys(#[from] RingError),
+    /// The state folder is another's.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The refusal log's copy.
     #[error(transparent)]
     Refusals(#[from] RefusalError),
@@ -73,6 +80,8 @@ pub struct Service {
     redis: redis::Client,
     clickhouse: Address,
     status: Arc<Status>,
+    /// Held as long as the writer lives: nobody else keeps state in its folder.
+    _claim: File,
 }
 
 /// A drain that takes longer ends without having stored everything.
@@ -93,8 +102,9 @@ impl Service {
         };
         // What cannot be read stops the start; each session reads it again.
         Keys::load(config.ring.clone(), config.salts.clone())?;
+        let claim = folder::claim(&config.state)?;
         Refusals::load(&config.state, &config.refusal_key)?;
-        Ok(Self { config, redis, clickhouse, status: Arc::default() })
+        Ok(Self { config, redis, clickhouse, status: Arc::default(), _claim: claim })
     }
 
     /// Works, or stands by, until `drain` turns true and everything is stored.
@@ -107,6 +117,7 @@ impl Service {
         mut drain: watch::Receiver<bool>,
     ) -> Result<(), StartError> {
         let admin = tokio::spawn(admin::serve(admin, Arc::clone(&self.status)));
+        let told = tokio::spawn(told::run(self.redis.clone(), Arc::clone(&self.status)));
         let mut late = drain.clone();
         let overdue = async move {
             // The sender lives as long as the program.
@@ -118,6 +129,10 @@ impl Service {
             () = overdue => Err(StartError::Undrained(DRAIN_TIME.as_secs())),
         };
         admin.abort();
+        told.abort();
+        if let Err(StartError::Schema(MigrateError::Newer { found, .. })) = &worked {
+            told::last_words(&self.redis, Trouble::NewerSchema(*found)).await;
+        }
         worked
     }
 
@@ -157,19 +172,22 @@ impl Service {
     async fn apply_schema(&self) -> Result<(), StartError> {
         loop {
             match migrate(&self.clickhouse.client()).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.status.troubled(None);
+                    return Ok(());
+                }
                 Err(error @ MigrateError::Newer { .. }) => return Err(error.into()),
-                Err(error) => tracing::warn!(%error, "waiting for clickhouse"),
+                Err(error) => {
+                    tracing::warn!(%error, "waiting for clickhouse");
+                    self.status.troubled(Some(told::clickhouse(&error)));
+                }
             }
             tokio::time::sleep(STAND_BY).await;
         }
     }
 
     async fn connect(&self) -> Result<MultiplexedConnection, redis::RedisError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(REDIS_CONNECT))
-            .set_response_timeout(Some(REDIS_ANSWER));
-        self.redis.get_multiplexed_async_connection_with_config(&config).await
+        connect(&self.redis).await
     }
 
     /// One session under an id of its own: a command of an earlier one that comes late finds
@@ -227,6 +245,7 @@ impl Service {
             status: Arc::clone(&self.status),
             epoch_seconds: config.epoch_seconds,
             minimum_group: config.minimum_group,
+            fenced: fenced.clone(),
         };
         let redis = self.connect().await.map_err(|e| Ended::Session(SessionError::Redis(e)))?;
         let housekeeping = Housekeeping {
@@ -247,6 +266,16 @@ impl Service {
         };
         worked.map_err(Ended::Session)
     }
+}
+
+/// A connection with a time-out on every answer.
+pub(crate) async fn connect(
+    redis: &redis::Client,
+) -> Result<MultiplexedConnection, redis::RedisError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(REDIS_CONNECT))
+        .set_response_timeout(Some(REDIS_ANSWER));
+    redis.get_multiplexed_async_connection_with_config(&config).await
 }
 
 fn password(path: Option<&Path>) -> Result<Option<Zeroizing<String>>, StartError> {

@@ -15,6 +15,7 @@ use crate::fits::{self, Limits};
 use crate::plan::{
     BaseUrl, CampaignPlan, Content, Mailbox, Manifests, PolicyPlan, RegionPlan, TenantPlan,
 };
+use crate::region::KeysSpec;
 use crate::{Campaign, Region, Tenant};
 
 /// Checks the resources against each other. `incomplete` says that some could not be read: then
@@ -122,6 +123,7 @@ fn region_plan(region: &Found<Region>, faults: &mut Vec<ManifestError>) -> Optio
         minimum_group: spec.minimum_group.into(),
         epoch: epoch?,
         longest_tracking_days: spec.longest_tracking_days,
+        rotate_keys_every: spec.keys.as_ref().and_then(KeysSpec::rotate_every_days),
         privacy_signals: spec.privacy_signals,
         egress: spec.egress.clone(),
     })

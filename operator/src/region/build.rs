@@ -1,7 +1,8 @@
 //! Every object of a region's stack. Pure: the same Region gives the same bytes.
 //!
 //! In reading order: `edge`, `ways_in`, `writer`, `redis`, `clickhouse`, `clickhouse_cluster`,
-//! `network`, `probe`; what pods have in common is in `pod`.
+//! `network`; what pods have in common is in `pod`. `replay` makes Jobs and `probe` pods, which
+//! come and go.
 
 mod clickhouse;
 mod clickhouse_cluster;
@@ -10,6 +11,7 @@ mod network;
 mod pod;
 mod probe;
 mod redis;
+mod replay;
 mod ways_in;
 mod writer;
 
@@ -22,6 +24,7 @@ use serde_json::{Value, json};
 
 pub(super) use clickhouse_cluster::pod_labels;
 pub(super) use probe::{ProbeRole, probe_pod};
+pub(super) use replay::replay_job;
 pub(super) use ways_in::quiet_logs;
 
 use super::validate::{Store, ValidatedRegion};
@@ -78,6 +81,7 @@ pub(super) struct Network {
     edge: Wanted,
     writer: Wanted,
     probe: Wanted,
+    replay: Wanted,
     redis: Option<Wanted>,
     clickhouse: Option<Wanted>,
 }
@@ -130,6 +134,7 @@ impl Stack {
             edge: edge_net,
             writer: writer_net,
             probe,
+            replay: replay_net,
             redis: redis_net,
             clickhouse: ch,
         } = network;
@@ -162,6 +167,7 @@ impl Stack {
             edge_net,
             writer_net,
             probe,
+            replay_net,
         ];
         let cluster = cluster
             .map(|Cluster { keeper, clickhouse, keeper_net }| [keeper, clickhouse, keeper_net]);

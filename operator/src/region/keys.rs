@@ -5,6 +5,7 @@
 //! place, because sent links and sealed hits need the old one: a person has to restore it.
 
 pub(super) mod acl;
+mod rotation;
 mod vault;
 
 use std::collections::BTreeSet;
@@ -18,10 +19,12 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::day_ring::{self, Plan};
+use super::edges::Edges;
 use super::validate::{Store, ValidatedRegion};
 use crate::redis_link::RedisAddress;
-use crate::{Context, Error};
+use crate::{Context, Error, context};
 
+pub(super) use rotation::{Held, Rotation, Waits};
 use vault::{Changes, Data, Vault};
 
 /// Bytes of every key.
@@ -29,8 +32,10 @@ const KEY_LEN: usize = 32;
 
 /// What the Secrets hold, as far as the operator needs to know.
 pub(super) struct Keys {
-    /// Numbers of the region keys.
-    pub(super) kids: Vec<u16>,
+    /// The region keys.
+    pub(super) held: Held,
+    /// Which of them seals, and what another one waits for.
+    pub(super) rotation: Rotation,
     /// The first and the last day of the batch ring.
     pub(super) days: Option<(Day, Day)>,
     /// Signs the refusal log's head.
@@ -49,7 +54,8 @@ pub(super) async fn ensure(
     let vault = Vault::new(ctx, region);
     let had_keys = status.and_then(|status| status.keys.as_ref()).is_some();
     let had_log = status.and_then(|s| s.refusal_log.as_ref()).is_some_and(|log| log.length > 0);
-    let kids = region_keys(&vault, region, had_keys).await?;
+    let known = status.and_then(|status| status.keys.as_ref());
+    let held = rotation::hold(&vault, region, known).await?;
     let signing = signing_key(&vault, region, had_log).await?;
     let redis = redis(&vault, region).await?;
     if region.clickhouse == Store::Managed || region.clickhouse_cluster.is_some() {
@@ -57,7 +63,27 @@ pub(super) async fn ensure(
     }
     let closable = BTreeSet::new();
     let days = rings(&vault, region, had_keys, today, &closable).await?;
-    Ok(Keys { kids, days, signing: Arc::new(signing), redis })
+    let rotation = Rotation::default();
+    Ok(Keys { held, rotation, days, signing: Arc::new(signing), redis })
+}
+
+impl Keys {
+    /// Makes another region key where one is asked for or due, and lets it seal once every edge has
+    /// it. After the stack was applied, because only then it is known which edges there are.
+    pub(super) async fn rotate(
+        &mut self,
+        ctx: &Context,
+        region: &ValidatedRegion,
+        status: Option<&RegionStatus>,
+        edges: &Edges,
+    ) -> Result<(), Error> {
+        let known = status.and_then(|status| status.keys.as_ref());
+        let turned = rotation::turn(ctx, region, &mut self.held, known, edges, context::now());
+        self.rotation = turned.await?;
+        let since = self.rotation.sealing.as_ref().map(|(_, since)| since.0.as_second());
+        ctx.metrics.keys(since, self.rotation.waits.is_some());
+        Ok(())
+    }
 }
 
 /// Closes the days that every lane has passed, and makes keys for the days to come. Done once a
@@ -107,29 +133,6 @@ fn gone(name: &str, what: &str) -> Error {
         "the Secret {name} is gone: {what}. Restore it from a backup. To give up what was sent, \
          delete the Region and apply it again"
     ))
-}
-
-async fn region_keys(
-    vault: &Vault<'_>,
-    region: &ValidatedRegion,
-    had: bool,
-) -> Result<Vec<u16>, Error> {
-    let name = region.named("region-keys");
-    let data = match vault.get(&name).await? {
-        Some(data) => data,
-        None if had => return Err(gone(&name, "every link in sent mail needs its keys")),
-        None => vault.create(&name, Data::from([("1.key".into(), random()?.to_vec())])).await?,
-    };
-    let mut kids: Vec<u16> = data
-        .iter()
-        .filter(|(_, key)| key.len() == KEY_LEN)
-        .filter_map(|(name, _)| name.strip_suffix(".key")?.parse().ok())
-        .collect();
-    kids.sort_unstable();
-    if kids.is_empty() {
-        return Err(gone(&name, "it has no entry like 1.key with 32 bytes any more"));
-    }
-    Ok(kids)
 }
 
 async fn signing_key(

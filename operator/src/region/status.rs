@@ -9,13 +9,15 @@ use kube::runtime::events::{Event, EventType};
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 
+use super::edges::Edges;
 use super::health::Health;
-use super::keys::Keys;
+use super::keys::{Keys, Waits};
+use super::replay::{self, LANE_LOGS_REPLAYED};
 use super::validate::{Problem, ValidatedRegion};
 use crate::apply::{Applied, Conflict};
 use crate::conditions::{
     self, APIS_AVAILABLE, EGRESS_LIMITED, FIELDS_OWNED, HEALTHY, READY, RECONCILE_SUCCEEDED,
-    RECONCILING, RESIDENCY_PROVEN, SPEC_VALID, STALLED, Status, Wanted,
+    RECONCILING, RESIDENCY_PROVEN, SCHEMA_IN_SYNC, SPEC_VALID, STALLED, Status, Wanted,
 };
 use crate::{Context, Error, FIELD_MANAGER, context};
 
@@ -23,16 +25,22 @@ use outside::{ACCESS_LOGS_OFF, access_logs, available, egress_limited};
 
 pub(super) use outside::left_open;
 
+/// True while a region key waits until every edge has it.
+pub(super) const KEYS_ROTATING: &str = "KeysRotating";
+
 /// The types of the conditions that are written here. Others are somebody else's.
-const OURS: [&str; 11] = [
+const OURS: [&str; 14] = [
     SPEC_VALID,
     RECONCILE_SUCCEEDED,
     FIELDS_OWNED,
     HEALTHY,
+    SCHEMA_IN_SYNC,
     RESIDENCY_PROVEN,
     EGRESS_LIMITED,
     ACCESS_LOGS_OFF,
     APIS_AVAILABLE,
+    KEYS_ROTATING,
+    LANE_LOGS_REPLAYED,
     READY,
     RECONCILING,
     STALLED,
@@ -47,7 +55,7 @@ pub(super) enum Outcome<'a> {
     /// It will be tried again.
     Failed(&'a str),
     /// It came to its end.
-    Done(Done<'a>),
+    Done(&'a Done<'a>),
 }
 
 /// What a finished reconcile knows.
@@ -56,9 +64,14 @@ pub(super) struct Done<'a> {
     pub(super) keys: &'a Keys,
     pub(super) applied: &'a Applied,
     pub(super) health: &'a Health,
+    pub(super) edges: &'a Edges,
     pub(super) residency: Wanted,
     /// What was found when the network was probed.
     pub(super) probes: &'a [EgressProbe],
+    /// Whether the writers know the schema.
+    pub(super) schema: Wanted,
+    /// What a writer says against ClickHouse.
+    pub(super) clickhouse: Option<String>,
     /// Permissions that are missing.
     pub(super) missing: &'a [String],
 }
@@ -110,6 +123,8 @@ impl Done<'_> {
             (Summary::Stalled, owned.reason, owned.message.clone())
         } else if let Some(lacks) = available.as_ref().filter(|it| it.status == Status::False) {
             (Summary::Stalled, lacks.reason, lacks.message.clone())
+        } else if self.schema.status == Status::False {
+            (Summary::Stalled, self.schema.reason, self.schema.message.clone())
         } else if residency.status == Status::False {
             (Summary::Stalled, residency.reason, residency.message.clone())
         } else if healthy.status != Status::True {
@@ -122,8 +137,11 @@ impl Done<'_> {
             succeeded,
             owned,
             healthy,
+            self.schema.clone(),
             residency,
             egress_limited(self.region),
+            rotating(self.keys),
+            replay::judge(self.region, self.edges),
         ];
         all.extend(available);
         all.extend(access_logs(self.region));
@@ -149,6 +167,10 @@ impl Done<'_> {
 
     fn healthy(&self) -> Wanted {
         let troubles = self.health.troubles();
+        if let Some(said) = &self.clickhouse {
+            // Writers that are not ready because of it say less than this does.
+            return Wanted::new(HEALTHY, Status::False, "ClickHouseRefuses", said.clone());
+        }
         if troubles.is_empty() {
             Wanted::new(HEALTHY, Status::True, "AllReady", "")
         } else {
@@ -198,6 +220,16 @@ fn owned(conflicts: &[Conflict]) -> Wanted {
     Wanted::new(FIELDS_OWNED, Status::False, "AnotherManager", message)
 }
 
+fn rotating(keys: &Keys) -> Wanted {
+    match &keys.rotation.waits {
+        Some(Waits { kid, reason, text }) => {
+            let text = format!("key {kid} does not seal yet: {text}");
+            Wanted::new(KEYS_ROTATING, Status::True, reason, text)
+        }
+        None => Wanted::new(KEYS_ROTATING, Status::False, "Settled", ""),
+    }
+}
+
 /// Writes the status if it says anything new.
 pub(super) async fn write(
     ctx: &Context,
@@ -238,14 +270,23 @@ pub(super) async fn write(
     }
     patch(ctx, region, &new, None).await?;
     tell(ctx, region, &old, &wanted).await;
+    if let Outcome::Done(done) = outcome {
+        for (reason, text) in &done.keys.rotation.news {
+            publish(ctx, region, (EventType::Normal, reason), text.clone()).await;
+        }
+    }
     Ok(())
 }
 
 impl Keys {
     fn status(&self) -> Option<KeysStatus> {
         let (first, last) = self.days?;
+        let rotation = &self.rotation;
         Some(KeysStatus {
-            kids: self.kids.iter().copied().map(i32::from).collect(),
+            kids: self.held.kids.iter().copied().map(i32::from).collect(),
+            sealing: rotation.sealing.as_ref().map(|(kid, _)| i32::from(*kid)),
+            sealing_since: rotation.sealing.as_ref().map(|(_, since)| since.clone()),
+            asked: rotation.asked.clone(),
             first_day: first.to_string(),
             last_day: last.to_string(),
         })
@@ -306,11 +347,20 @@ async fn tell(ctx: &Context, region: &Region, old: &RegionStatus, wanted: &[Want
     if was == Some(ready.status.name()) || (was.is_none() && ready.status != Status::True) {
         return;
     }
-    let good = ready.status == Status::True;
+    let (type_, text) = if ready.status == Status::True {
+        (EventType::Normal, "the stack runs".to_owned())
+    } else {
+        (EventType::Warning, ready.message.clone())
+    };
+    publish(ctx, region, (type_, ready.reason), text).await;
+}
+
+async fn publish(ctx: &Context, region: &Region, (type_, reason): (EventType, &str), text: String) {
     let event = Event {
-        type_: if good { EventType::Normal } else { EventType::Warning },
-        reason: ready.reason.to_owned(),
-        note: Some(if good { "the stack runs".to_owned() } else { ready.message.clone() }),
+        type_,
+        reason: reason.to_owned(),
+        // The API server takes 1 kB.
+        note: Some(text.chars().take(900).collect()),
         action: "Reconcile".to_owned(),
         secondary: None,
     };

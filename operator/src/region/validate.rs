@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hushmark_crds::Region;
 use hushmark_crds::region::{
-    Acknowledgement, CertificateSpec, ClickhouseCluster, GatewaySpec, IngressSpec, PrivacySignals,
-    Storage,
+    Acknowledgement, CertificateSpec, ClickhouseCluster, GatewaySpec, IngressSpec, KeysSpec,
+    PrivacySignals, Storage,
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
@@ -41,6 +41,8 @@ pub struct ValidatedRegion {
     pub name: String,
     /// Its uid, for ownerReferences.
     pub uid: String,
+    /// Its annotations, in which people ask for something once.
+    pub annotations: BTreeMap<String, String>,
     /// The command line: names and images.
     pub config: Config,
     /// Every tracking host, the one for new mail first.
@@ -65,6 +67,8 @@ pub struct ValidatedRegion {
     pub minimum_group: u32,
     /// How many days ahead there are keys.
     pub ring_days: u16,
+    /// Days between two rotations of the region key, if there is a schedule.
+    pub rotate_keys_every: Option<u16>,
     /// Redis.
     pub redis: Store,
     /// ClickHouse.
@@ -197,6 +201,7 @@ pub fn validate(
     Ok(ValidatedRegion {
         name: region.name_any(),
         uid: region.uid().unwrap_or_default(),
+        annotations: region.annotations().clone(),
         config: config.clone(),
         hosts: hosts(region),
         edges,
@@ -209,6 +214,7 @@ pub fn validate(
         epoch_seconds,
         minimum_group: spec.minimum_group,
         ring_days: spec.longest_tracking_days.saturating_add(HOLD_DAYS),
+        rotate_keys_every: spec.keys.as_ref().and_then(KeysSpec::rotate_every_days),
         redis,
         clickhouse,
         storage: spec.storage.clone(),

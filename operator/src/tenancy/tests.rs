@@ -7,12 +7,15 @@ use hushmark_crds::fits::quoted;
 use hushmark_crds::{Campaign, Phase, RetentionPolicy, Tenant};
 use hushmark_event::ask::left_after;
 use hushmark_event::refusal::{Mail, Refuses};
+use hushmark_event::{Total, Totals};
 use hushmark_policy::{Kind as Hit, Mode, Place};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use super::seen::Seen;
 use super::world::Kind;
 use crate::campaign;
+use crate::counts::Counts;
 use cluster::{Cluster, modes, object, plain, region, spring};
 
 #[test]
@@ -27,6 +30,45 @@ fn a_campaign_is_written_once_and_then_never_again() {
     True Resolved: what its mail may tell is in the refusal log
     True Resolved: opens are anonymous, because the tenant's default says so; clicks are overall, because the tenant's default says so
     ");
+}
+
+#[test]
+fn a_status_shows_what_an_epoch_published_and_is_written_when_that_changes() {
+    let mut cluster = plain();
+    cluster.settle();
+    let id = cluster.campaign().status.as_ref().unwrap().id.clone().unwrap();
+    let publish = |cluster: &mut Cluster, epoch, raw| {
+        let opens = Some(Total { raw, ..Total::default() });
+        cluster.counts = Counts::from([(id.clone(), Totals { epoch, opens, clicks: None })]);
+        cluster.settle()
+    };
+    assert_eq!(publish(&mut cluster, 3_600, None), 1);
+    let counts = |cluster: &Cluster| cluster.campaign().status.clone().unwrap().counts.unwrap();
+    assert_eq!(counts(&cluster).opens.unwrap().shown, "withheld");
+    assert_eq!(publish(&mut cluster, 7_200, None), 0, "an epoch that shows nothing else");
+    assert_eq!(publish(&mut cluster, 10_800, Some(60)), 1);
+    assert_eq!(counts(&cluster).opens.unwrap().raw, Some(60));
+    assert_eq!(counts(&cluster).as_of.0.as_second(), 10_800);
+    cluster.counts = Counts::new();
+    assert_eq!(cluster.settle(), 0, "what redis lost was shown all the same");
+}
+
+#[test]
+fn one_that_was_sent_without_a_schedule_is_completed_all_the_same() {
+    let mut cluster = plain();
+    cluster.settle();
+    let sent = |cluster: &mut Cluster, at: &str| {
+        let mut campaign = cluster.campaign().clone();
+        campaign.spec.track_for_days = Some(30);
+        let status = campaign.status.as_mut().unwrap();
+        status.phase = Some(Phase::Sent);
+        status.sent_at = Some(Time(at.parse().unwrap()));
+        cluster.apply(campaign);
+        cluster.settle();
+        cluster.campaign().status.as_ref().unwrap().phase
+    };
+    assert_eq!(sent(&mut cluster, "2026-11-01T00:00:00Z"), Some(Phase::Sent));
+    assert_eq!(sent(&mut cluster, "2026-10-01T00:00:00Z"), Some(Phase::Completed));
 }
 
 #[test]

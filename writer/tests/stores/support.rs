@@ -152,6 +152,8 @@ impl Stack {
         let path = self.path();
         let admin = free_port();
         std::fs::write(path.join("admin"), admin.to_string()).unwrap();
+        // Of its own, as in every pod: one that stands by lives beside the one that works.
+        let state = path.join(format!("state-{admin}"));
         let child = Command::new(env!("CARGO_BIN_EXE_hushmark-writer"))
             .args(["--redis", &self.redis_url()])
             .args(["--clickhouse", &format!("http://{}", self.clickhouse)])
@@ -160,7 +162,7 @@ impl Stack {
             .arg("--salts")
             .arg(path.join("salts"))
             .arg("--state")
-            .arg(path.join("state"))
+            .arg(state)
             .arg("--refusal-key")
             .arg(path.join("refusal.pub"))
             .args(["--admin", &admin.to_string()])

@@ -71,6 +71,30 @@ pub(crate) const PROOFS: &[Proof] = &[
     },
     Proof {
         needs: Need::Tests,
+        starts: &["hushmark-operator", "hushmark-edge", "hushmark-writer", "hushmark-embedded"],
+        ..proof(
+            "dashboards",
+            "no query is refused or shows nothing; each alert fires when its fault is caused",
+        )
+    },
+    Proof {
+        needs: Need::Tests,
+        starts: &["hushmark-operator"],
+        ..proof(
+            "hostility",
+            "500 deletions and edits, servers and leaders killed: repaired, and nothing fights",
+        )
+    },
+    Proof {
+        needs: Need::Tests,
+        starts: &["hushmark-operator"],
+        ..proof(
+            "permissions",
+            "each verb taken away is named within 10 s; none is unused, none wider than needed",
+        )
+    },
+    Proof {
+        needs: Need::Tests,
         starts: &["hushmark-operator"],
         ..proof("charts", "lint, schemas of four releases, install, upgrade, rollback; data kept")
     },

@@ -18,7 +18,10 @@ pub(super) const ADMIN: u16 = 9080;
 pub(super) const SERVICE: u16 = 80;
 
 /// Its user, as its image knows it.
-const USER: u32 = 65_532;
+pub(super) const USER: u32 = 65_532;
+
+/// Where the volume with lane logs is in a container, and the folder on it.
+pub(super) const LANES: (&str, &str) = ("/var/lib/hushmark", "/var/lib/hushmark/lanes");
 
 /// Two seconds until every node sends requests elsewhere, twenty for what is in flight and in the
 /// lane log, and some to spare.
@@ -49,18 +52,10 @@ fn arguments(region: &ValidatedRegion) -> Value {
     arguments.flag("--keys", "/etc/hushmark/keys");
     arguments.flag("--ring", "/etc/hushmark/ring");
     arguments.flag("--refusal-key", "/etc/hushmark/refusal/refusal.pub");
-    arguments.flag("--redis", region.redis_url());
-    let (user, has_password) = match &region.redis {
-        Store::Managed => (Some("edge"), true),
-        Store::External(at) => (at.user.as_deref(), at.password_secret.is_some()),
-    };
-    if let Some(user) = user.filter(|_| has_password) {
-        arguments.flag("--redis-user", user);
+    for (name, value) in redis_access(region).arguments {
+        arguments.flag(name, value);
     }
-    if has_password {
-        arguments.flag("--redis-password-file", "/etc/hushmark/redis/password");
-    }
-    arguments.flag("--lane-log", "/var/lib/hushmark/lanes");
+    arguments.flag("--lane-log", LANES.1);
     arguments.flag("--lane-log-max-bytes", region.lane_log_bytes.to_string());
     if let Some(threads) = region.threads {
         arguments.flag("--threads", threads.to_string());
@@ -80,22 +75,44 @@ fn arguments(region: &ValidatedRegion) -> Value {
     arguments.into_value()
 }
 
+/// What it takes to speak to Redis as an edge does.
+pub(super) struct RedisAccess {
+    pub(super) arguments: Vec<(&'static str, String)>,
+    pub(super) mounts: Vec<Value>,
+    pub(super) volumes: Vec<Value>,
+}
+
+pub(super) fn redis_access(region: &ValidatedRegion) -> RedisAccess {
+    let (mut mounts, mut volumes) = (Vec::new(), Vec::new());
+    let mut arguments = vec![("--redis", region.redis_url())];
+    if let Some((secret, entry)) = redis_password(region, "edge.password") {
+        let user = match &region.redis {
+            Store::Managed => Some("edge"),
+            Store::External(at) => at.user.as_deref(),
+        };
+        arguments.extend(user.map(|user| ("--redis-user", user.to_owned())));
+        arguments.push(("--redis-password-file", "/etc/hushmark/redis/password".to_owned()));
+        mounts.push(mount_to_read("redis", "/etc/hushmark/redis"));
+        volumes.push(secret_volume("redis", &secret, &[(entry, "password")]));
+    }
+    RedisAccess { arguments, mounts, volumes }
+}
+
 fn stateful_set(region: &ValidatedRegion) -> Wanted {
     let mut mounts = vec![
         mount_to_read("keys", "/etc/hushmark/keys"),
         mount_to_read("ring", "/etc/hushmark/ring"),
         mount_to_read("refusal", "/etc/hushmark/refusal"),
-        mount("lanes", "/var/lib/hushmark"),
+        mount("lanes", LANES.0),
     ];
     let mut volumes = vec![
         secret_volume("keys", &region.named("region-keys"), &[]),
         secret_volume("ring", &region.named("batch-keys"), &[]),
         secret_volume("refusal", &region.named("refusal-pub"), &[]),
     ];
-    if let Some((secret, entry)) = redis_password(region, "edge.password") {
-        mounts.push(mount_to_read("redis", "/etc/hushmark/redis"));
-        volumes.push(secret_volume("redis", &secret, &[(entry, "password")]));
-    }
+    let RedisAccess { mounts: more, volumes: secrets, .. } = redis_access(region);
+    mounts.extend(more);
+    volumes.extend(secrets);
     let container = json!({
         "args": arguments(region),
         "image": region.config.image_edge,

@@ -9,6 +9,7 @@ use super::{
     writer,
 };
 use crate::apply::{Kind, Wanted};
+use crate::region::edges::REPLAY;
 use crate::region::validate::{External, Host, Store, ValidatedRegion};
 
 pub(super) fn build(region: &ValidatedRegion) -> Network {
@@ -17,6 +18,7 @@ pub(super) fn build(region: &ValidatedRegion) -> Network {
         edge: edge_policy(region),
         writer: writer_policy(region),
         probe: probe_policy(region),
+        replay: replay_policy(region),
         redis: (region.redis == Store::Managed).then(|| redis_policy(region)),
         clickhouse: match (&region.clickhouse, region.clickhouse_cluster) {
             (_, Some(_)) => Some(clickhouse_cluster::server_policy(region, clickhouse::PORT)),
@@ -155,9 +157,15 @@ fn probe_policy(region: &ValidatedRegion) -> Wanted {
     policy(region, probe::COMPONENT, vec![], all)
 }
 
+/// A Job that replays speaks to Redis alone.
+fn replay_policy(region: &ValidatedRegion) -> Wanted {
+    let egress = vec![to_store(region, &region.redis, "redis", redis::PORT), dns()];
+    policy(region, REPLAY, vec![], egress)
+}
+
 fn redis_policy(region: &ValidatedRegion) -> Wanted {
     let from: Vec<Value> =
-        ["edge", "operator", "writer"].iter().map(|name| pods(region, name)).collect();
+        ["edge", "operator", REPLAY, "writer"].iter().map(|name| pods(region, name)).collect();
     policy(region, "redis", vec![json!({"from": from, "ports": [tcp(redis::PORT)]})], vec![])
 }
 

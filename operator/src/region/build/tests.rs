@@ -195,9 +195,11 @@ fn templates(wanted: &[Wanted]) -> BTreeMap<String, &Value> {
 
 #[test]
 fn every_pod_is_restricted_has_no_token_and_stays_on_the_regions_nodes() {
-    let (wanted, ..) = built(&fixtures::full());
-    let templates = templates(&wanted);
-    assert_eq!(templates.len(), 4);
+    let (wanted, _, region) = built(&fixtures::full());
+    let job = replay(&region);
+    let mut templates = templates(&wanted);
+    templates.insert("demo-replay-3".into(), &job["spec"]["template"]);
+    assert_eq!(templates.len(), 5);
     for (name, template) in templates {
         let spec = &template["spec"];
         assert_eq!(spec["automountServiceAccountToken"], false, "{name}");
@@ -214,13 +216,45 @@ fn every_pod_is_restricted_has_no_token_and_stays_on_the_regions_nodes() {
     }
 }
 
+/// The template of a Job's pod as a value.
+fn replay(region: &ValidatedRegion) -> Value {
+    serde_json::to_value(super::replay_job(region, 3)).unwrap()
+}
+
+#[test]
+fn a_job_that_replays_sees_one_volume_and_no_key() {
+    for region in [fixtures::minimal(), fixtures::full(), fixtures::external()] {
+        let (wanted, _, region) = built(&region);
+        let job = replay(&region);
+        let spec = &job["spec"]["template"]["spec"];
+        assert_eq!(spec["volumes"].as_array().unwrap().len(), spec_mounts(spec));
+        let text = job.to_string();
+        assert!(!text.contains("region-keys") && !text.contains("batch-keys"), "{text}");
+        assert!(text.contains("lanes-demo-edge-3") && text.contains("--replay"), "{text}");
+        let policy = wanted.iter().find(|wanted| wanted.id.name == "demo-replay").unwrap();
+        let selector = policy.value["spec"]["podSelector"]["matchLabels"].as_object().unwrap();
+        for (label, value) in selector {
+            assert_eq!(&job["spec"]["template"]["metadata"]["labels"][label], value, "{label}");
+        }
+    }
+    let region = built(&fixtures::full()).2;
+    insta::assert_snapshot!(serde_saphyr::to_string(&replay(&region)).unwrap());
+}
+
+fn spec_mounts(spec: &Value) -> usize {
+    spec["containers"][0]["volumeMounts"].as_array().unwrap().len()
+}
+
 #[test]
 fn every_pod_is_under_the_policy_that_allows_nothing() {
-    let (wanted, ..) = built(&fixtures::minimal());
+    let (wanted, _, region) = built(&fixtures::minimal());
+    let job = replay(&region);
     let deny = wanted.iter().find(|wanted| wanted.id.name == "demo-default-deny").unwrap();
     assert_eq!([&deny.value["spec"]["ingress"], &deny.value["spec"]["egress"]], [&json!([]); 2]);
     let selector = deny.value["spec"]["podSelector"]["matchLabels"].as_object().unwrap();
-    for (name, template) in templates(&wanted) {
+    let mut templates = templates(&wanted);
+    templates.insert("demo-replay-3".into(), &job["spec"]["template"]);
+    for (name, template) in templates {
         for (label, value) in selector {
             assert_eq!(&template["metadata"]["labels"][label], value, "{name} {label}");
         }

@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
+use crate::counts::Counts;
 use crate::tenancy::seen::{Object, Seen};
 use crate::tenancy::world::{Key, Kind, World};
 use crate::tenancy::{Around, Plan};
@@ -74,6 +75,7 @@ pub(super) struct Cluster {
     pub(super) region: Option<Region>,
     pub(super) regions: BTreeSet<String>,
     pub(super) log: Option<RefusalLog>,
+    pub(super) counts: Counts,
     invalid: Option<String>,
     writes: usize,
     version: u64,
@@ -91,6 +93,7 @@ impl Cluster {
             region: Some(region(Mode::Individual, Mode::Individual)),
             regions: BTreeSet::from(["eu".to_owned()]),
             log: Some(RefusalLog::default()),
+            counts: Counts::new(),
             invalid: None,
             writes: 0,
             version: 0,
@@ -114,6 +117,7 @@ impl Cluster {
             is_settled: true,
             log: self.log.as_ref(),
             problem: None,
+            counts: &self.counts,
             now: "2026-11-22T00:00:00Z".parse::<Timestamp>().unwrap(),
         }
     }
