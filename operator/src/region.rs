@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hushmark_crds::{Region, RegionOwner, RegionStatus};
+use hushmark_crds::{KeysStatus, Region, RegionOwner, RegionStatus};
 use hushmark_event::told::WriterTold;
 use hushmark_policy::Day;
 use k8s_openapi::api::core::v1::Secret;
@@ -146,6 +146,8 @@ struct Worker {
     built: Option<Arc<ValidatedRegion>>,
     /// The Region that another release owns, if that was said.
     contested: Option<Arc<Region>>,
+    /// The Region's uid, and what its status says of keys since this process wrote it.
+    keys_told: Option<(String, KeysStatus)>,
     ring_trouble: String,
     /// APIs of others that are there and may be used.
     usable: BTreeSet<OptionalApi>,
@@ -184,6 +186,7 @@ impl Worker {
             applier: Applier::default(),
             built: None,
             contested: None,
+            keys_told: None,
             ring_trouble: String::new(),
             usable: BTreeSet::new(),
             told: None,
@@ -307,6 +310,7 @@ impl Worker {
         let around = Around { others, secrets: &secrets, usable: &self.usable };
         let validated = validate(region, &ctx.config, &around).map_err(Ended::Invalid)?;
         let today = Day::of_unix_ms(context::now_ms());
+        let known = self.known_keys(region);
         let mut keys = keys::ensure(&ctx, &validated, region.status.as_ref(), today).await?;
         ctx.redis.is_at(keys.redis.clone()).await;
         self.activate(region, &keys);
@@ -317,11 +321,11 @@ impl Worker {
         let desired = health.replicas("edge").map(|edges| edges.desired);
         let edges = Edges::look(&ctx, &validated, desired).await?;
         replay::replay(&ctx, &validated, &edges).await?;
-        keys.rotate(&ctx, &validated, region.status.as_ref(), &edges).await?;
+        keys.rotate(&ctx, &validated, known.as_ref(), &edges).await?;
         let facts = residency::facts(&ctx, &validated).await?;
         let asked = Asked::of(&validated, &wanted);
-        let known = region.status.as_ref().map_or(&[][..], |status| &status.egress_probes);
-        let probed = probing::step(&ctx, &validated, asked.as_ref(), &facts, known).await?;
+        let probes = region.status.as_ref().map_or(&[][..], |status| &status.egress_probes);
+        let probed = probing::step(&ctx, &validated, asked.as_ref(), &facts, probes).await?;
         let case = Case {
             selector: &validated.node_selector,
             facts: &facts,
@@ -349,6 +353,7 @@ impl Worker {
             missing: &missing,
         };
         status::write(&ctx, region, self.owner.clone(), &Outcome::Done(&done)).await?;
+        self.keys_told = keys.status().map(|keys| (validated.uid.clone(), keys));
         // Nothing tells when somebody installs it.
         let lacks_a_kind = !validated.missing_apis().is_empty();
         self.built = Some(Arc::new(validated));
@@ -362,6 +367,17 @@ impl Worker {
             LOOK_EVERY
         };
         Ok(probed.again.map_or(longest, |again| again.min(longest)))
+    }
+
+    /// What is known of keys. The watch tells of a write only after it was answered: a key that
+    /// seals since then is not let seal a second time.
+    fn known_keys(&self, region: &Region) -> Option<KeysStatus> {
+        let seen = region.status.as_ref().and_then(|status| status.keys.clone());
+        let uid = region.uid().unwrap_or_default();
+        let told =
+            self.keys_told.as_ref().filter(|(of, _)| *of == uid).map(|(_, keys)| keys.clone());
+        let sealing = |keys: &Option<KeysStatus>| keys.as_ref().and_then(|keys| keys.sealing);
+        if sealing(&told) > sealing(&seen) { told } else { seen }
     }
 
     /// Tells tenants and the refusal log's appender that they may work.

@@ -2,6 +2,7 @@
 
 mod admission;
 mod charts;
+mod cold_start;
 mod dashboards;
 mod exactly_once;
 mod footprint;
@@ -11,6 +12,7 @@ mod outages;
 mod permissions;
 mod pipeline;
 mod report;
+mod rollout;
 mod soak;
 mod stillness;
 mod ten_thousand;
@@ -67,6 +69,7 @@ impl Run {
 pub const NAMES: &[&str] = &[
     "admission",
     "charts",
+    "cold-start",
     "dashboards",
     "exactly-once",
     "footprint",
@@ -76,6 +79,7 @@ pub const NAMES: &[&str] = &[
     "permissions",
     "pipeline",
     "report",
+    "rollout",
     "soak",
     "stillness",
     "ten-thousand",
@@ -90,6 +94,7 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
     match name {
         "admission" => admission::prove(run),
         "charts" => charts::prove(run),
+        "cold-start" => cold_start::prove(run),
         "dashboards" => dashboards::prove(run),
         "exactly-once" => exactly_once::prove(run),
         "footprint" => footprint::prove(run),
@@ -99,6 +104,7 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "permissions" => permissions::prove(run),
         "pipeline" => pipeline::prove(run),
         "report" => report::prove(run),
+        "rollout" => rollout::prove(run),
         "soak" => soak::prove(run),
         "stillness" => stillness::prove(run),
         "ten-thousand" => ten_thousand::prove(run),

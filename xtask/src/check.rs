@@ -17,6 +17,9 @@ pub(crate) struct Options {
     /// Leave out the release build, the end-to-end tests, docs and licences
     #[arg(long)]
     quick: bool,
+    /// Leave out the real node, which takes root and a kernel that can hold one
+    #[arg(long)]
+    no_node: bool,
 }
 
 /// Our own programs.
@@ -67,7 +70,11 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<bool> {
 }
 
 fn every_step(tree: &Tree, options: &Options, steps: &mut Steps) -> Result<()> {
-    let need = if options.quick { Need::Stack } else { Need::Tests };
+    let need = match options {
+        Options { quick: true, .. } => Need::Stack,
+        Options { no_node: true, .. } => Need::Tests,
+        Options { .. } => Need::Node,
+    };
     let ready = steps.step("set-up", "see above for what is missing", || setup::run(tree, need))?;
     let cargo = || tree.cargo(Some(&ready));
 
@@ -102,6 +109,15 @@ fn every_step(tree: &Tree, options: &Options, steps: &mut Steps) -> Result<()> {
     steps.step("tests", "the first failure above says which", || {
         succeed(cargo().args(["test", "--workspace"]))
     })?;
+    if options.no_node {
+        println!("\n== real node: LEFT OUT, as --no-node asks: no pod of ours has run");
+    } else {
+        steps.step("real node", "its pods' logs are above", || {
+            image::beside_on_a_node(tree, &ready)?;
+            let node = ["test", "--package", "hushmark-tests", "--test", "node"];
+            succeed(cargo().args(node).args(["--", "--ignored", "--nocapture"]))
+        })?;
+    }
     steps.step("docs", "mend each warning above", || {
         succeed(
             cargo()

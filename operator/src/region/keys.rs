@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
-use hushmark_crds::RegionStatus;
+use hushmark_crds::{KeysStatus, RegionStatus};
 use hushmark_event::redis_keys::CLOSABLE_DAYS;
 use hushmark_policy::Day;
 use sha2::{Digest as _, Sha256};
@@ -74,10 +74,9 @@ impl Keys {
         &mut self,
         ctx: &Context,
         region: &ValidatedRegion,
-        status: Option<&RegionStatus>,
+        known: Option<&KeysStatus>,
         edges: &Edges,
     ) -> Result<(), Error> {
-        let known = status.and_then(|status| status.keys.as_ref());
         let turned = rotation::turn(ctx, region, &mut self.held, known, edges, context::now());
         self.rotation = turned.await?;
         let since = self.rotation.sealing.as_ref().map(|(_, since)| since.0.as_second());

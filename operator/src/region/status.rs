@@ -279,7 +279,7 @@ pub(super) async fn write(
 }
 
 impl Keys {
-    fn status(&self) -> Option<KeysStatus> {
+    pub(super) fn status(&self) -> Option<KeysStatus> {
         let (first, last) = self.days?;
         let rotation = &self.rotation;
         Some(KeysStatus {

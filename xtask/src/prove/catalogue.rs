@@ -70,6 +70,22 @@ pub(crate) const PROOFS: &[Proof] = &[
         )
     },
     Proof {
+        needs: Need::Node,
+        starts: &[],
+        ..proof(
+            "cold-start",
+            "on a real node: Region applied to Ready under 60 s, the operator ready under 2 s",
+        )
+    },
+    Proof {
+        needs: Need::Node,
+        starts: &[],
+        ..proof(
+            "rollout",
+            "on a real node: upgrade, scaling, drain and key rotation under load fail no request",
+        )
+    },
+    Proof {
         needs: Need::Tests,
         starts: &["hushmark-operator", "hushmark-edge", "hushmark-writer", "hushmark-embedded"],
         ..proof(

@@ -181,7 +181,7 @@ fn intruder(stage: &Stage) -> Result<()> {
     let mut redis = stage.stack.redis.connect()?;
     let lanes: Vec<String> = redis::cmd("KEYS").arg(format!("{LANE_PREFIX}*")).query(&mut redis)?;
     let lane = lanes.first().context("there is no lane")?;
-    let top: Vec<(String, Vec<(String, Vec<u8>)>)> =
+    let top: Vec<(String, redis::Value)> =
         redis::cmd("XREVRANGE").arg(lane).arg(&["+", "-", "COUNT", "1"]).query(&mut redis)?;
     let top = top.first().and_then(|(id, _)| id.split_once('-')?.0.parse::<u64>().ok());
     let id = format!("{}-0", top.unwrap_or(0) + 1_000);
