@@ -51,8 +51,12 @@ impl fmt::Display for Workload {
 pub fn replaced(old: &RegionSpec, new: &RegionSpec) -> Vec<Workload> {
     let threads = |spec: &RegionSpec| spec.edge.as_ref().and_then(|edge| edge.threads);
     let redis = |spec: &RegionSpec| spec.redis.as_ref().and_then(|redis| redis.external.clone());
-    let clickhouse =
-        |spec: &RegionSpec| spec.clickhouse.as_ref().and_then(|store| store.external.clone());
+    // Another one outside, or that of ClickHouse's own operator, which replaces its pods itself.
+    let clickhouse = |spec: &RegionSpec| {
+        let store = spec.clickhouse.as_ref();
+        store.map(|store| (store.external.clone(), store.cluster.is_some())).unwrap_or_default()
+    };
+    let is_ours = |spec: &RegionSpec| clickhouse(spec) == (None, false);
     let moved = old.node_selector != new.node_selector;
     let stores = (redis(old) != redis(new), clickhouse(old) != clickhouse(new));
     let edge = threads(old) != threads(new)
@@ -67,7 +71,7 @@ pub fn replaced(old: &RegionSpec, new: &RegionSpec) -> Vec<Workload> {
         Workload::Edge => edge || moved,
         Workload::Writer => writer || moved,
         Workload::Redis => moved && redis(new).is_none() && redis(old).is_none(),
-        Workload::Clickhouse => moved && clickhouse(new).is_none() && clickhouse(old).is_none(),
+        Workload::Clickhouse => moved && is_ours(new) && is_ours(old),
     };
     Workload::ALL.into_iter().filter(|workload| is_replaced(*workload)).collect()
 }

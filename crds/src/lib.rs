@@ -43,9 +43,9 @@ pub use policies::{
 };
 pub use region::{Region, RegionSpec};
 pub use status::{
-    CampaignStatus, CountsStatus, Decided, DecidedBy, EffectivePolicy, KeysStatus, Phase,
-    PolicyStatus, PublishedStatus, RefusalLogStatus, RegionOwner, RegionStatus, Replicas,
-    TenantStatus, TypeStatus,
+    CampaignStatus, CountsStatus, Decided, DecidedBy, EffectivePolicy, EgressProbe, KeysStatus,
+    Phase, PolicyStatus, ProbeResult, PublishedStatus, RefusalLogStatus, RegionOwner, RegionStatus,
+    Replicas, TenantStatus, TypeStatus,
 };
 pub use tenant::{Tenant, TenantSpec};
 

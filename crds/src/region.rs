@@ -20,6 +20,22 @@ macro_rules! proxied {
     };
 }
 
+/// A port from 1 to 65535.
+macro_rules! port {
+    () => {
+        concat!(
+            "([1-9][0-9]{0,3}|[1-5][0-9]{4}|",
+            "6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+        )
+    };
+}
+
+mod others;
+
+pub use others::{
+    CertificateSpec, ClickhouseCluster, EgressProbeSpec, GatewaySpec, Issuer, IssuerKind,
+};
+
 /// A region: one jurisdiction, one stack, one set of ceilings.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -66,6 +82,15 @@ macro_rules! proxied {
         .message("required needs storage.className: name the StorageClass whose encryption is to be \
                   looked at, or write declared")
         .field_path(".encryptedAtRest"),
+    validation = Rule::new(
+        "!has(self.egressProbe) || !has(self.egress) || !self.egress.exists(e, \
+         e.host == self.egressProbe.target || self.egressProbe.target.startsWith(e.host + ':'))"
+    ).message("is in egress, so the stack may connect to it: name one outside that nothing may reach")
+        .field_path(".egressProbe.target"),
+    validation = Rule::new("!has(self.ingress) || !has(self.gateway)")
+        .message("there is an ingress as well: give one way in, so that one set of access logs is \
+                  to be looked after")
+        .field_path(".gateway"),
 )]
 pub struct RegionSpec {
     /// The law that the data is under: EU, or a country's ISO 3166-1 code such as DE or CA.
@@ -157,6 +182,11 @@ pub struct RegionSpec {
     #[schemars(length(max = 64))]
     pub egress: Vec<Egress>,
 
+    /// How a cluster shows that nothing leaves but to `egress`. Left out: `ResidencyProven` stays
+    /// `Unknown`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress_probe: Option<EgressProbeSpec>,
+
     /// Redis, in a cluster. Left out: the operator runs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis: Option<RedisSpec>,
@@ -178,10 +208,18 @@ pub struct RegionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encrypted_at_rest: Option<EncryptedAtRest>,
 
-    /// How the edge is reached from outside a cluster. Left out: the operator makes a Service and
-    /// no Ingress.
+    /// How the edge is reached from outside a cluster. With neither this nor `gateway` the operator
+    /// makes a Service alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<IngressSpec>,
+
+    /// The same by an HTTPRoute of the Gateway API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewaySpec>,
+
+    /// A certificate that cert-manager keeps for every tracking host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateSpec>,
 
     /// Labels of the nodes that the region's pods may run on: how a region stays in its
     /// jurisdiction.
@@ -222,11 +260,19 @@ pub struct RedisSpec {
 }
 
 /// Where ClickHouse is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("!has(self.external) || !has(self.cluster)")
+        .message("there is an external one as well: hits are stored in one place, so name one")
+        .field_path(".cluster"),
+)]
 pub struct ClickhouseSpec {
     /// One that runs already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<External>,
+    /// One that ClickHouse's own operator runs, beside the stack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClickhouseCluster>,
 }
 
 /// A store that runs already, and how it is reached.
@@ -410,11 +456,7 @@ pub struct Egress {
 /// Scheme, host, and a port from 1 to 65535; nothing that a link could not be joined to.
 macro_rules! base_url {
     ($on:literal) => {
-        concat!(
-            $on,
-            ".matches('^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|",
-            "6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$')"
-        )
+        concat!($on, ".matches('^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:", port!(), ")?$')")
     };
 }
 

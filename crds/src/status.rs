@@ -30,6 +30,68 @@ pub struct RegionStatus {
     pub keys: Option<KeysStatus>,
     /// The last head of the refusal log. Nothing is appended on a shorter log.
     pub refusal_log: Option<RefusalLogStatus>,
+    /// What was found on each node when two pods tried to connect to `spec.egressProbe.target`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "egress_probes")]
+    pub egress_probes: Vec<EgressProbe>,
+}
+
+/// What became of two connections from one node: the positive control's must get through, and the
+/// other's must not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EgressProbe {
+    /// The node.
+    pub node: String,
+    /// A hash of what was asked: the target and the policies. Another one asks anew.
+    pub question: String,
+    /// When the answer was there.
+    pub at: Time,
+    /// How a pod fared that the stack's policies hold back.
+    pub restricted: ProbeResult,
+    /// How a pod fared that no policy of the stack selects.
+    pub control: ProbeResult,
+}
+
+/// What became of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProbeResult {
+    /// It was made.
+    Reached,
+    /// It was refused.
+    Refused,
+    /// Nothing came back.
+    TimedOut,
+    /// There is no way there.
+    Unreachable,
+    /// The target's name was not found, so that nothing was tried.
+    NotResolved,
+    /// The pod came to no end.
+    NoAnswer,
+}
+
+impl ProbeResult {
+    /// Every one.
+    pub const ALL: [Self; 6] = [
+        Self::Reached,
+        Self::Refused,
+        Self::TimedOut,
+        Self::Unreachable,
+        Self::NotResolved,
+        Self::NoAnswer,
+    ];
+
+    /// As the status and the probe itself write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reached => "Reached",
+            Self::Refused => "Refused",
+            Self::TimedOut => "TimedOut",
+            Self::Unreachable => "Unreachable",
+            Self::NotResolved => "NotResolved",
+            Self::NoAnswer => "NoAnswer",
+        }
+    }
 }
 
 /// The release that runs a region's stack.
@@ -297,6 +359,40 @@ fn conditions(_: &mut SchemaGenerator) -> Schema {
                 },
                 "reason": text("Why, in one word for programs.", 128),
                 "message": text("Why, and what to do next, in words for people.", 4096),
+            },
+        },
+    })
+}
+
+/// The schema of the probes: one a node.
+fn egress_probes(_: &mut SchemaGenerator) -> Schema {
+    let text = |says: &str, most: u32| json_schema!({ "type": "string", "description": says, "maxLength": most });
+    let results = ProbeResult::ALL.map(ProbeResult::name);
+    let result =
+        |says: &str| json_schema!({ "type": "string", "description": says, "enum": results });
+    json_schema!({
+        "type": "array",
+        "description": "What was found on each node when two pods tried to connect to \
+                        spec.egressProbe.target.",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["node"],
+        "maxItems": 1000,
+        "items": {
+            "type": "object",
+            "required": ["node", "question", "at", "restricted", "control"],
+            "properties": {
+                "node": text("The node.", 253),
+                "question": text(
+                    "A hash of what was asked: the target and the policies. Another one asks anew.",
+                    64,
+                ),
+                "at": {
+                    "type": "string",
+                    "format": "date-time",
+                    "description": "When the answer was there.",
+                },
+                "restricted": result("How a pod fared that the stack's policies hold back."),
+                "control": result("How a pod fared that no policy of the stack selects."),
             },
         },
     })

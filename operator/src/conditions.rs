@@ -30,6 +30,8 @@ pub const EGRESS_LIMITED: &str = "EgressLimited";
 pub const ENCRYPTED_AT_REST: &str = "EncryptedAtRest";
 /// The stores answer the operator.
 pub const STORES_ANSWER: &str = "StoresAnswer";
+/// Every kind of others that the spec asks for can be made.
+pub const APIS_AVAILABLE: &str = "ApisAvailable";
 /// True: a person asked that what loosens waits.
 pub const PAUSED: &str = "Paused";
 

@@ -14,7 +14,8 @@
 //! 5. [`refusals`]: the one who appends to the refusal log; [`asks`]: people who ask for that.
 //! 6. [`counts`]: what epochs published, for the status of campaigns.
 //! 7. [`conditions`]: how a status says all this.
-//! 8. [`run`], [`leader`], [`client`], [`access`], [`admin`], [`metrics`], [`reconcile`],
+//! 8. [`probe`]: the other program in this one, for pods that try the network.
+//! 9. [`run`], [`leader`], [`client`], [`access`], [`admin`], [`metrics`], [`reconcile`],
 //!    [`redis_link`]: running well.
 //!
 //! Architecture invariant: Secrets, volumes and their data are never deleted here, and nothing
@@ -35,6 +36,7 @@ pub mod leader;
 mod listen;
 pub mod metrics;
 pub mod policies;
+pub mod probe;
 pub mod reconcile;
 pub mod redis_link;
 pub mod refusals;

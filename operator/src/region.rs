@@ -3,8 +3,9 @@
 //! In reading order: [`mod@validate`] makes of a spec what can be built; `keys` makes Secrets and
 //! keeps the [`day_ring`]; [`build`] makes every object; [`crate::apply`] writes what differs;
 //! `health`, `edges`, `residency`, `encryption`, `reached` and `writers` look at what came of it;
-//! `keys` then lets another key seal if every edge has it, and `replay` looks after what removed
-//! edges left; `status` says it all. `watch` wakes all this.
+//! `probing` tries whether anything gets out; `keys` then lets another key seal if every edge has it,
+//! and `replay` looks after what removed edges left; `status` says it all. `watch` wakes all this;
+//! `optional` knows which kinds of others there are.
 
 pub mod build;
 pub mod day_ring;
@@ -12,6 +13,8 @@ mod edges;
 mod encryption;
 mod health;
 mod keys;
+mod optional;
+mod probing;
 mod reached;
 mod replay;
 mod residency;
@@ -20,7 +23,7 @@ pub mod validate;
 mod watch;
 mod writers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apply::{Applier, Kind};
 use crate::conditions::Status;
+use crate::config::OptionalApi;
 use crate::context::ActiveRegion;
 use crate::reconcile::timed;
 use crate::{Context, Error, context};
@@ -42,6 +46,8 @@ use crate::{Context, Error, context};
 use edges::Edges;
 use health::Health;
 use keys::Keys;
+use probing::Asked;
+use residency::Case;
 use status::{Done, Outcome};
 use validate::{Around, Problem, ValidatedRegion, validate};
 use watch::Watched;
@@ -53,8 +59,8 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// others) is seen then.
 const LOOK_EVERY: Duration = Duration::from_secs(300);
 
-/// As above while the spec cannot be built, or a store does not answer: a Secret that it names may
-/// have come meanwhile.
+/// As above while something is not there that the spec names: a Secret, a store that answers, a kind
+/// of others.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
 /// As above while a region key waits for edges: a heartbeat comes every three seconds.
@@ -85,6 +91,8 @@ pub async fn run(
     for kind in Kind::ALL {
         watches.spawn(watch::objects(Arc::clone(&ctx), kind, Arc::clone(&watched)));
     }
+    // A kind of others is watched once it is there.
+    let mut watched_apis = BTreeSet::new();
     let mut missing = ctx.missing.clone();
     let mut worker = Worker::new(Arc::clone(&ctx), lease_uid);
     let (mut next, mut ring_at) = (Instant::now() + LOOK_EVERY, Instant::now() + RING_EVERY);
@@ -121,6 +129,12 @@ pub async fn run(
                 Ok(look) => look,
                 Err((_, again)) => again,
             };
+        for &api in worker.usable.difference(&watched_apis) {
+            for &kind in Kind::of_api(api) {
+                watches.spawn(watch::objects(Arc::clone(&ctx), kind, Arc::clone(&watched)));
+            }
+        }
+        watched_apis.extend(&worker.usable);
     }
     watches.abort_all();
     worker.leave().await;
@@ -139,6 +153,8 @@ struct Worker {
     /// The Region's uid, and what its status says of keys since this process wrote it.
     keys_told: Option<(String, KeysStatus)>,
     ring_trouble: String,
+    /// APIs of others that are there and may be used.
+    usable: BTreeSet<OptionalApi>,
     /// What the writers said last.
     told: Option<Vec<WriterTold>>,
 }
@@ -176,6 +192,7 @@ impl Worker {
             contested: None,
             keys_told: None,
             ring_trouble: String::new(),
+            usable: BTreeSet::new(),
             told: None,
         }
     }
@@ -293,7 +310,8 @@ impl Worker {
         let ctx = Arc::clone(&self.ctx);
         let Found { region, others } = found;
         let secrets = self.secrets(region).await?;
-        let around = Around { others, secrets: &secrets };
+        self.usable = optional::usable(&ctx).await?;
+        let around = Around { others, secrets: &secrets, usable: &self.usable };
         let validated = validate(region, &ctx.config, &around).map_err(Ended::Invalid)?;
         let today = Day::of_unix_ms(context::now_ms());
         let known = self.known_keys(region);
@@ -309,12 +327,23 @@ impl Worker {
         let applied = self.applier.apply(&ctx, &wanted, &unwanted).await?;
         ctx.metrics.field_conflicts(applied.conflicts.len());
         let health = Health::of(&applied, &ctx.config.name);
-        let places = residency::places(&ctx, &validated).await?;
         let desired = health.replicas("edge").map(|edges| edges.desired);
         let edges = Edges::look(&ctx, &validated, desired).await?;
         replay::replay(&ctx, &validated, &edges).await?;
         keys.rotate(&ctx, &validated, known.as_ref(), &edges).await?;
         let reached = reached::ask(&ctx, &validated).await;
+        let facts = residency::facts(&ctx, &validated).await?;
+        let asked = Asked::of(&validated, &wanted);
+        let probes = region.status.as_ref().map_or(&[][..], |status| &status.egress_probes);
+        let probed = probing::step(&ctx, &validated, asked.as_ref(), &facts, probes).await?;
+        let case = Case {
+            selector: &validated.node_selector,
+            facts: &facts,
+            open: status::left_open(&validated, &applied),
+            asked: asked.as_ref(),
+            probes: &probed.known,
+            trouble: probed.trouble.as_deref(),
+        };
         let missing = Arc::clone(&ctx.missing.borrow());
         if let Some(told) = writers::ask(&ctx).await {
             self.told = Some(told);
@@ -327,25 +356,29 @@ impl Worker {
             applied: &applied,
             health: &health,
             edges: &edges,
-            residency: residency::judge(&validated.node_selector, &places),
+            residency: residency::judge(&case),
             encryption,
             reached: reached.clone(),
             schema: writers::schema_in_sync(told, &before),
             clickhouse: writers::clickhouse_trouble(told.unwrap_or_default(), &validated),
+            probes: &probed.known,
             missing: &missing,
         };
-        status::write(&ctx, region, self.owner.clone(), &Outcome::Done(Box::new(done))).await?;
+        status::write(&ctx, region, self.owner.clone(), &Outcome::Done(&done)).await?;
         self.keys_told = keys.status().map(|keys| (validated.uid.clone(), keys));
+        // Nothing tells when somebody installs it.
+        let lacks_a_kind = !validated.missing_apis().is_empty();
         self.built = Some(Arc::new(validated));
-        Ok(if keys.rotation.waits.is_some() {
+        let longest = if keys.rotation.waits.is_some() {
             LOOK_FOR_KEYS
         } else if edges.replays() {
             replay::LOOK_AGAIN
-        } else if reached.status != Status::True {
+        } else if lacks_a_kind || reached.status != Status::True {
             LOOK_AGAIN
         } else {
             LOOK_EVERY
-        })
+        };
+        Ok(probed.again.map_or(longest, |again| again.min(longest)))
     }
 
     /// What is known of keys. The watch tells of a write only after it was answered: a key that

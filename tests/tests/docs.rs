@@ -37,7 +37,7 @@ const PROGRAMS: [(&str, &[&[&str]]); 5] = [
     ),
     ("hushmark-edge", &[&[]]),
     ("hushmark-writer", &[&[]]),
-    ("hushmark-operator", &[&[]]),
+    ("hushmark-operator", &[&[], &["probe"]]),
     ("hushmark-embedded", &[&[]]),
 ];
 

@@ -1,16 +1,19 @@
 //! Every object of a region's stack. Pure: the same Region gives the same bytes.
 //!
-//! In reading order: `edge`, `writer`, `redis`, `clickhouse`, `network`; what pods have
-//! in common is in `pod`, and how they reach a store by TLS in `hop`. `replay` makes Jobs, which come
-//! and go.
+//! In reading order: `edge`, `ways_in`, `writer`, `redis`, `clickhouse`, `clickhouse_cluster`,
+//! `network`; what pods have in common is in `pod`, and how they reach a store by TLS in `hop`.
+//! `replay` makes Jobs and `probe` pods, which come and go.
 
 mod clickhouse;
+mod clickhouse_cluster;
 mod edge;
 mod hop;
 mod network;
 mod pod;
+mod probe;
 mod redis;
 mod replay;
+mod ways_in;
 mod writer;
 
 #[cfg(test)]
@@ -21,11 +24,14 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 pub(super) use clickhouse::SETTINGS as CLICKHOUSE_SETTINGS;
-pub(super) use edge::{quiet_logs, speaks_tls};
+pub(super) use clickhouse_cluster::pod_labels;
+pub(super) use probe::{ProbeRole, probe_pod};
 pub(super) use replay::replay_job;
+pub(super) use ways_in::{quiet_logs, speaks_tls};
 
 use super::validate::{Store, ValidatedRegion};
 use crate::apply::{Id, Kind, Wanted};
+use crate::config::OptionalApi;
 
 /// The label that every object of a region carries.
 pub const REGION_LABEL: &str = "hushmark.io/region";
@@ -41,7 +47,13 @@ pub(super) struct Edge {
     pods_service: Wanted,
     disruption: Wanted,
     autoscaler: Option<Wanted>,
+}
+
+/// How the edge is reached from outside.
+pub(super) struct WaysIn {
     ingress: Option<Wanted>,
+    route: Option<Wanted>,
+    certificate: Option<Wanted>,
 }
 
 /// The writer.
@@ -58,11 +70,19 @@ pub(super) struct StorePod {
     service: Wanted,
 }
 
+/// ClickHouse, as its own operator is asked for it.
+pub(super) struct Cluster {
+    keeper: Wanted,
+    clickhouse: Wanted,
+    keeper_net: Wanted,
+}
+
 /// Who may talk to whom.
 pub(super) struct Network {
     deny: Wanted,
     edge: Wanted,
     writer: Wanted,
+    probe: Wanted,
     replay: Wanted,
     redis: Option<Wanted>,
     clickhouse: Option<Wanted>,
@@ -71,9 +91,11 @@ pub(super) struct Network {
 /// All of it.
 pub(super) struct Stack {
     edge: Edge,
+    ways_in: WaysIn,
     writer: Writer,
     redis: Option<StorePod>,
     clickhouse: Option<StorePod>,
+    cluster: Option<Cluster>,
     network: Network,
 }
 
@@ -92,10 +114,12 @@ const CERTIFICATE_ANNOTATION: &str = "hushmark.io/certificate";
 pub(super) fn build(region: &ValidatedRegion, versions: &Versions) -> Stack {
     Stack {
         edge: edge::build(region),
+        ways_in: ways_in::build(region),
         writer: writer::build(region),
         redis: (region.redis == Store::Managed).then(|| redis::build(region, &versions.redis)),
         clickhouse: (region.clickhouse == Store::Managed)
             .then(|| clickhouse::build(region, &versions.clickhouse)),
+        cluster: clickhouse_cluster::build(region),
         network: network::build(region),
     }
 }
@@ -104,7 +128,7 @@ impl Stack {
     /// What is wanted in the order in which it is applied, and what may be left of another spec.
     /// Every part is named, so that none can be forgotten.
     pub(super) fn into_objects(self, region: &ValidatedRegion) -> (Vec<Wanted>, Vec<Id>) {
-        let Self { edge, writer, redis, clickhouse, network } = self;
+        let Self { edge, ways_in, writer, redis, clickhouse, cluster, network } = self;
         let Edge {
             service_account: edge_account,
             stateful_set: edge_set,
@@ -112,8 +136,8 @@ impl Stack {
             pods_service,
             disruption: edge_disruption,
             autoscaler,
-            ingress,
         } = edge;
+        let WaysIn { ingress, route, certificate } = ways_in;
         let Writer {
             service_account: writer_account,
             deployment: writer_deployment,
@@ -123,13 +147,17 @@ impl Stack {
             deny,
             edge: edge_net,
             writer: writer_net,
+            probe,
             replay: replay_net,
             redis: redis_net,
             clickhouse: ch,
         } = network;
+        let can = |api| region.usable.contains(&api);
         let unwanted = [
             (Kind::HorizontalPodAutoscaler, autoscaler.is_none()),
             (Kind::Ingress, ingress.is_none()),
+            (Kind::HttpRoute, route.is_none() && can(OptionalApi::Gateway)),
+            (Kind::Certificate, certificate.is_none() && can(OptionalApi::CertManager)),
         ];
         let unwanted = unwanted
             .into_iter()
@@ -152,10 +180,15 @@ impl Stack {
             deny,
             edge_net,
             writer_net,
+            probe,
             replay_net,
         ];
+        let cluster = cluster
+            .map(|Cluster { keeper, clickhouse, keeper_net }| [keeper, clickhouse, keeper_net]);
+        wanted.extend(cluster.into_iter().flatten());
         wanted.extend(stores);
-        wanted.extend([autoscaler, ingress, redis_net, ch].into_iter().flatten());
+        let some = [autoscaler, ingress, route, certificate, redis_net, ch];
+        wanted.extend(some.into_iter().flatten());
         wanted.sort_by(|a, b| a.id.cmp(&b.id));
         (wanted, unwanted)
     }

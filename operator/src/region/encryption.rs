@@ -148,7 +148,8 @@ mod tests {
         let mut region = fixtures::full();
         region.spec.encrypted_at_rest = declared;
         let secrets = fixtures::secrets();
-        let around = Around { others: &[], secrets: &secrets };
+        let around =
+            Around { others: &[], secrets: &secrets, usable: &std::collections::BTreeSet::new() };
         let region = validate(&region, &config(), &around).unwrap();
         let class = class.map(|(provisioner, parameters)| Class {
             name: "encrypted".into(),

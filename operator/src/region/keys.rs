@@ -66,7 +66,7 @@ pub(super) async fn ensure(
     let now = i64::try_from(context::now_ms() / 1_000).unwrap_or(i64::MAX);
     let Certificates { versions, operator } = certificates::ensure(&vault, region, now).await?;
     let redis = redis(&vault, region, operator).await?;
-    if region.clickhouse == Store::Managed {
+    if region.clickhouse == Store::Managed || region.clickhouse_cluster.is_some() {
         clickhouse(&vault, region).await?;
     }
     let closable = BTreeSet::new();

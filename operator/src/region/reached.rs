@@ -77,7 +77,8 @@ mod tests {
     #[test]
     fn each_way_to_be_refused_says_what_to_do_next() {
         let secrets = fixtures::secrets();
-        let around = Around { others: &[], secrets: &secrets };
+        let around =
+            Around { others: &[], secrets: &secrets, usable: &std::collections::BTreeSet::new() };
         let region = validate(&fixtures::external(), &config(), &around).unwrap();
         for (why, reason, next) in [
             ("invalid peer certificate: UnknownIssuer", "RedisNotTrusted", "ca.crt is not"),

@@ -1,22 +1,26 @@
 //! From a Region as it was written to one that can be built: whoever holds a [`ValidatedRegion`]
 //! holds checked values, and nothing downstream checks again. Pure.
 
+mod optional;
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hushmark_crds::Region;
 use hushmark_crds::region::{
-    Acknowledgement, EncryptedAtRest, IngressSpec, KeysSpec, PrivacySignals, Storage,
+    Acknowledgement, CertificateSpec, ClickhouseCluster, EncryptedAtRest, GatewaySpec, IngressSpec,
+    KeysSpec, PrivacySignals, Storage,
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 
 use crate::apply::quantity;
-use crate::config::Config;
+use crate::config::{Config, OptionalApi};
+
+use super::probing::ASK_AGAIN;
 
 pub use store::{External, ExternalTls, Host, Store};
-use store::{StoreKind, undeclared, unused};
+use store::{StoreKind, undeclared, unplaced, unused};
 
 /// Edges where a Region does not say how many: one may go while another serves.
 const EDGES: u16 = 2;
@@ -77,12 +81,26 @@ pub struct ValidatedRegion {
     pub storage: Storage,
     /// What was said of their encryption.
     pub encrypted_at_rest: Option<EncryptedAtRest>,
+    /// A ClickHouse that its own operator runs; [`Self::clickhouse`] says how it is reached.
+    pub clickhouse_cluster: Option<ClickhouseCluster>,
     /// The way in from outside.
     pub ingress: Option<IngressSpec>,
+    /// The same by the Gateway API.
+    pub gateway: Option<GatewaySpec>,
+    /// What cert-manager is to keep.
+    pub certificate: Option<CertificateSpec>,
+    /// APIs of others whose kinds can be made.
+    pub usable: BTreeSet<OptionalApi>,
+    /// Where a probe of the network tries to connect to.
+    pub egress_probe: Option<String>,
+    /// What a person set to have the network probed again.
+    pub ask_again: Option<String>,
     /// Where pods may run.
     pub node_selector: BTreeMap<String, String>,
     /// Hosts of `egress[]` that nothing in this stack connects to.
     pub unused_egress: Vec<String>,
+    /// Hosts of stores in this cluster that are somebody else's: where their pods run is not known.
+    pub unplaced_stores: Vec<String>,
 }
 
 /// How many edges there are.
@@ -100,6 +118,8 @@ pub struct Around<'a> {
     pub others: &'a [std::sync::Arc<Region>],
     /// Secrets that it refers to, by name, as far as they are there.
     pub secrets: &'a BTreeMap<String, Secret>,
+    /// APIs of others that are there and may be used.
+    pub usable: &'a BTreeSet<OptionalApi>,
 }
 
 /// The names of the Secrets that a Region refers to.
@@ -166,8 +186,14 @@ pub fn validate(
         }
     };
     let redis = store(spec.redis.as_ref().and_then(|it| it.external.as_ref()), StoreKind::Redis);
-    let clickhouse =
-        store(spec.clickhouse.as_ref().and_then(|it| it.external.as_ref()), StoreKind::Clickhouse);
+    let clickhouse_cluster = spec.clickhouse.as_ref().and_then(|it| it.cluster);
+    let clickhouse = match clickhouse_cluster {
+        Some(_) => Store::External(External::of_cluster(config)),
+        None => store(
+            spec.clickhouse.as_ref().and_then(|it| it.external.as_ref()),
+            StoreKind::Clickhouse,
+        ),
+    };
     let edge_tls = spec.edge.as_ref().and_then(|edge| edge.tls.as_ref());
     problems.extend(edge_tls.and_then(|tls| certificate_problem(&tls.secret, around.secrets)));
     if !problems.is_empty() {
@@ -180,6 +206,8 @@ pub fn validate(
         _ => Edges::Fixed(fewest),
     };
     let unused_egress = unused(region, [&redis, &clickhouse]);
+    let of_others = if clickhouse_cluster.is_some() { &Store::Managed } else { &clickhouse };
+    let unplaced_stores = unplaced(region, [&redis, of_others]);
     Ok(ValidatedRegion {
         name: region.name_any(),
         uid: region.uid().unwrap_or_default(),
@@ -203,9 +231,16 @@ pub fn validate(
         clickhouse,
         storage: spec.storage.clone(),
         encrypted_at_rest: spec.encrypted_at_rest,
+        clickhouse_cluster,
         ingress: spec.ingress.clone(),
+        gateway: spec.gateway.clone(),
+        certificate: spec.certificate.clone(),
+        usable: around.usable.clone(),
+        egress_probe: spec.egress_probe.as_ref().map(|probe| probe.target.clone()),
+        ask_again: region.annotations().get(ASK_AGAIN).cloned(),
         node_selector: spec.node_selector.clone(),
         unused_egress,
+        unplaced_stores,
     })
 }
 
@@ -300,6 +335,19 @@ impl ValidatedRegion {
     #[must_use]
     pub fn named(&self, part: &str) -> String {
         format!("{}-{part}", self.config.name)
+    }
+
+    /// Every tracking host without its port, as what is in front of the edge knows them.
+    #[must_use]
+    pub fn host_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for host in &self.hosts {
+            let name = host.split(':').next().unwrap_or(host);
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
     }
 
     /// Where edge and writer find Redis.

@@ -163,7 +163,7 @@ pub(super) async fn objects(ctx: Arc<Context>, kind: Kind, watched: Arc<Watched>
 /// autoscaler, whose fields are whose) is no reason to look.
 fn print_of_object(kind: Kind, object: &DynamicObject) -> u64 {
     let mut data = object.data.clone();
-    if !matches!(kind, Kind::StatefulSet | Kind::Deployment)
+    if !matches!(kind, Kind::StatefulSet | Kind::Deployment | Kind::ClickHouseCluster)
         && let Some(fields) = data.as_object_mut()
     {
         fields.remove("status");

@@ -60,6 +60,19 @@ impl Release {
     /// # Errors
     /// What helm or the API server says against it.
     pub fn install(cluster: &Cluster, name: &str, place: &str) -> Result<Self> {
+        Self::install_with(cluster, name, place, &[])
+    }
+
+    /// The same with values of the chart, like `operator.replicas=2`.
+    ///
+    /// # Errors
+    /// As [`Self::install`].
+    pub fn install_with(
+        cluster: &Cluster,
+        name: &str,
+        place: &str,
+        values: &[&str],
+    ) -> Result<Self> {
         let namespace = format!("hush-{name}");
         let chart = format!("{CHARTS}/hushmark");
         // As docs/install.md has it: no pod may ask for more than it needs.
@@ -74,7 +87,8 @@ metadata:
         let into = ["--namespace", &namespace, "--wait", "--timeout=120s"];
         let pin = format!(r"operator.nodeSelector.topology\.kubernetes\.io/region={place}");
         let pinned = ["install", name, &chart, "--set-string", &pin];
-        cluster.helm(&[&pinned[..], &into].concat())?;
+        let values: Vec<&str> = values.iter().flat_map(|value| ["--set", *value]).collect();
+        cluster.helm(&[&pinned[..], &values, &into].concat())?;
         let redis_address = ports::free()?;
         let password = super::identity::random()?;
         let (redis_by_tls, authority) = (ports::free()?, Authority::new(name)?);

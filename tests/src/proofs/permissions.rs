@@ -77,7 +77,7 @@ fn narrow(figures: &mut Figures, scene: &Scene, roles: &Roles) -> Result<()> {
 }
 
 /// Everything that an operator does: a stack made, changed, scaled, an ingress and an autoscaler
-/// that come and go, tenants and policies, a Secret put right, and a restart.
+/// that come and go, a probe of the network, tenants and policies, a Secret put right, and a restart.
 fn exercise(scene: &Scene) -> Result<()> {
     scene.cluster.apply(&scene.release.region())?;
     scene.operator.process.start()?;
@@ -93,6 +93,16 @@ fn exercise(scene: &Scene) -> Result<()> {
     scene.wait("ingress and autoscaler are gone", || Ok(!has("ingress")()? && !has("hpa")()?))?;
     let edges = || Ok(scene.get(&["sts", &scene.named("edge")])?["spec"]["replicas"] == 1);
     scene.wait("there is one edge", edges)?;
+
+    // Pods that probe the network come while they are asked for, and go.
+    let probes = || -> Result<bool> {
+        let list = scene.get(&["pods", "-l", "hushmark.io/probe"])?;
+        Ok(list["items"].as_array().is_some_and(|pods| !pods.is_empty()))
+    };
+    patch(scene, r#"{"egressProbe":{"target":"192.0.2.1:443"}}"#)?;
+    scene.wait("the network is probed", probes)?;
+    patch(scene, r#"{"egressProbe":null}"#)?;
+    scene.wait("nobody probes any more", || Ok(!probes()?))?;
 
     let public = scene.named("refusal-pub");
     let key = |secret: Value| secret["data"]["refusal.pub"].clone();

@@ -1,6 +1,6 @@
 //! The edge: a StatefulSet, because each replica has a volume for its lane logs.
 
-use hushmark_crds::region::{Acknowledgement, IngressSpec, PrivacySignals};
+use hushmark_crds::region::{Acknowledgement, PrivacySignals};
 use serde_json::{Value, json};
 
 use super::hop::{Hop, To};
@@ -9,7 +9,7 @@ use super::{Edge, claim_template, disruption, keep_volumes, object, selector, se
 use crate::apply::{Kind, Wanted};
 use crate::region::validate::{Edges, Store, ValidatedRegion};
 
-const COMPONENT: &str = "edge";
+pub(super) const COMPONENT: &str = "edge";
 
 /// Where mail clients connect, in the open or by TLS, and where operators look.
 const HTTP: u16 = 8080;
@@ -41,15 +41,14 @@ pub(super) fn build(region: &ValidatedRegion) -> Edge {
         pods_service: pods_service(region),
         disruption: disruption(region, COMPONENT),
         autoscaler: autoscaler(region),
-        ingress: region.ingress.as_ref().map(|ingress| way_in(region, ingress)),
     }
 }
 
 /// The one way in: its name, the pod's port, and the Service's.
 pub(super) struct Door {
-    name: &'static str,
+    pub(super) name: &'static str,
     pub(super) port: u16,
-    service_port: u16,
+    pub(super) service_port: u16,
 }
 
 impl Door {
@@ -243,58 +242,4 @@ fn autoscaler(region: &ValidatedRegion) -> Option<Wanted> {
         },
     }});
     Some(object(region, Kind::HorizontalPodAutoscaler, COMPONENT, "edge", value))
-}
-
-/// Whether an Ingress can be told to keep no log: its lines would hold addresses and tokens.
-pub(in crate::region) fn quiet_logs(ingress: &IngressSpec) -> Option<(&'static str, &'static str)> {
-    let class = ingress.class_name.as_deref()?;
-    class.contains("nginx").then_some(("nginx.ingress.kubernetes.io/enable-access-log", "false"))
-}
-
-/// How an Ingress can be told that the edge behind it speaks TLS.
-pub(in crate::region) fn speaks_tls(ingress: &IngressSpec) -> Option<(&'static str, &'static str)> {
-    let class = ingress.class_name.as_deref()?;
-    class.contains("nginx").then_some(("nginx.ingress.kubernetes.io/backend-protocol", "HTTPS"))
-}
-
-fn way_in(region: &ValidatedRegion, ingress: &IngressSpec) -> Wanted {
-    let mut annotations = ingress.annotations.clone();
-    if let Some((name, value)) = quiet_logs(ingress) {
-        annotations.entry(name.to_owned()).or_insert_with(|| value.to_owned());
-    }
-    if region.edge_tls.is_some()
-        && let Some((name, value)) = speaks_tls(ingress)
-    {
-        annotations.entry(name.to_owned()).or_insert_with(|| value.to_owned());
-    }
-    let port = Door::of(region).name;
-    // An Ingress knows hosts without ports.
-    let mut hosts: Vec<&str> = Vec::new();
-    for host in &region.hosts {
-        let host = host.split(':').next().unwrap_or(host);
-        if !hosts.contains(&host) {
-            hosts.push(host);
-        }
-    }
-    let rules: Vec<Value> = hosts
-        .iter()
-        .map(|host| {
-            let to = json!({"service": {"name": region.named("edge"), "port": {"name": port}}});
-            let path = json!({"backend": to, "path": "/", "pathType": "Prefix"});
-            json!({"host": host, "http": {"paths": [path]}})
-        })
-        .collect();
-    let mut tls = json!({"hosts": hosts});
-    if let Some(secret) = &ingress.tls_secret {
-        tls["secretName"] = secret.clone().into();
-    }
-    let mut spec = json!({"rules": rules, "tls": [tls]});
-    if let Some(class) = &ingress.class_name {
-        spec["ingressClassName"] = class.clone().into();
-    }
-    let mut value = json!({"spec": spec, "metadata": super::metadata(region, COMPONENT)});
-    if !annotations.is_empty() {
-        value["metadata"]["annotations"] = json!(annotations);
-    }
-    Wanted::new(Kind::Ingress, &region.named("edge"), &region.config.namespace, value)
 }

@@ -72,7 +72,7 @@ impl Pod<'_> {
     }
 }
 
-fn hardened(mut container: Value) -> Value {
+pub(super) fn hardened(mut container: Value) -> Value {
     container["securityContext"] = json!({
         "allowPrivilegeEscalation": false,
         "capabilities": {"drop": ["ALL"]},

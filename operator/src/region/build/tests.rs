@@ -3,19 +3,22 @@ use std::collections::BTreeMap;
 use hushmark_crds::Region;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::ResourceExt as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::ProbeRole;
 use crate::apply::{Id, Kind, Wanted, differs};
 use crate::config::tests::config;
+use crate::region::probing::Asked;
 use crate::region::validate::{Around, ValidatedRegion, tests as fixtures, validate};
 
 fn built(region: &Region) -> (Vec<Wanted>, Vec<Id>, ValidatedRegion) {
     let secrets = fixtures::secrets();
-    let around = Around { others: &[], secrets: &secrets };
+    let around = Around { others: &[], secrets: &secrets, usable: &fixtures::usable() };
     let validated = validate(region, &config(), &around).expect("the fixture is valid");
     let versions = super::Versions { redis: "of-redis".into(), clickhouse: "of-clickhouse".into() };
     let (wanted, unwanted) = super::build(&validated, &versions).into_objects(&validated);
@@ -35,14 +38,16 @@ fn the_objects_of_a_minimal_region() {
     let (wanted, unwanted, _) = built(&fixtures::minimal());
     insta::assert_snapshot!(yaml(&wanted));
     let unwanted: Vec<String> = unwanted.iter().map(ToString::to_string).collect();
-    assert_eq!(unwanted, ["HorizontalPodAutoscaler demo-edge", "Ingress demo-edge"]);
+    let expected = ["HorizontalPodAutoscaler", "Ingress", "HTTPRoute", "Certificate"];
+    assert_eq!(unwanted, expected.map(|kind| format!("{kind} demo-edge")));
 }
 
 #[test]
 fn the_objects_of_a_full_region() {
     let (wanted, unwanted, _) = built(&fixtures::full());
     insta::assert_snapshot!(yaml(&wanted));
-    assert_eq!(unwanted, []);
+    let unwanted: Vec<String> = unwanted.iter().map(ToString::to_string).collect();
+    assert_eq!(unwanted, ["HTTPRoute demo-edge", "Certificate demo-edge"]);
 }
 
 #[test]
@@ -86,6 +91,100 @@ fn the_authority_is_mounted_nowhere() {
 }
 
 #[test]
+fn the_objects_of_a_region_that_others_make_a_part_of() {
+    let (wanted, unwanted, _) = built(&fixtures::of_others());
+    let optional = |wanted: &&Wanted| {
+        let name = &wanted.id.name;
+        let kind = wanted.id.kind;
+        kind == Kind::NetworkPolicy
+            && (name.contains("clickhouse") || name.contains("keeper") || name.contains("probe"))
+            || matches!(
+                kind,
+                Kind::HttpRoute | Kind::Certificate | Kind::KeeperCluster | Kind::ClickHouseCluster
+            )
+    };
+    let some: Vec<Wanted> = wanted.iter().filter(optional).cloned().collect();
+    insta::assert_snapshot!(yaml(&some));
+    let unwanted: Vec<String> = unwanted.iter().map(ToString::to_string).collect();
+    assert_eq!(unwanted, ["HorizontalPodAutoscaler demo-edge", "Ingress demo-edge"]);
+    let data = some.iter().filter(|it| it.value["kind"].as_str().unwrap().ends_with("Cluster"));
+    for wanted in data {
+        assert!(wanted.value["metadata"]["ownerReferences"].is_null(), "{}", wanted.id);
+    }
+}
+
+/// The two differ in labels and names alone, so that a difference in what they reach is the
+/// policies' work.
+#[test]
+fn one_of_the_pods_that_probe_is_under_the_policies_and_the_other_under_none() {
+    let (wanted, _, region) = built(&fixtures::of_others());
+    let asked = Asked::of(&region, &wanted).unwrap();
+    let [restricted, control] =
+        ProbeRole::ALL.map(|role| super::probe_pod(&region, &asked, "node-1", role));
+    assert_eq!(restricted.spec, control.spec);
+    insta::assert_snapshot!(serde_saphyr::to_string(&restricted).unwrap());
+    let policies = wanted.iter().filter(|wanted| wanted.id.kind == Kind::NetworkPolicy);
+    let selects = |pod: &Pod, policy: &Wanted| {
+        let labels = policy.value["spec"]["podSelector"]["matchLabels"].as_object().unwrap();
+        let has = |(name, value): (&String, &Value)| {
+            pod.labels().get(name) == value.as_str().map(str::to_owned).as_ref()
+        };
+        labels.iter().all(has)
+    };
+    let under = |pod: &Pod| -> Vec<String> {
+        let names = policies.clone().filter(|policy| selects(pod, policy));
+        names.map(|policy| policy.id.name.clone()).collect()
+    };
+    assert_eq!(under(&restricted), ["demo-default-deny", "demo-probe"]);
+    assert_eq!(under(&control), Vec::<String>::new());
+}
+
+#[test]
+fn a_question_changes_with_the_target_the_policies_and_a_persons_wish_alone() {
+    let question = |change: &dyn Fn(&mut Region)| {
+        let mut region = fixtures::of_others();
+        change(&mut region);
+        let (wanted, _, region) = built(&region);
+        Asked::of(&region, &wanted).unwrap().question
+    };
+    let first = question(&|_| {});
+    let same = [
+        question(&|region| region.spec.minimum_group = 50),
+        question(&|region| {
+            region.spec.edge = serde_json::from_value(json!({"replicas": 5})).unwrap()
+        }),
+    ];
+    assert!(same.iter().all(|other| *other == first));
+    let wish = |region: &mut Region| {
+        region.annotations_mut().insert("hushmark.io/probe-egress".into(), "now".into());
+    };
+    let others = [
+        question(&|region| {
+            region.spec.egress_probe.as_mut().unwrap().target = "192.0.2.2:443".into()
+        }),
+        question(&wish),
+        question(&|region| region.spec.gateway = None),
+    ];
+    assert!(others.iter().all(|other| *other != first));
+    assert!(built(&fixtures::minimal()).2.egress_probe.is_none());
+}
+
+#[test]
+fn what_the_cluster_lacks_is_left_out_and_nothing_else() {
+    let nothing = std::collections::BTreeSet::new();
+    let secrets = fixtures::secrets();
+    let around = Around { others: &[], secrets: &secrets, usable: &nothing };
+    let region = validate(&fixtures::of_others(), &config(), &around).unwrap();
+    let versions = super::Versions::default();
+    let (wanted, unwanted) = super::build(&region, &versions).into_objects(&region);
+    assert!(wanted.iter().chain([]).all(|it| Kind::ALL.contains(&it.id.kind)));
+    assert!(unwanted.iter().all(|id| Kind::ALL.contains(&id.kind)), "kinds that are not there");
+    let missing = region.missing_apis();
+    assert_eq!(missing.len(), 3);
+    assert!(missing[0].contains("operator.optionalApis.gateway to true"), "{}", missing[0]);
+}
+
+#[test]
 fn the_same_region_gives_the_same_bytes() {
     for region in [fixtures::minimal(), fixtures::full(), fixtures::external()] {
         assert_eq!(yaml(&built(&region).0), yaml(&built(&region).0));
@@ -112,6 +211,10 @@ fn every_field_is_one_that_kubernetes_knows() {
                 Kind::PodDisruptionBudget => through::<PodDisruptionBudget>(&value),
                 Kind::HorizontalPodAutoscaler => through::<HorizontalPodAutoscaler>(&value),
                 Kind::Ingress => through::<Ingress>(&value),
+                Kind::HttpRoute
+                | Kind::Certificate
+                | Kind::KeeperCluster
+                | Kind::ClickHouseCluster => unreachable!("no region here asks for them"),
             };
             assert!(!differs(id.kind, &value, &known), "{id}: {value:#}\n{known:#}");
         }
@@ -231,7 +334,7 @@ fn secrets_and_volumes_have_no_owner_that_could_take_them_along() {
 #[test]
 fn what_a_plan_says_of_restarts_is_what_comes() {
     type Edit = fn(&mut hushmark_crds::RegionSpec);
-    let edits: [(&str, Edit); 15] = [
+    let edits: [(&str, Edit); 18] = [
         ("nothing", |_| {}),
         ("baseUrl", |spec| spec.base_url = "https://other.example.com".into()),
         ("ceilings", |spec| spec.ceilings.opens = hushmark_policy::Mode::Off),
@@ -248,6 +351,9 @@ fn what_a_plan_says_of_restarts_is_what_comes() {
             spec.privacy_signals = hushmark_crds::region::PrivacySignals::CountRaw;
         }),
         ("ingress", |spec| spec.ingress = Some(hushmark_crds::region::IngressSpec::default())),
+        ("gateway", |spec| spec.gateway = Some(hushmark_crds::region::GatewaySpec::default())),
+        ("egressProbe", |spec| spec.egress_probe = fixtures::of_others().spec.egress_probe),
+        ("clickhouse", |spec| spec.clickhouse = fixtures::of_others().spec.clickhouse),
         ("egress", |spec| spec.egress.clear()),
         ("nodeSelector", |spec| {
             spec.node_selector = [("disk".to_owned(), "fast".to_owned())].into();

@@ -30,7 +30,7 @@ struct Scene {
 impl Scene {
     fn of(region: &Region) -> Self {
         let secrets = fixtures::secrets();
-        let around = Around { others: &[], secrets: &secrets };
+        let around = Around { others: &[], secrets: &secrets, usable: &fixtures::usable() };
         let region = validate(region, &config(), &around).unwrap();
         let (applied, health) = (Applied::default(), Health::default());
         let (rotation, edges) = (Rotation::default(), Edges::default());
@@ -57,14 +57,22 @@ impl Scene {
             applied: &self.applied,
             health: &self.health,
             edges: &self.edges,
-            residency: residency::judge(&self.region.node_selector, &[]),
+            residency: residency::judge(&residency::Case {
+                selector: &self.region.node_selector,
+                facts: &residency::Facts::default(),
+                open: left_open(&self.region, &self.applied),
+                asked: None,
+                probes: &[],
+                trouble: None,
+            }),
             encryption: encryption::judge(&self.region, None),
             reached: self.reached.clone(),
+            probes: &[],
             schema: self.schema.clone(),
             clickhouse: self.clickhouse.clone(),
             missing: &self.missing,
         };
-        let all = compose(&Outcome::Done(Box::new(done)));
+        let all = compose(&Outcome::Done(&done));
         all.into_iter().map(|wanted| (wanted.type_, wanted)).collect()
     }
 

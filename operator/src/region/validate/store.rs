@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use url::Url;
 
 use super::Problem;
+use crate::config::Config;
 
 /// Where a store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,24 @@ pub struct External {
 pub struct ExternalTls {
     /// Whether there is a certificate to show.
     pub has_own: bool,
+}
+
+impl External {
+    /// The one replica of a ClickHouseCluster, by the name that its operator gives it. Any Service
+    /// in front would choose for each connection anew.
+    pub(super) fn of_cluster(config: &Config) -> Self {
+        let Config { name, namespace, .. } = config;
+        let host = format!("{name}-clickhouse-0-0-0.{name}-clickhouse-headless.{namespace}.svc");
+        Self {
+            url: format!("http://{host}:8123"),
+            host: Host::Cluster(host),
+            port: 8123,
+            user: Some("default".into()),
+            secret: format!("{name}-clickhouse-auth"),
+            has_password: true,
+            tls: None,
+        }
+    }
 }
 
 /// Where a host is, as far as its name tells.
@@ -205,6 +224,19 @@ fn certificates(secret: &Secret) -> Result<Option<ExternalTls>, String> {
             .map(|_| Some(ExternalTls { has_own }))
             .map_err(|error| format!("cannot be used for TLS: {error}")),
     }
+}
+
+/// Stores of which it is not known where they are: in this cluster, and no entry of `egress[]`
+/// says where.
+pub(super) fn unplaced(region: &Region, stores: [&Store; 2]) -> Vec<String> {
+    let is_unplaced = |external: &&External| {
+        matches!(external.host, Host::Cluster(_)) && !is_declared(region, external)
+    };
+    let external = stores.into_iter().filter_map(|store| match store {
+        Store::External(external) => Some(external),
+        Store::Managed => None,
+    });
+    external.filter(is_unplaced).map(|external| external.host.to_string()).collect()
 }
 
 fn is_declared(region: &Region, external: &External) -> bool {

@@ -115,6 +115,27 @@ pub(in crate::region) fn external() -> Region {
     region
 }
 
+/// A cluster that has every API of others.
+pub(in crate::region) fn usable() -> BTreeSet<OptionalApi> {
+    [OptionalApi::Gateway, OptionalApi::CertManager, OptionalApi::Clickhouse].into()
+}
+
+/// What others make: the way in, the certificate, ClickHouse.
+pub(in crate::region) fn of_others() -> Region {
+    let mut region = minimal();
+    let mut whole = serde_json::to_value(&region.spec).expect("JSON");
+    whole["gateway"] = json!({
+        "name": "public", "namespace": "gateways", "sectionName": "https",
+        "namespaceSelector": {"kubernetes.io/metadata.name": "gateways"},
+    });
+    whole["certificate"] = json!({"secret": "tracking-tls", "issuer": {"name": "letsencrypt"}});
+    whole["clickhouse"] = json!({"cluster": {"keeperReplicas": 1}});
+    whole["nodeSelector"] = json!({"topology.kubernetes.io/region": "eu-central"});
+    whole["egressProbe"] = json!({"target": "192.0.2.1:443"});
+    region.spec = serde_json::from_value(whole).expect("a spec");
+    region
+}
+
 fn secret(entries: &[(&str, &str)]) -> Secret {
     let data: BTreeMap<String, k8s_openapi::ByteString> = entries
         .iter()
@@ -162,14 +183,18 @@ pub(in crate::region) fn secrets() -> BTreeMap<String, Secret> {
 
 fn checked(region: &Region, others: &[Arc<Region>]) -> Result<ValidatedRegion, Vec<Problem>> {
     let secrets = secrets();
-    validate(region, &config(), &Around { others, secrets: &secrets })
+    validate(region, &config(), &Around { others, secrets: &secrets, usable: &usable() })
 }
 
 /// The one problem of a region that differs from [`external`] by its Redis Secret.
 fn redis_problem(entries: &[(&str, &str)]) -> String {
     let mut secrets = secrets();
     secrets.insert("our-redis".into(), secret(entries));
-    let found = validate(&external(), &config(), &Around { others: &[], secrets: &secrets });
+    let found = validate(
+        &external(),
+        &config(),
+        &Around { others: &[], secrets: &secrets, usable: &usable() },
+    );
     let problems = found.expect_err("it has a problem");
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert_eq!(problems[0].reason, "ExternalSecret");
@@ -261,7 +286,7 @@ fn a_secret_that_cannot_be_used_is_told_with_what_it_lacks() {
         assert!(!message.contains("secret@"), "{message}");
     }
     let nothing = BTreeMap::new();
-    let around = Around { others: &[], secrets: &nothing };
+    let around = Around { others: &[], secrets: &nothing, usable: &usable() };
     let problems = validate(&external(), &config(), &around).unwrap_err();
     assert_eq!(problems.len(), 2, "every problem at once: {problems:?}");
     assert!(problems[0].message.contains("is not in the release's namespace"));
@@ -298,7 +323,8 @@ fn the_edges_own_certificate_has_to_be_there_and_whole() {
             Some(entries) => secrets.insert("tracking-tls".into(), secret(entries)),
             None => secrets.remove("tracking-tls"),
         };
-        let found = validate(&door(), &config(), &Around { others: &[], secrets: &secrets });
+        let around = Around { others: &[], secrets: &secrets, usable: &usable() };
+        let found = validate(&door(), &config(), &around);
         let problems = found.expect_err("it has a problem");
         assert_eq!(problems[0].reason, "EdgeCertificate");
         problems[0].message.clone()
