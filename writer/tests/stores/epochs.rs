@@ -8,7 +8,7 @@ use hushmark_event::refusal::{CapScope, Entry, RefusalLog, Refuses};
 use hushmark_event::{Lane, Total, Totals};
 use hushmark_policy::{CampaignId, Kind, Mode, Place};
 
-use crate::support::{SIGNING, Stack, hit, now_ms, wait_or};
+use crate::support::{LosesAnswers, SIGNING, Stack, hit, now_ms, wait_or};
 
 const LANE: Lane = Lane { incarnation: 0x123, core: 0 };
 const OTHER: Lane = Lane { incarnation: 0x124, core: 0 };
@@ -178,4 +178,36 @@ fn an_epoch_shows_what_may_be_shown_and_no_more() {
         || stack.logs(),
         || shown(11, "open", "total").is_ok_and(|text| text == "\t70\t\\N\t70"),
     );
+}
+
+#[test]
+fn a_cut_whose_answer_was_lost_is_published_without_another_hit() {
+    let stack = Stack::start();
+    let way = LosesAnswers::start(stack.clickhouse);
+    let args = ["--window-seconds", "0", "--epoch-seconds", "1"];
+    let _writer = stack.writer_by(way.address, &args, &[]);
+    let campaign = 11;
+    stack.append(LANE, 1, &[hit(Mode::Anonymous, Kind::Open, campaign - 1, 500)]);
+    stack.wait_stored(LANE, 1);
+    stack.query(&format!(
+        "INSERT INTO campaigns VALUES (1, {campaign}, 'acme', 'c', 'campaign', 'anonymous', \
+         'anonymous', NULL, now64(3))"
+    ));
+    stack.query(&format!(
+        "INSERT INTO sends VALUES (1, {campaign}, 1, now64(3), 200, 'anonymous', 'anonymous')"
+    ));
+    let published = |what: &str| {
+        stack.try_query(&format!(
+            "SELECT {what} FROM published FINAL WHERE campaign = {campaign} AND kind = 'open' AND \
+             dimension = 'total'"
+        ))
+    };
+    wait_or("the first epoch", || stack.logs(), || published("count()").is_ok_and(|n| n == "1"));
+    let sixty: Vec<_> =
+        (0..60).map(|n| hit(Mode::Anonymous, Kind::Open, campaign - 1, n)).collect();
+    way.lose_next();
+    stack.append(LANE, 2, &sixty);
+    stack.wait_stored(LANE, 2);
+    assert!(way.has_lost(), "the answer came through, so this shows nothing");
+    wait_or("the cut's epoch", || stack.logs(), || published("raw").is_ok_and(|raw| raw == "61"));
 }

@@ -1,9 +1,11 @@
 //! A Redis, an engine and writers of a test's own.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ed25519_dalek::SigningKey;
@@ -149,6 +151,16 @@ impl Stack {
     }
 
     pub(crate) fn writer_with(&self, args: &[&str], env: &[(&str, &str)]) -> Process {
+        self.writer_by(self.clickhouse, args, env)
+    }
+
+    /// A writer that reaches the engine by another address.
+    pub(crate) fn writer_by(
+        &self,
+        clickhouse: SocketAddr,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Process {
         let path = self.path();
         let admin = free_port();
         std::fs::write(path.join("admin"), admin.to_string()).unwrap();
@@ -156,7 +168,7 @@ impl Stack {
         let state = path.join(format!("state-{admin}"));
         let child = Command::new(env!("CARGO_BIN_EXE_hushmark-writer"))
             .args(["--redis", &self.redis_url()])
-            .args(["--clickhouse", &format!("http://{}", self.clickhouse)])
+            .args(["--clickhouse", &format!("http://{clickhouse}")])
             .arg("--ring")
             .arg(path.join("ring"))
             .arg("--salts")
@@ -247,6 +259,66 @@ impl Stack {
             })
             .join("\n")
     }
+}
+
+/// A way to the engine that loses, each time it is told to, the answer to one insert: the engine
+/// has the rows, and the writer does not know.
+pub(crate) struct LosesAnswers {
+    pub(crate) address: SocketAddr,
+    next: Arc<AtomicBool>,
+}
+
+impl LosesAnswers {
+    pub(crate) fn start(to: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let next = Arc::new(AtomicBool::new(false));
+        let armed = Arc::clone(&next);
+        std::thread::spawn(move || {
+            for writer in listener.incoming().flatten() {
+                let engine = TcpStream::connect(to).unwrap();
+                let sent = Arc::new(AtomicBool::new(false));
+                let (up, down) = (Arc::clone(&sent), sent);
+                let (armed, ends) = (Arc::clone(&armed), (writer.try_clone(), engine.try_clone()));
+                let (writer_too, engine_too) = (ends.0.unwrap(), ends.1.unwrap());
+                std::thread::spawn(move || {
+                    pass_on(&writer, &engine, |bytes| {
+                        let insert = b"insert_deduplication_token";
+                        if bytes.windows(insert.len()).any(|part| part == insert)
+                            && armed.swap(false, Ordering::SeqCst)
+                        {
+                            up.store(true, Ordering::SeqCst);
+                        }
+                        true
+                    });
+                });
+                std::thread::spawn(move || {
+                    pass_on(&engine_too, &writer_too, |_| !down.load(Ordering::SeqCst));
+                });
+            }
+        });
+        Self { address, next }
+    }
+
+    pub(crate) fn lose_next(&self) {
+        self.next.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn has_lost(&self) -> bool {
+        !self.next.load(Ordering::SeqCst)
+    }
+}
+
+/// Copies bytes until an end, or until `goes_on` says no; then both sides are closed.
+fn pass_on(mut from: &TcpStream, mut to: &TcpStream, mut goes_on: impl FnMut(&[u8]) -> bool) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        if !goes_on(&buffer[..length]) || to.write_all(&buffer[..length]).is_err() {
+            break;
+        }
+    }
+    drop(from.shutdown(Shutdown::Both));
+    drop(to.shutdown(Shutdown::Both));
 }
 
 fn start_redis(path: &Path) -> Process {
