@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as Group, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::cluster::args::Cluster;
+
 /// Email open and click tracking that can prove what it forgot
 #[derive(Parser)]
 #[command(name = "hushmark", version, propagate_version = true)]
@@ -31,6 +33,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Answer links with a plain 404 from now on; it cannot be undone
     Takedown(Takedown),
+    #[command(flatten)]
+    Cluster(Cluster),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -117,7 +121,7 @@ pub(crate) struct Takedown {
 }
 
 /// An address with a scheme and a host, left as it was typed.
-fn http_url(text: &str) -> Result<String, String> {
+pub(crate) fn http_url(text: &str) -> Result<String, String> {
     let uri: Option<hyper::Uri> = text.parse().ok();
     let is_web = |uri: &hyper::Uri| matches!(uri.scheme_str(), Some("http" | "https"));
     // What follows # is the author's, and no part of a request.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use ed25519_dalek::SigningKey;
@@ -76,6 +77,33 @@ pub(crate) fn extend_ring(folder: &DataFolder, today: Day, days_ahead: u16) -> R
     Ok(())
 }
 
+/// Makes another region key where the newest is older than a schedule allows. The edge reads it
+/// within a second, and says so; links under older keys go on working.
+pub(crate) fn rotate(folder: &DataFolder, every_days: Option<u16>, now: SystemTime) -> Result<()> {
+    let Some(days) = every_days else { return Ok(()) };
+    let keys = folder.path("keys");
+    let mut newest: Option<(u16, SystemTime)> = None;
+    for entry in fs::read_dir(&keys).context("cannot read the key folder")? {
+        let entry = entry.context("cannot read the key folder")?;
+        let name = entry.file_name();
+        let kid = name.to_str().and_then(|name| name.strip_suffix(".key")?.parse().ok());
+        let Some(kid) = kid.filter(|kid| newest.is_none_or(|(newest, _)| newest < *kid)) else {
+            continue;
+        };
+        let made = entry.metadata().and_then(|data| data.modified());
+        newest = Some((kid, made.context("cannot tell how old a region key is")?));
+    }
+    let (kid, made) = newest.context("there is no region key")?;
+    let age = now.duration_since(made).unwrap_or_default();
+    if age < Duration::from_secs(86_400 * u64::from(days)) {
+        return Ok(());
+    }
+    let next = kid.checked_add(1).context(
+        "the newest region key has the last number that there is: take spec.keys.rotateEvery away",
+    )?;
+    random_file(&keys.join(format!("{next}.key")))
+}
+
 /// Closes a day by destroying both of its keys. What was sealed or salted with them is gone.
 pub(crate) fn close_day(folder: &DataFolder, day: Day) -> Result<()> {
     for ring in ["ring/batch", "ring/salt"] {
@@ -129,4 +157,26 @@ pub(crate) fn random64() -> u64 {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).expect("the system's random numbers never end once it has booted");
     u64::from_ne_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_when_the_newest_is_old_enough_and_no_key_goes() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = DataFolder::new(data.path());
+        files::private_folder(&folder.path("keys")).unwrap();
+        random_file(&folder.path("keys/1.key")).unwrap();
+        random_file(&folder.path("keys/9.key")).unwrap();
+        let names = || fs::read_dir(folder.path("keys")).unwrap().count();
+        let in_days = |days: u64| SystemTime::now() + Duration::from_secs(86_400 * days);
+        rotate(&folder, None, in_days(5_000)).unwrap();
+        rotate(&folder, Some(90), in_days(89)).unwrap();
+        assert_eq!(names(), 2);
+        rotate(&folder, Some(90), in_days(90)).unwrap();
+        assert_eq!(names(), 3);
+        assert_eq!(fs::read(folder.path("keys/10.key")).unwrap().len(), 32);
+    }
 }

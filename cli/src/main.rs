@@ -1,12 +1,15 @@
 //! `hushmark`: the whole of Hushmark on one machine, and a hand on it.
 //!
 //! `up` starts everything from a folder of manifests and stays in front; the other commands talk
-//! to what it started, through the data folder. Exit status: 0 done, 1 failed, 2 wrong usage.
+//! to what it started, through the data folder; those in [`cluster`] talk to a cluster. Called as
+//! `kubectl-hushmark` it is a plugin of kubectl and has these alone. Exit status: 0 done, 1 failed
+//! or not well, 2 wrong usage.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the program for people")]
 
 mod args;
 mod campaigns;
+mod cluster;
 mod contacts;
 mod counters;
 mod data;
@@ -15,41 +18,65 @@ mod files;
 mod http;
 mod keys;
 mod report;
+mod sealing;
 mod stamp;
 mod takedown;
 mod up;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Result;
 use args::{Args, Command};
 use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
+use cluster::args::Plugin;
+
+/// What kubectl calls a plugin, and what it asks how a word goes on.
+const PLUGIN: &str = "kubectl-hushmark";
+const COMPLETES: &str = "kubectl_complete-hushmark";
 
 fn main() -> ExitCode {
-    let args = Args::parse();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
-    match runtime.block_on(run(args)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
-    }
+    let called: Vec<OsString> = std::env::args_os().collect();
+    let name = called.first().and_then(|name| Path::new(name).file_name()?.to_str());
+    let ended = match name {
+        Some(PLUGIN) => runtime.block_on(cluster::run_plugin(Plugin::parse().command)),
+        Some(COMPLETES) => {
+            let words: Vec<String> =
+                called.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+            let said = cluster::complete::complete(&Plugin::command(), &words);
+            report::print(&said).map(|()| ExitCode::SUCCESS)
+        }
+        _ => runtime.block_on(run(Args::parse())),
+    };
+    ended.unwrap_or_else(|error| fail(&error))
 }
 
-async fn run(args: Args) -> anyhow::Result<()> {
-    match args.command {
+async fn run(args: Args) -> Result<ExitCode> {
+    let done = match args.command {
         Command::Up(options) => up::run(&args.data, options).await,
         Command::Stamp(options) => stamp::run(&args.data, &options).await,
         Command::Report(options) => report::run(&args.data, &options).await,
         Command::Counters(options) => counters::run(&args.data, &options).await,
         Command::Demo(options) => demo::run(&args.data, &options).await,
         Command::Takedown(options) => takedown::run(&args.data, &options).await,
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Args::command(), "hushmark", &mut script);
-            report::print(&String::from_utf8_lossy(&script))
-        }
-    }
+        Command::Cluster(command) => return cluster::run(command).await,
+        Command::Completions { shell } => return completions::<Args>(shell),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+/// Prints a shell's completion script.
+fn completions<C: CommandFactory>(shell: Shell) -> Result<ExitCode> {
+    let (mut script, mut command) = (Vec::new(), C::command());
+    let name = command.get_name().to_owned();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    report::print(&String::from_utf8_lossy(&script)).map(|()| ExitCode::SUCCESS)
 }
 
 /// An error and its causes; a cause that the text before it tells already is left out.

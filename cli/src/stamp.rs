@@ -21,7 +21,7 @@ use crate::contacts::Contacts;
 use crate::data::{DataFolder, State};
 use crate::keys::{self, random64};
 use crate::up::{now_ms, refusals::Applied};
-use crate::{args, files};
+use crate::{args, files, sealing};
 
 /// What a campaign's first message fixed, so that `overall` URLs stay the same for everyone.
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -83,7 +83,7 @@ pub(crate) async fn stamp(
     let draft = draft_folder(out)?;
     let now = now_ms();
     let keys = RegionKeys::load(&folder.path("keys"))?;
-    let fixed = fixed(&folder, campaign, &keys, Day::of_unix_ms(now))?;
+    let fixed = fixed(&folder, campaign, &keys, Day::of_unix_ms(now)).await?;
     let kid = Kid(fixed.kid);
     let key = keys.get(kid).with_context(|| format!("region key {kid} is gone: restore it"))?;
     let sealer = Sealer::new(kid, key, campaign.id);
@@ -136,7 +136,7 @@ fn discard(draft: &Path) {
 }
 
 /// Key, generation and last day: as the campaign's first message fixed them, or from now on.
-fn fixed(
+async fn fixed(
     folder: &DataFolder,
     campaign: &CampaignPlan,
     keys: &RegionKeys,
@@ -147,7 +147,7 @@ fn fixed(
         return serde_json::from_slice(&bytes)
             .with_context(|| format!("{} is damaged: restore it", path.display()));
     }
-    let kid = keys.kids().next_back().context("there is no region key")?;
+    let kid = sealing::kid(folder, keys).await?;
     let generation = Applied::load(folder)?.generation(campaign.tenant, campaign.mail_type);
     let last_day = today.plus(campaign.track_for_days).0;
     let fixed = Fixed { kid: kid.0, generation, last_day };

@@ -40,6 +40,7 @@ pub(crate) async fn run(data: &Path, options: Up) -> Result<()> {
     let today = Day::of_unix_ms(now_ms());
     keys::nothing_lost(&folder)?;
     keys::make(&folder, today, manifests.region.longest_tracking_days)?;
+    keys::rotate(&folder, manifests.region.rotate_keys_every, SystemTime::now())?;
 
     let engine = engine::choose(&folder, options.clickhouse.as_deref())?;
     let mut children = Children::new(&folder, state(&options, &manifests, listen, &engine)?);
@@ -187,9 +188,12 @@ async fn in_front(
     refusals: refusals::Appender,
     options: &Up,
 ) -> Result<()> {
-    let days_ahead = manifests.region.longest_tracking_days;
+    let chores = tasks::Chores {
+        days_ahead: manifests.region.longest_tracking_days,
+        rotate_keys_every: manifests.region.rotate_keys_every,
+    };
     let mut upkeep = JoinSet::new();
-    upkeep.spawn(tasks::upkeep(folder.clone(), refusals, days_ahead));
+    upkeep.spawn(tasks::upkeep(folder.clone(), refusals, chores));
     let state = children.state();
     let work = async {
         if options.demo {

@@ -28,6 +28,8 @@ use crate::status::CampaignStatus;
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Opens", type_ = "string", json_path = ".status.effective.opens.mode"),
     printcolumn(name = "Clicks", type_ = "string", json_path = ".status.effective.clicks.mode"),
+    printcolumn(name = "Opened", type_ = "string", json_path = ".status.counts.opens.shown"),
+    printcolumn(name = "Clicked", type_ = "string", json_path = ".status.counts.clicks.shown"),
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -142,7 +144,7 @@ pub struct ContentRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Schedule {
     /// Not before this moment, as RFC 3339: 2026-12-01T08:00:00Z.
-    #[schemars(schema_with = "date_time")]
+    #[schemars(schema_with = "field::date_time")]
     pub at: Time,
 }
 
@@ -163,8 +165,4 @@ fn mail_type(_: &mut SchemaGenerator) -> Schema {
         "title": "mail type",
         "enum": [MailType::Campaign, MailType::Transactional],
     })
-}
-
-fn date_time(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "format": "date-time" })
 }

@@ -48,6 +48,11 @@ pub(crate) fn place(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "title": "place", "enum": [Place::None, Place::Country] })
 }
 
+/// The schema of a moment, as RFC 3339.
+pub(crate) fn date_time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "date-time" })
+}
+
 /// The default of every place: none.
 pub(crate) const fn no_place() -> Place {
     Place::None

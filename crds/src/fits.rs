@@ -95,6 +95,16 @@ pub fn second_tenant(first: &str) -> Misfit {
     )
 }
 
+/// A tenant of a region that is not there, beside the names of those that are.
+#[must_use]
+pub fn no_region(region: &str, known: &[&str]) -> Misfit {
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    Misfit::new(
+        "spec.region",
+        format!("there is no Region {} in this cluster; there: {known}", quoted(region)),
+    )
+}
+
 /// A campaign in a namespace without a tenant.
 #[must_use]
 pub fn no_tenant(namespace: &str) -> Misfit {

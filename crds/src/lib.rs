@@ -11,15 +11,19 @@
 //! 2. [`field`]: what several of them share.
 //! 3. [`status`]: what is reported back of them.
 //! 4. [`fits`]: whether one fits its region and its namespace, in the words of both machines.
-//! 5. [`mod@generate`]: the CRDs as YAML, as they are checked in under `crds/generated/`.
-//! 6. [`load`]: a folder of manifests, read and checked, every fault with its file and line.
-//! 7. [`plan`]: what comes out, in plain types.
+//! 5. [`effective`]: what a Campaign's mail may tell, and who decided it; [`change`]: what a change
+//!    of a Region does to what runs.
+//! 6. [`mod@generate`]: the CRDs as YAML, as they are checked in under `crds/generated/`.
+//! 7. [`load`]: a folder of manifests, read and checked, every fault with its file and line.
+//! 8. [`plan`]: what comes out, in plain types.
 //!
 //! Architecture invariant: there is no client of Kubernetes here, and nothing is started.
 
 #![expect(clippy::duplicated_attributes, reason = "it takes each printcolumn for the same one")]
 
 pub mod campaign;
+pub mod change;
+pub mod effective;
 pub mod field;
 pub mod fits;
 pub mod generate;
@@ -39,8 +43,9 @@ pub use policies::{
 };
 pub use region::{Region, RegionSpec};
 pub use status::{
-    CampaignStatus, Decided, DecidedBy, EffectivePolicy, KeysStatus, Phase, PolicyStatus,
-    RefusalLogStatus, RegionOwner, RegionStatus, Replicas, TenantStatus, TypeStatus,
+    CampaignStatus, CountsStatus, Decided, DecidedBy, EffectivePolicy, EgressProbe, KeysStatus,
+    Phase, PolicyStatus, ProbeResult, PublishedStatus, RefusalLogStatus, RegionOwner, RegionStatus,
+    Replicas, TenantStatus, TypeStatus,
 };
 pub use tenant::{Tenant, TenantSpec};
 

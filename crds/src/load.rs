@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use crate::plan::Manifests;
 
+pub use resource::{Found, Other, Resources};
 pub use schema::quoted;
 
 /// No manifest that a person writes comes near; above it a file is something else by mistake.
@@ -77,6 +78,27 @@ pub fn directory(folder: &Path) -> Result<Manifests, Vec<ManifestError>> {
         Some(manifests) if faults.is_empty() => Ok(manifests),
         _ => Err(faults),
     }
+}
+
+/// Reads the manifests of a folder, or one file, each checked by itself. What they come to beside
+/// what a cluster has already is for the caller to say, with [`crate::fits`].
+///
+/// # Errors
+/// All that is wrong, in the order of files and lines.
+pub fn resources(path: &Path) -> Result<Resources, Vec<ManifestError>> {
+    let mut faults = Vec::new();
+    let mut found = Resources { others: Some(Vec::new()), ..Resources::default() };
+    let kinds = resource::Kinds::new();
+    let files = if path.is_dir() { manifest_files(path) } else { Ok(vec![path.to_owned()]) };
+    for path in files.map_err(|fault| vec![fault])? {
+        match read(&path) {
+            Ok(text) => kinds.read_file(&path, &text, &mut found, &mut faults),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    cross::each_once(&found, &mut faults);
+    faults.sort();
+    if faults.is_empty() { Ok(found) } else { Err(faults) }
 }
 
 fn manifest_files(folder: &Path) -> Result<Vec<PathBuf>, ManifestError> {

@@ -110,6 +110,8 @@ pub struct RegionPlan {
     pub epoch: Duration,
     /// For how many days after sending a hit may count at the longest.
     pub longest_tracking_days: u16,
+    /// The days after which another region key seals, if there is a schedule.
+    pub rotate_keys_every: Option<u16>,
     /// What an open with a privacy signal does.
     pub privacy_signals: PrivacySignals,
     /// The only hosts outside that the stack may connect to.

@@ -13,6 +13,29 @@ use serde::{Deserialize, Serialize};
 use crate::field;
 use crate::status::RegionStatus;
 
+/// The edge expects no PROXY header.
+macro_rules! proxied {
+    () => {
+        "!has(self.edge) || !has(self.edge.proxyProtocol) || !self.edge.proxyProtocol"
+    };
+}
+
+/// A port from 1 to 65535.
+macro_rules! port {
+    () => {
+        concat!(
+            "([1-9][0-9]{0,3}|[1-5][0-9]{4}|",
+            "6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+        )
+    };
+}
+
+mod others;
+
+pub use others::{
+    CertificateSpec, ClickhouseCluster, EgressProbeSpec, GatewaySpec, Issuer, IssuerKind,
+};
+
 /// A region: one jurisdiction, one stack, one set of ceilings.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -44,6 +67,30 @@ use crate::status::RegionStatus;
     validation = Rule::new("!has(self.formerBaseUrls) || !(self.baseUrl in self.formerBaseUrls)")
         .message("names baseUrl again: a host is either the one for new mail or a former one")
         .field_path(".formerBaseUrls"),
+    validation = Rule::new(concat!(proxied!(), " || (has(self.trustedProxies) && size(self.trustedProxies) > 0)"))
+        .message("needs trustedProxies in the Region: whoever reaches the edge could otherwise write \
+                  any address into the header")
+        .field_path(".edge.proxyProtocol"),
+    validation = Rule::new(concat!(proxied!(), " || !has(self.ingress)"))
+        .message("has no place behind spec.ingress: an Ingress controller speaks HTTP to the edge and \
+                  sends no such header; take one of the two away")
+        .field_path(".edge.proxyProtocol"),
+    validation = Rule::new(
+        "!has(self.encryptedAtRest) || self.encryptedAtRest != 'required' || \
+         has(self.storage.className)"
+    )
+        .message("required needs storage.className: name the StorageClass whose encryption is to be \
+                  looked at, or write declared")
+        .field_path(".encryptedAtRest"),
+    validation = Rule::new(
+        "!has(self.egressProbe) || !has(self.egress) || !self.egress.exists(e, \
+         e.host == self.egressProbe.target || self.egressProbe.target.startsWith(e.host + ':'))"
+    ).message("is in egress, so the stack may connect to it: name one outside that nothing may reach")
+        .field_path(".egressProbe.target"),
+    validation = Rule::new("!has(self.ingress) || !has(self.gateway)")
+        .message("there is an ingress as well: give one way in, so that one set of access logs is \
+                  to be looked after")
+        .field_path(".gateway"),
 )]
 pub struct RegionSpec {
     /// The law that the data is under: EU, or a country's ISO 3166-1 code such as DE or CA.
@@ -121,6 +168,10 @@ pub struct RegionSpec {
     #[schemars(with = "i32", range(min = 1, max = 1096))]
     pub longest_tracking_days: u16,
 
+    /// The keys that links are sealed under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeysSpec>,
+
     /// What an open with Global Privacy Control or Do Not Track does. A click is always counted.
     #[serde(default)]
     pub privacy_signals: PrivacySignals,
@@ -130,6 +181,11 @@ pub struct RegionSpec {
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["host".into()]))]
     #[schemars(length(max = 64))]
     pub egress: Vec<Egress>,
+
+    /// How a cluster shows that nothing leaves but to `egress`. Left out: `ResidencyProven` stays
+    /// `Unknown`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress_probe: Option<EgressProbeSpec>,
 
     /// Redis, in a cluster. Left out: the operator runs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,16 +203,53 @@ pub struct RegionSpec {
     ))]
     pub storage: Storage,
 
-    /// How the edge is reached from outside a cluster. Left out: the operator makes a Service and
-    /// no Ingress.
+    /// Whether the storage under the volumes encrypts, in a cluster. Left out: the condition
+    /// EncryptedAtRest says what the StorageClass tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encrypted_at_rest: Option<EncryptedAtRest>,
+
+    /// How the edge is reached from outside a cluster. With neither this nor `gateway` the operator
+    /// makes a Service alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<IngressSpec>,
+
+    /// The same by an HTTPRoute of the Gateway API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewaySpec>,
+
+    /// A certificate that cert-manager keeps for every tracking host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateSpec>,
 
     /// Labels of the nodes that the region's pods may run on: how a region stays in its
     /// jurisdiction.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
 }
+
+/// The keys that links are sealed under.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeysSpec {
+    /// A new key seals new links so often: a number of days, like 90d. Links under older keys go on
+    /// working. Left out: only when the annotation hushmark.io/rotate-keys asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.matches('^[1-9][0-9]{0,3}d$')")
+        .message("must be a number of days, from 1d to 9999d, like 90d"))]
+    #[schemars(length(max = 32))]
+    pub rotate_every: Option<String>,
+}
+
+impl KeysSpec {
+    /// The days between two rotations by schedule, if there is one.
+    #[must_use]
+    pub fn rotate_every_days(&self) -> Option<u16> {
+        self.rotate_every.as_deref()?.strip_suffix('d')?.parse().ok().filter(|days| *days > 0)
+    }
+}
+
+/// The annotation that asks for a new key: any value that was not there before.
+pub const ROTATE_KEYS: &str = "hushmark.io/rotate-keys";
 
 /// Where Redis is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -167,19 +260,27 @@ pub struct RedisSpec {
 }
 
 /// Where ClickHouse is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("!has(self.external) || !has(self.cluster)")
+        .message("there is an external one as well: hits are stored in one place, so name one")
+        .field_path(".cluster"),
+)]
 pub struct ClickhouseSpec {
     /// One that runs already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<External>,
+    /// One that ClickHouse's own operator runs, beside the stack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClickhouseCluster>,
 }
 
 /// A store that runs already, and how it is reached.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct External {
-    /// A Secret in the release's namespace with `url`, `user` and `password`.
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
-        .message("must be the name of a Secret: lower-case letters, digits, - and ."))]
+    /// A Secret in the release's namespace with `url`, `user` and `password`, and for TLS with
+    /// `ca.crt`, and `tls.crt` and `tls.key` where the store asks for a certificate.
+    #[x_kube(validation = secret_name())]
     #[schemars(length(max = 253))]
     pub secret: String,
 }
@@ -264,6 +365,35 @@ pub struct EdgeSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "i32", range(min = 1, max = 1000))]
     pub max_replicas: Option<u16>,
+    /// The edge's own TLS in a cluster: its Service has port 443 then, and no port 80. Left out:
+    /// what is in front of it speaks TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<EdgeTls>,
+    /// Expect the PROXY protocol's header, version 2, on every connection in a cluster, from
+    /// trustedProxies alone: for a load balancer that does not read HTTP.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proxy_protocol: bool,
+}
+
+/// What the edge shows mail clients.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeTls {
+    /// A Secret of type `kubernetes.io/tls` in the release's namespace. A renewed certificate needs
+    /// no restart.
+    #[x_kube(validation = secret_name())]
+    #[schemars(length(max = 253))]
+    pub secret: String,
+}
+
+/// What is known of the storage under the volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(title = "encryption at rest")]
+pub enum EncryptedAtRest {
+    /// Whoever applies this says that it encrypts, whatever its StorageClass tells.
+    Declared,
+    /// Nothing is made before the StorageClass tells that it encrypts.
+    Required,
 }
 
 /// What has to be durable before a hit is answered.
@@ -326,11 +456,7 @@ pub struct Egress {
 /// Scheme, host, and a port from 1 to 65535; nothing that a link could not be joined to.
 macro_rules! base_url {
     ($on:literal) => {
-        concat!(
-            $on,
-            ".matches('^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|",
-            "6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$')"
-        )
+        concat!($on, ".matches('^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:", port!(), ")?$')")
     };
 }
 
@@ -365,6 +491,11 @@ fn former_base_urls() -> Rule {
         "every entry must be a scheme, a host in lower case and at most a port, like \
          https://t.example.com; plain http is for localhost and 127.0.0.1 alone",
     )
+}
+
+fn secret_name() -> Rule {
+    Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
+        .message("must be the name of a Secret: lower-case letters, digits, - and .")
 }
 
 /// A volume's size.

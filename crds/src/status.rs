@@ -4,7 +4,7 @@
 //! does not stay behind.
 
 use hushmark_policy::{Mode, Place};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,68 @@ pub struct RegionStatus {
     pub keys: Option<KeysStatus>,
     /// The last head of the refusal log. Nothing is appended on a shorter log.
     pub refusal_log: Option<RefusalLogStatus>,
+    /// What was found on each node when two pods tried to connect to `spec.egressProbe.target`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "egress_probes")]
+    pub egress_probes: Vec<EgressProbe>,
+}
+
+/// What became of two connections from one node: the positive control's must get through, and the
+/// other's must not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EgressProbe {
+    /// The node.
+    pub node: String,
+    /// A hash of what was asked: the target and the policies. Another one asks anew.
+    pub question: String,
+    /// When the answer was there.
+    pub at: Time,
+    /// How a pod fared that the stack's policies hold back.
+    pub restricted: ProbeResult,
+    /// How a pod fared that no policy of the stack selects.
+    pub control: ProbeResult,
+}
+
+/// What became of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProbeResult {
+    /// It was made.
+    Reached,
+    /// It was refused.
+    Refused,
+    /// Nothing came back.
+    TimedOut,
+    /// There is no way there.
+    Unreachable,
+    /// The target's name was not found, so that nothing was tried.
+    NotResolved,
+    /// The pod came to no end.
+    NoAnswer,
+}
+
+impl ProbeResult {
+    /// Every one.
+    pub const ALL: [Self; 6] = [
+        Self::Reached,
+        Self::Refused,
+        Self::TimedOut,
+        Self::Unreachable,
+        Self::NotResolved,
+        Self::NoAnswer,
+    ];
+
+    /// As the status and the probe itself write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reached => "Reached",
+            Self::Refused => "Refused",
+            Self::TimedOut => "TimedOut",
+            Self::Unreachable => "Unreachable",
+            Self::NotResolved => "NotResolved",
+            Self::NoAnswer => "NoAnswer",
+        }
+    }
 }
 
 /// The release that runs a region's stack.
@@ -56,9 +118,17 @@ pub struct Replicas {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeysStatus {
-    /// Numbers of the region keys, the sealing one last.
+    /// Numbers of the region keys, lowest first.
     #[serde(default)]
     pub kids: Vec<i32>,
+    /// The key that new links are sealed under: one that every edge has.
+    pub sealing: Option<i32>,
+    /// Since when it is.
+    #[serde(default)]
+    #[schemars(schema_with = "field::date_time")]
+    pub sealing_since: Option<Time>,
+    /// The last value of the annotation hushmark.io/rotate-keys that was obeyed.
+    pub asked: Option<String>,
     /// The first day of the ring, like 2026-11-21.
     pub first_day: String,
     /// The last day of the ring.
@@ -122,10 +192,47 @@ pub struct CampaignStatus {
     pub id: Option<String>,
     /// What holds, and who decided it.
     pub effective: Option<EffectivePolicy>,
+    /// When its first message was sent. Said by who sends, and kept by the operator; its schedule
+    /// stands in where nobody says.
+    #[serde(default)]
+    #[schemars(schema_with = "field::date_time")]
+    pub sent_at: Option<Time>,
+    /// What the last epochs published of it, and nothing newer.
+    pub counts: Option<CountsStatus>,
     /// How it is.
     #[serde(default)]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// What epochs published of a campaign as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CountsStatus {
+    /// The epoch that changed them last.
+    #[schemars(schema_with = "field::date_time")]
+    pub as_of: Time,
+    /// Opens, where they are tracked.
+    pub opens: Option<PublishedStatus>,
+    /// Clicks, where they are tracked.
+    pub clicks: Option<PublishedStatus>,
+}
+
+/// What may be shown of one kind of hit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishedStatus {
+    /// In one word, for kubectl: hits, or `withheld` where fewer people than the Region's minimum
+    /// group are behind them, or nearly all.
+    pub shown: String,
+    /// Hits, those of machines included.
+    pub raw: Option<i64>,
+    /// Hits of people; absent where they are withheld.
+    pub human: Option<i64>,
+    /// Distinct messages; absent where they are withheld or cannot be told apart.
+    pub messages: Option<i64>,
+    /// Distinct messages that people opened or followed.
+    pub human_messages: Option<i64>,
 }
 
 /// What is known of a RetentionPolicy or an AnonymizationPolicy.
@@ -197,6 +304,8 @@ pub enum DecidedBy {
     Campaign,
     /// The Tenant's kill switch.
     KillSwitch,
+    /// A withdrawal in the refusal log. No change of any resource gets past it.
+    Withdrawal,
     /// Nobody: no policy says anything, so nothing is tracked.
     Nobody,
 }
@@ -210,6 +319,7 @@ impl DecidedBy {
             Self::TenantDefault => "the tenant's default says so",
             Self::Campaign => "the campaign says so",
             Self::KillSwitch => "the tenant's kill switch is on",
+            Self::Withdrawal => "it was withdrawn for good",
             Self::Nobody => "no policy says anything",
         }
     }
@@ -249,6 +359,40 @@ fn conditions(_: &mut SchemaGenerator) -> Schema {
                 },
                 "reason": text("Why, in one word for programs.", 128),
                 "message": text("Why, and what to do next, in words for people.", 4096),
+            },
+        },
+    })
+}
+
+/// The schema of the probes: one a node.
+fn egress_probes(_: &mut SchemaGenerator) -> Schema {
+    let text = |says: &str, most: u32| json_schema!({ "type": "string", "description": says, "maxLength": most });
+    let results = ProbeResult::ALL.map(ProbeResult::name);
+    let result =
+        |says: &str| json_schema!({ "type": "string", "description": says, "enum": results });
+    json_schema!({
+        "type": "array",
+        "description": "What was found on each node when two pods tried to connect to \
+                        spec.egressProbe.target.",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["node"],
+        "maxItems": 1000,
+        "items": {
+            "type": "object",
+            "required": ["node", "question", "at", "restricted", "control"],
+            "properties": {
+                "node": text("The node.", 253),
+                "question": text(
+                    "A hash of what was asked: the target and the policies. Another one asks anew.",
+                    64,
+                ),
+                "at": {
+                    "type": "string",
+                    "format": "date-time",
+                    "description": "When the answer was there.",
+                },
+                "restricted": result("How a pod fared that the stack's policies hold back."),
+                "control": result("How a pod fared that no policy of the stack selects."),
             },
         },
     })

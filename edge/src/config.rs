@@ -36,7 +36,7 @@ pub struct Config {
     #[arg(required_unless_present = "replay")]
     pub refusal_key: Option<PathBuf>,
 
-    /// Redis: unix:///path/to/socket or redis://host:port
+    /// Redis: unix:///path/to/socket, redis://host:port, or rediss://host:port by TLS
     #[arg(long, env = "HUSHMARK_EDGE_REDIS", value_name = "URL")]
     pub redis: RedisUrl,
 
@@ -48,6 +48,21 @@ pub struct Config {
     /// File that holds Redis's password
     #[arg(long, env = "HUSHMARK_EDGE_REDIS_PASSWORD_FILE", value_name = "FILE")]
     pub redis_password_file: Option<PathBuf>,
+
+    /// Authorities, in PEM, that Redis's certificate is signed by: for rediss:// alone; read again
+    /// at each connection, as the two below are
+    #[arg(long, env = "HUSHMARK_EDGE_REDIS_CA", value_name = "FILE")]
+    pub redis_ca: Option<PathBuf>,
+
+    /// The certificate in PEM that Redis is shown
+    #[arg(long, env = "HUSHMARK_EDGE_REDIS_CERTIFICATE", value_name = "FILE")]
+    #[arg(requires_all = ["redis_ca", "redis_key"])]
+    pub redis_certificate: Option<PathBuf>,
+
+    /// That certificate's key in PEM
+    #[arg(long, env = "HUSHMARK_EDGE_REDIS_KEY", value_name = "FILE")]
+    #[arg(requires = "redis_certificate")]
+    pub redis_key: Option<PathBuf>,
 
     /// Folder for lane logs, drop counters and the copy of the refusal log
     #[arg(long, env = "HUSHMARK_EDGE_LANE_LOG", value_name = "DIR")]
@@ -119,9 +134,22 @@ pub struct Config {
     #[arg(value_parser = duration)]
     pub drain_timeout: Duration,
 
-    /// Replay the lane logs in the folder, and exit: status 75 while Redis is away
+    /// What its heartbeat calls it: a pod's name; the machine's by default, which a pod's is
+    #[arg(long, env = "HUSHMARK_EDGE_NAME", value_name = "POD")]
+    pub name: Option<String>,
+
+    /// Replay the lane logs in the folder, say so in Redis, and exit: status 75 while Redis is away
     #[arg(long)]
     pub replay: bool,
+}
+
+impl Config {
+    /// What its heartbeat calls it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        self.name.clone().unwrap_or_else(machine)
+    }
 }
 
 /// What an answer waits for.
@@ -158,11 +186,13 @@ pub enum RedisUrl {
     Unix(PathBuf),
     /// A host and port.
     Tcp(String, u16),
+    /// A host and port, by TLS.
+    Tls(String, u16),
 }
 
 /// The text is no place where Redis can be.
 #[derive(Debug, thiserror::Error)]
-#[error("not understood: expected unix:///path/to/socket or redis://host:port")]
+#[error("not understood: expected unix:///path/to/socket, redis://host:port or rediss://host:port")]
 pub struct NotARedisUrl;
 
 impl FromStr for RedisUrl {
@@ -176,7 +206,7 @@ impl FromStr for RedisUrl {
                 Err(NotARedisUrl)
             };
         }
-        let rest = text.strip_prefix("redis://").ok_or(NotARedisUrl)?;
+        let (scheme, rest) = text.split_once("://").ok_or(NotARedisUrl)?;
         // A password has no place here: it would stand in the process list.
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) = rest.rsplit_once(':').unwrap_or((rest, "6379"));
@@ -184,16 +214,26 @@ impl FromStr for RedisUrl {
         if host.is_empty() || host.contains(['@', '/']) {
             return Err(NotARedisUrl);
         }
-        Ok(Self::Tcp(host.trim_matches(['[', ']']).to_owned(), port))
+        let host = host.trim_matches(['[', ']']).to_owned();
+        match scheme {
+            "redis" => Ok(Self::Tcp(host, port)),
+            "rediss" => Ok(Self::Tls(host, port)),
+            _ => Err(NotARedisUrl),
+        }
     }
 }
 
 impl std::fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Unix(path) => write!(f, "unix://{}", path.display()),
-            Self::Tcp(host, port) if host.contains(':') => write!(f, "redis://[{host}]:{port}"),
-            Self::Tcp(host, port) => write!(f, "redis://{host}:{port}"),
+        let (scheme, host, port) = match self {
+            Self::Unix(path) => return write!(f, "unix://{}", path.display()),
+            Self::Tcp(host, port) => ("redis", host, port),
+            Self::Tls(host, port) => ("rediss", host, port),
+        };
+        if host.contains(':') {
+            write!(f, "{scheme}://[{host}]:{port}")
+        } else {
+            write!(f, "{scheme}://{host}:{port}")
         }
     }
 }
@@ -222,6 +262,7 @@ mod tests {
             ("redis://cache", "redis://cache:6379"),
             ("redis://127.0.0.1:7000/", "redis://127.0.0.1:7000"),
             ("redis://[::1]:7000", "redis://[::1]:7000"),
+            ("rediss://cache", "rediss://cache:6379"),
         ] {
             assert_eq!(text.parse::<RedisUrl>().unwrap().to_string(), expected);
         }

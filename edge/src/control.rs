@@ -27,6 +27,8 @@ pub(crate) struct Control {
     pub(crate) shared: Arc<Shared>,
     pub(crate) redis: RedisAt,
     pub(crate) folder: PathBuf,
+    /// What its heartbeat calls it.
+    pub(crate) name: String,
     pub(crate) incarnation: u64,
     pub(crate) cores: Vec<Arc<CoreStats>>,
     /// Redis is nearly full: lanes write to their logs.

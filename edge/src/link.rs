@@ -5,19 +5,23 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hushmark_event::redis_keys::BATCH_FIELD;
+use hushmark_hop::{HopError, PasswordError, PasswordFile};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use zeroize::Zeroizing;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::config::RedisUrl;
 use crate::resp::{self, Value};
 
-/// Where Redis is, who asks, and the password that it asks for.
+/// Where Redis is, who asks, and the file with the password that it asks for.
 #[derive(Clone)]
 pub(crate) struct RedisAt {
     pub(crate) url: RedisUrl,
+    /// For a URL by TLS, and for no other.
+    pub(crate) tls: Option<hushmark_hop::Files>,
     pub(crate) user: Option<String>,
-    pub(crate) password: Option<Zeroizing<String>>,
+    pub(crate) password: Option<PasswordFile>,
 }
 
 /// Why a command has no answer, or none that helps.
@@ -26,6 +30,12 @@ pub(crate) enum LinkError {
     /// The connection is gone, or never came about.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// The files that TLS needs cannot be used.
+    #[error(transparent)]
+    Tls(#[from] HopError),
+    /// The password cannot be read any more.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     /// It answered what no Redis answers.
     #[error(transparent)]
     NotResp(#[from] resp::NotResp),
@@ -50,6 +60,7 @@ pub(crate) enum Appended {
 enum Socket {
     Unix(UnixStream),
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 pub(crate) struct Link {
@@ -65,15 +76,16 @@ impl Link {
     pub(crate) async fn connect(at: &RedisAt) -> Result<Self, LinkError> {
         let socket = match &at.url {
             RedisUrl::Unix(path) => Socket::Unix(UnixStream::connect(path).await?),
-            RedisUrl::Tcp(host, port) => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                stream.set_nodelay(true)?;
-                Socket::Tcp(stream)
+            RedisUrl::Tcp(host, port) => Socket::Tcp(tcp(host, *port).await?),
+            RedisUrl::Tls(host, port) => {
+                let stream = tls(at, host, tcp(host, *port).await?).await?;
+                Socket::Tls(Box::new(stream))
             }
         };
         let (out, input) = (Vec::with_capacity(8 << 10), Vec::with_capacity(512));
         let mut link = Self { socket, out, input, taken: 0 };
-        if let Some(password) = &at.password {
+        if let Some(file) = &at.password {
+            let password = file.read()?;
             match &at.user {
                 Some(user) => {
                     link.ask(&[b"AUTH", user.as_bytes(), password.as_bytes()]).await?;
@@ -128,7 +140,11 @@ impl Link {
     }
 
     pub(crate) async fn flush(&mut self) -> Result<(), LinkError> {
-        let sent = self.socket.write_all(&self.out).await;
+        let mut sent = self.socket.write_all(&self.out).await;
+        // A session may have taken bytes that its socket has not; a socket keeps none back.
+        if let (Ok(()), Socket::Tls(stream)) = (&sent, &mut self.socket) {
+            sent = stream.flush().await;
+        }
         self.out.clear();
         Ok(sent?)
     }
@@ -150,6 +166,23 @@ impl Link {
     }
 }
 
+async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The files are read each time, so that a renewed certificate is the next one shown.
+async fn tls(
+    at: &RedisAt,
+    host: &str,
+    stream: TcpStream,
+) -> Result<TlsStream<TcpStream>, LinkError> {
+    let files = at.tls.as_ref().ok_or(HopError::Incomplete("rediss:// needs --redis-ca"))?;
+    let connector = TlsConnector::from(files.client()?);
+    Ok(connector.connect(hushmark_hop::server_name(host)?, stream).await?)
+}
+
 impl AsyncRead for Socket {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -159,6 +192,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -172,6 +206,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -179,6 +214,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -186,6 +222,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

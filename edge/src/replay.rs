@@ -8,9 +8,11 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use hushmark_event::Heartbeat;
 use hushmark_event::redis_keys::lane_stream;
 use tokio::time::timeout;
 
+use crate::control::pulse;
 use crate::lane::drain::{self, DrainError, WINDOW};
 use crate::lane_log::DeadLog;
 use crate::lane_log::frame::{self, BLOB_MAX, FRAME_HEADER, Next};
@@ -71,6 +73,20 @@ pub(crate) async fn folder(folder: &Path, redis: &RedisAt) -> Result<Replayed, R
         }
     }
     worst.map(|()| replayed)
+}
+
+/// Says in Redis, as an edge that drained does, that the folder of `name` holds nothing any more.
+/// Whoever closes days need not wait for it then.
+pub(crate) async fn told(name: &str, incarnation: u64, redis: &RedisAt) -> Result<(), ReplayError> {
+    let word =
+        Heartbeat { pod: name.to_owned(), log_empty: true, draining: true, ..Heartbeat::default() };
+    let say = async {
+        let mut link = Link::connect(redis).await?;
+        pulse::say(&mut link, incarnation, &word).await
+    };
+    let said = timeout(PATIENCE, say).await;
+    let said = said.map_err(|_| ReplayError::Away("no answer".to_owned()))?;
+    said.map_err(|error: LinkError| ReplayError::Away(error.to_string()))
 }
 
 async fn one(log: &DeadLog, link: &mut Link, replayed: &mut Replayed) -> Result<(), DrainError> {

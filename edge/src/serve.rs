@@ -1,5 +1,6 @@
 //! The edge as a whole: made from its configuration, run until told to stop, drained.
 
+use std::fs::File;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use hushmark_event::Lane;
+use hushmark_event::{Lane, folder};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -44,6 +45,8 @@ pub struct Edge {
     copy: Copy,
     control: Arc<Control>,
     reload: Arc<Notify>,
+    /// Held as long as the edge lives: nobody else keeps state in its folder.
+    _claim: File,
 }
 
 impl Edge {
@@ -72,7 +75,7 @@ impl Edge {
         let (addr, admin_addr) = (local(&listeners[0])?, local(&admin)?);
 
         let folder = config.lane_log.clone();
-        std::fs::create_dir_all(&folder).map_err(file_error("make the folder", &folder))?;
+        let claim = folder::claim(&folder)?;
         let copy = Copy::load(&folder, start::refusal_key(&config)?);
         let known =
             Known { keys, ring, refusals: copy.verified(), countries: countries.map(Arc::new) };
@@ -89,6 +92,7 @@ impl Edge {
             shared: Arc::new(Shared::new(known)),
             redis,
             folder,
+            name: config.name(),
             incarnation,
             cores: (0..cores).map(|_| Arc::new(CoreStats::new())).collect(),
             spill: Arc::default(),
@@ -111,6 +115,7 @@ impl Edge {
             copy,
             control,
             reload,
+            _claim: claim,
         })
     }
 
@@ -237,11 +242,16 @@ fn rules(config: &Config) -> Result<Rules, StartError> {
     })
 }
 
-/// Replays the logs in the configured folder and does nothing else: `--replay`.
+/// Replays the logs in the configured folder, says in Redis that it is empty, and does nothing else:
+/// `--replay`.
 ///
 /// # Errors
 /// [`ReplayError::Away`] at once while Redis is away; [`ReplayError::Refused`] says what else.
 pub async fn replay(config: &Config) -> Result<Replayed, ReplayError> {
-    let redis = start::redis_at(config).map_err(|error| ReplayError::Refused(error.to_string()))?;
-    crate::replay::folder(&config.lane_log, &redis).await
+    let refused = |error: StartError| ReplayError::Refused(error.to_string());
+    let redis = start::redis_at(config).map_err(refused)?;
+    let replayed = crate::replay::folder(&config.lane_log, &redis).await?;
+    let incarnation = u64::from_be_bytes(start::random().map_err(refused)?);
+    crate::replay::told(&config.name(), incarnation, &redis).await?;
+    Ok(replayed)
 }

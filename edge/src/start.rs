@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use ed25519_dalek::VerifyingKey;
 use hushmark_event::Ring;
+use hushmark_event::folder::FolderError;
 use hushmark_event::ring::RingError;
+use hushmark_hop::{Files, HopError, PasswordError, PasswordFile};
 use hushmark_token::{KeyError, RegionKeys};
 use socket2::{Domain, Protocol, Socket, Type};
-use zeroize::Zeroizing;
 
 use crate::client_addr::RangesError;
-use crate::config::Config;
+use crate::config::{Config, RedisUrl};
 use crate::door::tls::{Certificate, TlsError, TlsFiles};
 use crate::link::RedisAt;
 use crate::place::CountryDbError;
@@ -27,12 +28,21 @@ pub enum StartError {
     /// The day ring cannot be used.
     #[error("batch ring: {0}")]
     Ring(#[from] RingError),
+    /// The folder of the lane logs is another's.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The country database cannot be used.
     #[error("{0}{because}", because = because(.0))]
     Countries(#[from] CountryDbError),
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// What TLS to Redis needs cannot be used.
+    #[error("TLS to redis: {0}")]
+    Redis(#[from] HopError),
+    /// The password for Redis cannot be read.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     /// A list of networks cannot be read.
     #[error("{what}: {source}")]
     Ranges {
@@ -132,18 +142,30 @@ pub(crate) fn raise_descriptor_limit(connections: u32) {
     }
 }
 
-/// Where Redis is, with the password from its file.
+/// Where Redis is, and who asks.
 pub(crate) fn redis_at(config: &Config) -> Result<RedisAt, StartError> {
-    let password = match &config.redis_password_file {
-        None => None,
-        Some(path) => {
-            let text = Zeroizing::new(
-                std::fs::read_to_string(path).map_err(file_error("read the password in", path))?,
-            );
-            Some(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+    let password = config.redis_password_file.as_deref().map(PasswordFile::new).transpose()?;
+    Ok(RedisAt {
+        url: config.redis.clone(),
+        tls: redis_tls(config)?,
+        user: config.redis_user.clone(),
+        password,
+    })
+}
+
+/// The files for TLS to Redis, tried once: what cannot be used stops the start.
+fn redis_tls(config: &Config) -> Result<Option<Files>, HopError> {
+    let (ca, key) = (config.redis_ca.clone(), config.redis_key.clone());
+    let files = Files::from_options(ca, config.redis_certificate.clone(), key)?;
+    match (&config.redis, files) {
+        (RedisUrl::Tls(..), Some(files)) => {
+            files.client()?;
+            Ok(Some(files))
         }
-    };
-    Ok(RedisAt { url: config.redis.clone(), user: config.redis_user.clone(), password })
+        (RedisUrl::Tls(..), None) => Err(HopError::Incomplete("rediss:// needs --redis-ca")),
+        (_, None) => Ok(None),
+        (_, Some(_)) => Err(HopError::Incomplete("--redis-ca is for rediss:// alone")),
+    }
 }
 
 /// One listener a core on one port. The kernel spreads connections over them.

@@ -43,6 +43,14 @@ pub async fn answer(engine: &Arc<Engine>, request: Request<Incoming>) -> Respons
     }
 }
 
+/// Answers on a plain port beside the one by TLS: for a probe that has no certificate to show.
+pub(crate) fn ping_alone(request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/ping") => plain(StatusCode::OK, "Ok.\n"),
+        _ => plain(StatusCode::FORBIDDEN, "queries are taken by TLS alone, at another port\n"),
+    }
+}
+
 /// Browsers say so in these headers. Without this check any page that is open on this machine
 /// could send statements here, since the server asks for no password.
 fn from_a_web_page(headers: &HeaderMap) -> bool {

@@ -3,7 +3,8 @@
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use hushmark_embedded::engine::{Engine, Options};
-use hushmark_embedded::server;
+use hushmark_embedded::server::{self, Doors};
+use hushmark_hop::Files;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
 use tracing_subscriber::EnvFilter;
 
 /// Serves ClickHouse's HTTP interface from the in-process engine.
@@ -24,12 +26,21 @@ struct Arguments {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Where to listen; port 0 takes a free one. There is no password, so only addresses of this
-    /// machine itself are taken unless --allow-remote is given.
+    /// machine itself are taken unless --allow-remote or --tls is given. With --tls, /ping alone is
+    /// answered here.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8123")]
     listen: SocketAddr,
     /// Take an address that other machines reach. Whoever reaches it can read and delete all.
     #[arg(long)]
     allow_remote: bool,
+    /// A folder with ca.crt, tls.crt and tls.key: queries are taken by TLS alone, from clients whose
+    /// certificate the authorities in ca.crt signed. Read at the start.
+    #[arg(long, env = "HUSHMARK_EMBEDDED_TLS", value_name = "DIR")]
+    tls: Option<PathBuf>,
+    /// Where to listen for TLS.
+    #[arg(long, env = "HUSHMARK_EMBEDDED_TLS_LISTEN", value_name = "ADDRESS:PORT")]
+    #[arg(default_value = "127.0.0.1:8443", requires = "tls")]
+    tls_listen: SocketAddr,
     /// Write the address that was bound here, once queries are answered.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -61,11 +72,12 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<bool> {
-    let Arguments { lib, data, listen, allow_remote, ready_file, memory_mib } = arguments;
-    if !listen.ip().is_loopback() && !allow_remote {
+    let Arguments { lib, data, listen, allow_remote, tls, tls_listen, ready_file, memory_mib } =
+        arguments;
+    if !listen.ip().is_loopback() && !allow_remote && tls.is_none() {
         bail!(
             "{listen} is reachable from other machines and this server asks for no password; \
-               listen on 127.0.0.1, or give --allow-remote"
+               listen on 127.0.0.1, or give --tls or --allow-remote"
         );
     }
     if let Some(file) = &ready_file {
@@ -74,10 +86,17 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     // The engine reads standard input where an insert brings no rows.
     let nothing = std::fs::File::open("/dev/null").context("cannot open /dev/null")?;
     rustix::stdio::dup2_stdin(nothing).context("cannot replace standard input")?;
-    let listener = TcpListener::bind(listen).await.with_context(|| {
-        format!("cannot listen on {listen}; stop what uses it, or give another --listen")
-    })?;
-    let address = listener.local_addr().context("cannot read the bound address")?;
+    let plain = bind(listen, "--listen").await?;
+    let tls = match tls {
+        None => None,
+        Some(folder) => {
+            let acceptor = TlsAcceptor::from(Files::in_folder(&folder).server()?);
+            Some((bind(tls_listen, "--tls-listen").await?, acceptor))
+        }
+    };
+    let doors = Doors { plain, tls };
+    let queries = doors.tls.as_ref().map_or(&doors.plain, |(listener, _)| listener);
+    let address = queries.local_addr().context("cannot read the bound address")?;
     let options = Options { library: lib, data, memory_bytes: memory_mib << 20 };
     let engine = tokio::task::spawn_blocking(move || Engine::start(&options)).await??;
     // After the engine, which installs handlers of its own.
@@ -90,12 +109,18 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let shutdown = async move {
         tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
     };
-    let closed = server::run(listener, Arc::new(engine), shutdown).await;
+    let closed = server::run(doors, Arc::new(engine), shutdown).await;
     if let Some(file) = &ready_file {
         remove(file)?;
     }
     tracing::info!("stopped");
     Ok(closed)
+}
+
+async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; stop what uses it, or give another {option}")
+    })
 }
 
 /// Whole or not at all, so that a reader never sees half an address.

@@ -1,20 +1,23 @@
 //! The HTTP server: accepts, bounds, hands a request to [`crate::answer`], drains.
 #![forbid(unsafe_code)]
 
-use crate::answer::answer;
+use crate::answer::{answer, ping_alone};
 use crate::engine::Engine;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
 
 /// Connections at once: the eight places, their queue of 64, and idle ones kept alive.
 const CONNECTIONS: usize = 256;
@@ -23,16 +26,41 @@ const HEADER_BYTES: usize = 128 << 10;
 /// For a header to arrive, and for a kept connection to stay without one (hyper has one clock for
 /// both). Long, because the writer's connection must outlive a quiet campaign's minutes.
 const HEADER_TIME: Duration = Duration::from_secs(300);
+/// For a client to show its certificate.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// What runs at SIGTERM may take so long to end.
 const DRAIN_TIME: Duration = Duration::from_secs(30);
 
+/// Where it listens.
+pub struct Doors {
+    /// In the open: everything, or `/ping` alone where there is TLS as well.
+    pub plain: TcpListener,
+    /// By TLS, with a certificate that is asked of every client.
+    pub tls: Option<(TcpListener, TlsAcceptor)>,
+}
+
+/// The door that a connection came through.
+enum Door {
+    Open,
+    PingAlone,
+    Tls(TlsAcceptor),
+}
+
+impl Doors {
+    async fn accept(&self) -> io::Result<(TcpStream, Door)> {
+        let Some((listener, acceptor)) = &self.tls else {
+            return Ok((self.plain.accept().await?.0, Door::Open));
+        };
+        tokio::select! {
+            accepted = self.plain.accept() => Ok((accepted?.0, Door::PingAlone)),
+            accepted = listener.accept() => Ok((accepted?.0, Door::Tls(acceptor.clone()))),
+        }
+    }
+}
+
 /// Serves until `shutdown` is ready, then lets the requests under way end and closes the engine.
 /// `false`: the engine could not be closed in time.
-pub async fn run(
-    listener: TcpListener,
-    engine: Arc<Engine>,
-    shutdown: impl Future<Output = ()>,
-) -> bool {
+pub async fn run(doors: Doors, engine: Arc<Engine>, shutdown: impl Future<Output = ()>) -> bool {
     let (stop, stopped) = watch::channel(());
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -45,15 +73,15 @@ pub async fn run(
         };
         let accepted = tokio::select! {
             () = &mut shutdown => break,
-            accepted = listener.accept() => accepted,
+            accepted = doors.accept() => accepted,
         };
         while connections.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, door)) => {
                 let (engine, stopped) = (Arc::clone(&engine), stopped.clone());
                 connections.spawn(async move {
                     let _place = place;
-                    serve(stream, engine, stopped).await;
+                    enter(stream, door, engine, stopped).await;
                 });
             }
             Err(error) => {
@@ -63,7 +91,7 @@ pub async fn run(
             }
         }
     }
-    drop(listener);
+    drop(doors);
     tracing::info!(connections = connections.len(), "draining");
     drop(stop);
     let deadline = Instant::now() + DRAIN_TIME;
@@ -75,14 +103,37 @@ pub async fn run(
     engine.close(deadline).await
 }
 
-async fn serve(stream: TcpStream, engine: Arc<Engine>, mut stopped: watch::Receiver<()>) {
+async fn enter(stream: TcpStream, door: Door, engine: Arc<Engine>, stopped: watch::Receiver<()>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection is gone already");
         return;
     }
+    match door {
+        Door::Open => serve(stream, Some(engine), stopped).await,
+        Door::PingAlone => serve(stream, None, stopped).await,
+        Door::Tls(acceptor) => match timeout(HANDSHAKE_TIME, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => serve(stream, Some(engine), stopped).await,
+            // What is wrong with a certificate is for whoever runs both ends to know.
+            Ok(Err(error)) => tracing::info!(%error, "a client was refused"),
+            Err(_) => tracing::debug!("a client said nothing"),
+        },
+    }
+}
+
+/// Serves one connection; without an engine, `/ping` alone.
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    engine: Option<Arc<Engine>>,
+    mut stopped: watch::Receiver<()>,
+) {
     let service = service_fn(move |request| {
-        let engine = Arc::clone(&engine);
-        async move { Ok::<_, Infallible>(answer(&engine, request).await) }
+        let engine = engine.clone();
+        async move {
+            Ok::<_, Infallible>(match &engine {
+                Some(engine) => answer(engine, request).await,
+                None => ping_alone(&request),
+            })
+        }
     });
     let mut connection = pin!(
         http1::Builder::new()

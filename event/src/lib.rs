@@ -11,11 +11,18 @@
 //! 6. [`cut`]: what a writer is about to store, written down before it is sent.
 //! 7. [`cell`]: the counters that hits become, and the keyed hashes that sketches are fed with.
 //! 8. [`tables`]: the numbered SQL of everything in ClickHouse.
-//! 9. [`refusal`]: the hash-chained log of what may no longer be counted.
+//! 9. [`refusal`]: the hash-chained log of what may no longer be counted; [`ask`]: how a person
+//!    asks for an entry; [`folder`]: the folder in which a process keeps its copy, and that it shares
+//!    with nobody.
+//! 10. [`heartbeat`]: what an edge says of itself. [`totals`]: what epochs published, in short.
+//!     [`told`]: what a writer says of itself.
 
+pub mod ask;
 pub mod batch;
 pub mod cell;
 pub mod cut;
+pub mod folder;
+pub mod heartbeat;
 pub mod hit;
 pub mod lane;
 pub mod redis_keys;
@@ -23,10 +30,14 @@ pub mod refusal;
 pub mod ring;
 pub mod seal;
 pub mod tables;
+pub mod told;
+pub mod totals;
 
 pub use batch::{BatchBuilder, BatchReader, Record};
 pub use cut::Cut;
+pub use heartbeat::Heartbeat;
 pub use hit::{Client, Context, Device, Hit, System, Verdict};
 pub use lane::Lane;
 pub use ring::{DayKey, Ring};
 pub use seal::{LaneSealer, Sealed};
+pub use totals::{Total, Totals};

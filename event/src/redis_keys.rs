@@ -17,6 +17,9 @@ pub const WRITER_LEASE: &str = "writer:lease";
 /// What the working writer is about to store, set before the first send. See [`crate::cut`].
 pub const WRITER_CUT: &str = "writer:cut";
 
+/// What begins the name of what a writer says of itself. See [`crate::told`].
+pub const WRITER_TOLD_PREFIX: &str = "writer:told:";
+
 /// Stream of the refusal log: entry `n-0`, field `e`, the n-th entry's bytes.
 pub const REFUSALS: &str = "refusals";
 
@@ -33,6 +36,12 @@ pub const REFUSALS_HEAD: &str = "refusals:head";
 /// Stream of requests to the one who appends to the refusal log.
 pub const ASKS: &str = "asks";
 
+/// Hash of what epochs published: field campaign, value [`crate::Totals`].
+pub const PUBLISHED: &str = "published";
+
+/// The epoch that last changed [`PUBLISHED`], written after it: seconds since 1970.
+pub const PUBLISHED_EPOCH: &str = "published:epoch";
+
 /// A lane's stream.
 #[must_use]
 pub fn lane_stream(lane: Lane) -> String {
@@ -43,6 +52,13 @@ pub fn lane_stream(lane: Lane) -> String {
 #[must_use]
 pub fn dead_field(lane: Lane, number: u64) -> String {
     format!("{lane}:{number}")
+}
+
+/// What the writer of a pod says of itself; it stands for fifteen seconds, and the last words of one
+/// that ends for five minutes and a half.
+#[must_use]
+pub fn writer_told(pod: &str) -> String {
+    format!("{WRITER_TOLD_PREFIX}{pod}")
 }
 
 /// An edge process's heartbeat; it lives ten seconds.

@@ -137,6 +137,7 @@ pub struct RefusalLog {
     hash: [u8; 32],
     caps: Caps,
     takedowns: HashSet<Takedown>,
+    withdrawals: u64,
 }
 
 impl RefusalLog {
@@ -158,6 +159,13 @@ impl RefusalLog {
         &self.caps
     }
 
+    /// How many caps hold for good. It grows with each: a policy that was resolved before may be
+    /// another one now.
+    #[must_use]
+    pub const fn withdrawals(&self) -> u64 {
+        self.withdrawals
+    }
+
     /// Takes the next entry's bytes.
     ///
     /// # Errors
@@ -177,6 +185,7 @@ impl RefusalLog {
                 let up_to = Generation(*up_to);
                 let tracking = Tracking { opens: *opens, clicks: *clicks };
                 self.caps.add(Cap { scope, up_to, tracking, place: *place });
+                self.withdrawals += u64::from(entry.refuses.is_for_good());
             }
             Refuses::Takedown(what) => {
                 if !what.is_possible() {
@@ -250,6 +259,16 @@ impl Entry {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("text and numbers always serialise")
+    }
+}
+
+impl Refuses {
+    /// Whether every id in it is one.
+    pub(crate) fn is_possible(&self) -> bool {
+        match self {
+            Self::Cap { scope, .. } => scope.parse().is_some(),
+            Self::Takedown(what) => what.is_possible(),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, OptionalApi};
 use crate::{Context, Error};
 
 /// How often permissions are looked at while running: one that was removed is named within twice
@@ -83,7 +83,10 @@ pub const NEEDED: &[Need] = &[
     cluster("hushmark.io", "anonymizationpolicies/status", PATCH),
     cluster("events.k8s.io", "events", &["create", "patch"]),
     cluster("", "nodes", &["get"]),
-    inside("", "pods", &["list"]),
+    cluster("storage.k8s.io", "storageclasses", &["get"]),
+    cluster("", "persistentvolumes", &["get"]),
+    inside("", "persistentvolumeclaims", &["list"]),
+    inside("", "pods", &["create", "delete", "list"]),
     inside("", "secrets", OWN),
     inside("", "services", OWN),
     inside("", "serviceaccounts", OWN),
@@ -93,8 +96,27 @@ pub const NEEDED: &[Need] = &[
     inside("networking.k8s.io", "ingresses", OWN_AND_DELETE),
     inside("networking.k8s.io", "networkpolicies", OWN),
     inside("policy", "poddisruptionbudgets", OWN),
+    inside("batch", "jobs", &["create", "delete", "list"]),
     inside("coordination.k8s.io", "leases", &["create", "get", "update"]),
 ];
+
+const HTTP_ROUTES: &[Need] = &[inside("gateway.networking.k8s.io", "httproutes", OWN_AND_DELETE)];
+const CERTIFICATES: &[Need] = &[inside("cert-manager.io", "certificates", OWN_AND_DELETE)];
+const CLICKHOUSE: &[Need] = &[
+    inside("clickhouse.com", "clickhouseclusters", OWN),
+    inside("clickhouse.com", "keeperclusters", OWN),
+];
+
+/// What is needed beside that for an API of others, where the chart's values ask for it. What holds
+/// data is never deleted.
+#[must_use]
+pub const fn needed_for(api: OptionalApi) -> &'static [Need] {
+    match api {
+        OptionalApi::Gateway => HTTP_ROUTES,
+        OptionalApi::CertManager => CERTIFICATES,
+        OptionalApi::Clickhouse => CLICKHOUSE,
+    }
+}
 
 /// One verb on one resource.
 #[derive(Clone, Copy)]
@@ -104,9 +126,10 @@ struct Ask {
 }
 
 impl Ask {
-    fn all() -> impl Iterator<Item = Self> {
+    fn all(config: &Config) -> impl Iterator<Item = Self> {
         let of = |need: &'static Need| need.verbs.iter().map(move |&verb| Self { need, verb });
-        NEEDED.iter().flat_map(of)
+        let optional = config.optional_api.iter().flat_map(|&api| needed_for(api));
+        NEEDED.iter().chain(optional).flat_map(of)
     }
 
     /// In a person's words, with what to do.
@@ -185,7 +208,7 @@ async fn asked_one_by_one(
 /// # Errors
 /// [`Error::Api`] when the API server does not answer.
 pub async fn missing(client: &Client, config: &Config) -> Result<Vec<String>, Error> {
-    asked_one_by_one(client, config, Ask::all().collect()).await
+    asked_one_by_one(client, config, Ask::all(config).collect()).await
 }
 
 /// As [`missing`], by one review of all rules where that shows everything.
@@ -202,7 +225,7 @@ async fn missing_by_rules(client: &Client, config: &Config) -> Result<Vec<String
     let rules = answer.status.map(|status| status.resource_rules).unwrap_or_default();
     // A Role of the namespace shows in the review, too, and does not reach the cluster; whoever
     // writes rules for cluster-wide resources into a Role is told at the next start.
-    let unseen: Vec<Ask> = Ask::all().filter(|ask| !ask.is_in(&rules)).collect();
+    let unseen: Vec<Ask> = Ask::all(config).filter(|ask| !ask.is_in(&rules)).collect();
     if unseen.is_empty() { Ok(Vec::new()) } else { asked_one_by_one(client, config, unseen).await }
 }
 
@@ -250,6 +273,8 @@ fn tell(ctx: &Context, missing: Vec<String>) {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
     use crate::config::tests::config;
 
@@ -285,7 +310,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_by_verb_resource_and_place() {
-        let texts: Vec<String> = Ask::all().map(|ask| ask.text(&config())).collect();
+        let config = config();
+        let texts: Vec<String> = Ask::all(&config).map(|ask| ask.text(&config)).collect();
         assert!(
             texts.contains(
                 &"may not watch secrets (the core group) in namespace hush: put it back into the \
@@ -304,11 +330,14 @@ mod tests {
 
     #[test]
     fn nothing_is_needed_that_a_role_should_not_grant() {
-        for need in NEEDED {
+        let optional = OptionalApi::value_variants().iter().flat_map(|&api| needed_for(api));
+        for need in NEEDED.iter().chain(optional) {
             assert!(!need.verbs.contains(&"*") && need.resource != "*" && need.group != "*");
             let secrets_everywhere = need.reach == Reach::Cluster && need.resource == "secrets";
             assert!(!secrets_everywhere, "no cluster-wide secrets");
-            let keeps_data = ["secrets", "persistentvolumeclaims"].contains(&need.resource);
+            let data =
+                ["secrets", "persistentvolumeclaims", "clickhouseclusters", "keeperclusters"];
+            let keeps_data = data.contains(&need.resource);
             assert!(!keeps_data || !need.verbs.contains(&"delete"), "keys are never deleted");
         }
     }

@@ -1,26 +1,19 @@
 //! The admin port: `/healthz`, `/readyz`, `/metrics`.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
+use crate::listen;
 use crate::metrics::Metrics;
 
 /// Probes and scrapers, with room to spare.
 const CONNECTIONS: usize = 32;
-
-/// Time for a request's header to arrive.
-const HEADER_TIME: Duration = Duration::from_secs(5);
 
 /// What the admin port tells.
 pub struct Status {
@@ -53,30 +46,9 @@ fn answer(status: &Status, request: &Request<Incoming>) -> Response<Full<Bytes>>
 
 /// Serves until it is dropped.
 pub async fn serve(listener: TcpListener, status: Arc<Status>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else {
-            // Out of file descriptors, most likely: let some close.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let status = Arc::clone(&status);
-        tokio::spawn(async move {
-            let _place = place;
-            let service = service_fn(move |request| {
-                let response = answer(&status, &request);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            let served = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIME)
-                .keep_alive(false)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            if let Err(error) = served {
-                tracing::debug!(%error, "an admin connection ended badly");
-            }
-        });
-    }
+    let handler = move |request: Request<Incoming>| {
+        let response = answer(&status, &request);
+        async move { response }
+    };
+    listen::serve(listener, CONNECTIONS, handler).await;
 }

@@ -218,9 +218,13 @@ fn is_final(status: &Status) -> bool {
 /// What the API server said, and what to do where that is known.
 fn refusal(id: &Id, status: &Status) -> String {
     let frozen = id.kind == Kind::StatefulSet && status.message.contains("updates to statefulset");
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
     let next = if frozen {
         ": sizes and classes of volumes cannot change; restore the old values, or delete the \
          StatefulSet with --cascade=orphan after resizing its PersistentVolumeClaims"
+    } else if causes.any(|cause| cause.reason == "NamespaceTerminating") {
+        ": nothing is made in a namespace that is being deleted; its keys go with it, and with them \
+         what was sent. Once it is gone, install the release again"
     } else {
         ""
     };
@@ -307,6 +311,20 @@ mod tests {
         assert_eq!((found[0].0.manager.as_str(), found[0].1), ("kubectl-edit", true));
         assert_eq!((found[1].0.manager.as_str(), found[1].1), ("argocd", false));
         assert_eq!(found[1].0.field, ".spec.type");
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do_where_that_is_known() {
+        let status: Status = serde_json::from_value(json!({
+            "status": "Failure", "code": 403, "reason": "Forbidden",
+            "message": "services \"demo-edge\" is forbidden: unable to create new content",
+            "details": {"causes": [
+                {"reason": "NamespaceTerminating", "message": "being terminated"},
+            ]},
+        }))
+        .unwrap();
+        let told = refusal(&id(), &status);
+        assert!(told.ends_with("Once it is gone, install the release again"), "{told}");
     }
 
     #[test]

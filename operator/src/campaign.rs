@@ -5,14 +5,13 @@ mod phase;
 
 use hushmark_crds::fits::{self, Limits, Misfit};
 use hushmark_crds::{
-    Campaign, CampaignStatus, Decided, DecidedBy, EffectivePolicy, RegionSpec, Tenant, TenantSpec,
-    TypeStatus,
+    Campaign, CampaignStatus, EffectivePolicy, RegionSpec, Tenant, TenantSpec, TypeStatus,
 };
-use hushmark_event::refusal::{Allowed, Mail};
-use hushmark_policy::resolve::Source;
-use hushmark_policy::{CampaignId, Kind as Hit, MailType, Mode, TenantId, Tracking};
+use hushmark_event::refusal::{Allowed, Mail, RefusalLog};
+use hushmark_policy::{CampaignId, Caps, MailType, TenantId};
 
 use crate::conditions::{self, Outcome, SPEC_VALID};
+use crate::counts;
 use crate::tenancy::world::{Key, World};
 use crate::tenancy::{Around, Plan, is_paused, note_of};
 use crate::tenant::{joined, refusal};
@@ -59,68 +58,27 @@ pub(crate) fn mail(campaign: &Campaign, region: &str) -> Mail {
     }
 }
 
-/// What a campaign may tell, and who decided it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    effective: EffectivePolicy,
+pub(crate) fn allowed(effective: &EffectivePolicy) -> Allowed {
+    Allowed { tracking: effective.tracking(), place: effective.place }
 }
 
-impl Wanted {
-    /// Without the reasons.
-    pub(crate) fn allowed(&self) -> Allowed {
-        allowed(&self.effective)
-    }
-}
-
-fn allowed(effective: &EffectivePolicy) -> Allowed {
-    let (opens, clicks) = (effective.opens.mode, effective.clicks.mode);
-    Allowed { tracking: Tracking { opens, clicks }, place: effective.place }
-}
-
-/// The strictest of Region, Tenant and Campaign; of a paused campaign, and of what held before.
-pub(crate) fn wanted(campaign: &Campaign, tenant: &TenantSpec, limits: &Limits) -> Wanted {
-    let spec = &campaign.spec;
-    let asked_days = spec.track_for_days.unwrap_or(limits.longest_tracking_days);
-    let mut effective = EffectivePolicy {
-        opens: decided(campaign, tenant, limits, Hit::Open),
-        clicks: decided(campaign, tenant, limits, Hit::Click),
-        place: spec.place.min(limits.place),
-        track_for_days: asked_days.min(limits.longest_tracking_days).into(),
-    };
+/// The strictest of Region, Tenant and Campaign; of a paused campaign, and of what held before;
+/// and never more than withdrawals left of it.
+pub(crate) fn wanted(
+    campaign: &Campaign,
+    tenant: &TenantSpec,
+    limits: &Limits,
+    (caps, region): (Option<&Caps>, &str),
+) -> EffectivePolicy {
+    let mut wanted = EffectivePolicy::of(&campaign.spec, tenant, limits);
     let before = campaign.status.as_ref().and_then(|status| status.effective.as_ref());
     if let Some(before) = before.filter(|_| is_paused(&campaign.metadata)) {
-        let strictest = |a: Decided, b: Decided| if b.mode < a.mode { b } else { a };
-        effective.opens = strictest(effective.opens, before.opens);
-        effective.clicks = strictest(effective.clicks, before.clicks);
-        effective.place = effective.place.min(before.place);
-        effective.track_for_days = effective.track_for_days.min(before.track_for_days);
+        wanted = wanted.strictest(before);
     }
-    Wanted { effective }
-}
-
-fn decided(campaign: &Campaign, tenant: &TenantSpec, limits: &Limits, hit: Hit) -> Decided {
-    let spec = &campaign.spec;
-    let default = tenant.default_for(spec.mail_type);
-    if let Some(found) = fits::effective(spec, (default, tenant.kill_switch), limits, hit) {
-        let decided_by = match found.source {
-            Source::NothingSaid => DecidedBy::Nobody,
-            Source::TenantDefault(_) => DecidedBy::TenantDefault,
-            Source::Campaign => DecidedBy::Campaign,
-            Source::KillSwitch => DecidedBy::KillSwitch,
-        };
-        return Decided { mode: found.mode, decided_by };
+    match caps.map(|caps| mail(campaign, region).left(caps)) {
+        Some(left) => wanted.withdrawn(left.tracking, left.place),
+        None => wanted,
     }
-    // Somebody asks for more than the ceiling, which is refused; this is for mail that was sent.
-    if tenant.kill_switch {
-        return Decided { mode: Mode::Off, decided_by: DecidedBy::KillSwitch };
-    }
-    let ceiling = Decided { mode: limits.tracking.of(hit), decided_by: DecidedBy::RegionCeiling };
-    let default =
-        default.map(|own| Decided { mode: own.of(hit), decided_by: DecidedBy::TenantDefault });
-    let own = spec.tracking.map(Tracking::from);
-    let own = own.map(|own| Decided { mode: own.of(hit), decided_by: DecidedBy::Campaign });
-    let voices = [Some(ceiling), default, own];
-    voices.into_iter().flatten().min_by_key(|voice| voice.mode).unwrap_or(ceiling)
 }
 
 /// What is wrong with a campaign beside others.
@@ -179,7 +137,8 @@ impl Case<'_> {
     fn plan(&self, invalid: Option<&str>) -> Plan<CampaignStatus> {
         let misfits = misfits(self.campaign, self.world, &self.limits);
         let is_sound = misfits.is_empty();
-        let wanted = wanted(self.campaign, &self.tenant.spec, &self.limits);
+        let log = (self.around.log.map(RefusalLog::caps), self.around.ours);
+        let wanted = wanted(self.campaign, &self.tenant.spec, &self.limits, log);
         let old = self.campaign.status.as_ref();
         let before = old.and_then(|status| status.effective.as_ref()).map(allowed);
         let (mut plan, may_tell) = match self.way_to(&wanted, before, is_sound) {
@@ -208,17 +167,21 @@ impl Case<'_> {
             }
         };
         plan.status.id = mail(self.campaign, self.around.ours).campaign.map(|id| id.to_string());
+        // While Redis is away, or was emptied, what was shown last stays.
+        if let Some(totals) = plan.status.id.as_ref().and_then(|id| self.around.counts.get(id)) {
+            plan.status.counts = counts::status(plan.status.counts.as_ref(), totals);
+        }
         // A campaign that never was sound has no policy that anybody could seal by.
         if may_tell && (is_sound || before.is_some()) {
-            plan.status.effective = Some(wanted.effective);
+            plan.status.effective = Some(wanted);
         }
         self.age(&mut plan, is_sound);
         plan
     }
 
     /// What stands between the campaign and what it asks for.
-    fn way_to(&self, wanted: &Wanted, before: Option<Allowed>, is_sound: bool) -> Way {
-        let now = wanted.allowed();
+    fn way_to(&self, wanted: &EffectivePolicy, before: Option<Allowed>, is_sound: bool) -> Way {
+        let now = allowed(wanted);
         let Some(log) = self.around.log else {
             return if before == Some(now) {
                 Way::Free
@@ -257,7 +220,12 @@ impl Case<'_> {
         }
     }
 
-    fn outcome(&self, misfits: &[Misfit], invalid: Option<&str>, wanted: &Wanted) -> Outcome {
+    fn outcome(
+        &self,
+        misfits: &[Misfit],
+        invalid: Option<&str>,
+        wanted: &EffectivePolicy,
+    ) -> Outcome {
         if !misfits.is_empty() {
             return Outcome::Refused("Refused", joined(misfits));
         }
@@ -270,7 +238,7 @@ impl Case<'_> {
         if let Some(why) = invalid {
             return Outcome::Blocked("RegionNotValid", format!("the Region is not valid: {why}"));
         }
-        let (opens, clicks) = (wanted.effective.opens, wanted.effective.clicks);
+        let (opens, clicks) = (wanted.opens, wanted.clicks);
         let text = format!(
             "opens are {}, because {}; clicks are {}, because {}",
             opens.mode,
@@ -290,13 +258,15 @@ impl Case<'_> {
             let found = self.world.retention.in_namespace(namespace);
             found.into_iter().find(|policy| policy.metadata.name.as_deref() == Some(name))
         });
+        let status = self.campaign.status.as_ref();
+        let sent = status.and_then(|status| status.sent_at.as_ref()).map(|at| at.0);
         let life = phase::Life {
             is_sound,
-            at: spec.schedule.as_ref().map(|schedule| schedule.at.0),
+            at: sent.or_else(|| spec.schedule.as_ref().map(|schedule| schedule.at.0)),
             tracked_days: days.min(self.region.longest_tracking_days),
             kept_days: retention.and_then(|policy| phase::kept_days(&policy.spec)),
         };
-        let said = self.campaign.status.as_ref().and_then(|status| status.phase);
+        let said = status.and_then(|status| status.phase);
         let (phase, next) = life.phase(said, self.around.now);
         plan.status.phase = Some(phase);
         plan.again = next;

@@ -10,6 +10,8 @@ use serde_json::Value as Json;
 pub const SPEC_VALID: &str = "SpecValid";
 /// What was wanted was applied.
 pub const RECONCILE_SUCCEEDED: &str = "ReconcileSucceeded";
+/// Every writer knows the schema that ClickHouse has.
+pub const SCHEMA_IN_SYNC: &str = "SchemaInSync";
 /// What runs, runs well.
 pub const HEALTHY: &str = "Healthy";
 /// The data is where the law wants it.
@@ -24,6 +26,12 @@ pub const STALLED: &str = "Stalled";
 pub const FIELDS_OWNED: &str = "FieldsOwned";
 /// Only the declared hosts outside can be reached.
 pub const EGRESS_LIMITED: &str = "EgressLimited";
+/// The storage under the volumes encrypts.
+pub const ENCRYPTED_AT_REST: &str = "EncryptedAtRest";
+/// The stores answer the operator.
+pub const STORES_ANSWER: &str = "StoresAnswer";
+/// Every kind of others that the spec asks for can be made.
+pub const APIS_AVAILABLE: &str = "ApisAvailable";
 /// True: a person asked that what loosens waits.
 pub const PAUSED: &str = "Paused";
 

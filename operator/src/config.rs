@@ -2,7 +2,29 @@
 
 use std::net::SocketAddr;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::probe::Probe;
+
+/// Turns a Region, its Tenants and Campaigns into a running stack.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "hushmark-operator", version)]
+#[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
+pub struct CommandLine {
+    /// To run a Region, where nothing else is asked for.
+    #[command(flatten)]
+    pub serve: Option<Config>,
+    /// Something else.
+    #[command(subcommand)]
+    pub task: Option<Task>,
+}
+
+/// What else it may be asked for.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Task {
+    /// Tries to connect to one place outside, and says what became of it.
+    Probe(Probe),
+}
 
 /// Turns a Region, its Tenants and Campaigns into a running stack.
 #[derive(Clone, Debug, Parser)]
@@ -40,6 +62,10 @@ pub struct Config {
     #[arg(long, env = "HUSHMARK_OPERATOR_IMAGE_CLICKHOUSE", value_name = "IMAGE")]
     pub image_clickhouse: String,
 
+    /// Image of this program, for the pods that probe the network
+    #[arg(long, env = "HUSHMARK_OPERATOR_IMAGE_OPERATOR", value_name = "IMAGE")]
+    pub image_operator: String,
+
     /// When images are pulled
     #[arg(long, env = "HUSHMARK_OPERATOR_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
     pub image_pull_policy: PullPolicy,
@@ -53,9 +79,41 @@ pub struct Config {
     #[arg(long, env = "HUSHMARK_OPERATOR_ADMIN", default_value = "0.0.0.0:9082")]
     pub admin: SocketAddr,
 
+    /// Where people ask for entries of the refusal log, by a port-forward: a loopback address alone
+    #[arg(long, env = "HUSHMARK_OPERATOR_ASKS", value_name = "ADDRESS:PORT")]
+    #[arg(default_value_t = SocketAddr::from(([127, 0, 0, 1], hushmark_event::ask::PORT)))]
+    #[arg(value_parser = loopback)]
+    pub asks: SocketAddr,
+
     /// How log lines look
     #[arg(long, env = "HUSHMARK_OPERATOR_LOG_FORMAT", default_value = "json")]
     pub log_format: LogFormat,
+
+    /// Kinds of others that the chart gave rights for; may be repeated
+    #[arg(long, env = "HUSHMARK_OPERATOR_OPTIONAL_API", value_name = "API")]
+    #[arg(value_delimiter = ',')]
+    pub optional_api: Vec<OptionalApi>,
+}
+
+/// An API of others that a Region may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum OptionalApi {
+    /// HTTPRoute of the Gateway API
+    Gateway,
+    /// Certificate of cert-manager
+    CertManager,
+    /// ClickHouseCluster and KeeperCluster of ClickHouse's operator
+    Clickhouse,
+}
+
+/// Whoever reaches it may ask for what cannot be undone, so nobody but this pod itself does.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|error| format!("{error}"))?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err("others would reach it: give an address like 127.0.0.1:9083".to_owned())
+    }
 }
 
 /// When images are pulled, in Kubernetes' words.
@@ -115,6 +173,7 @@ pub(crate) mod tests {
             "--image-writer=registry.example/writer:1",
             "--image-redis=registry.example/redis:7",
             "--image-clickhouse=registry.example/clickhouse:26",
+            "--image-operator=registry.example/operator:1",
             "--image-pull-secret=a,b",
         ])
     }
@@ -123,9 +182,29 @@ pub(crate) mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory as _;
         Config::command().debug_assert();
+        CommandLine::command().debug_assert();
         let config = config();
         assert_eq!(config.image_pull_policy, PullPolicy::IfNotPresent);
         assert_eq!(config.image_pull_secret, ["a", "b"]);
         assert_eq!(config.lease(), "hushmark-region-eu");
+        assert_eq!(config.asks.to_string(), "127.0.0.1:9083");
+    }
+
+    #[test]
+    fn nobody_outside_the_pod_can_ask() {
+        assert!(loopback("127.0.0.1:9083").is_ok() && loopback("[::1]:0").is_ok());
+        for open in ["0.0.0.0:9083", "10.0.0.1:9083", "[::]:9083", "localhost"] {
+            assert!(loopback(open).is_err(), "{open}");
+        }
+    }
+
+    #[test]
+    fn a_probe_needs_nothing_that_a_region_needs_and_a_region_all_of_it() {
+        let asked =
+            CommandLine::try_parse_from(["hushmark-operator", "probe", "192.0.2.1:443"]).unwrap();
+        assert!(asked.serve.is_none());
+        assert!(matches!(asked.task, Some(Task::Probe(probe)) if probe.target == "192.0.2.1:443"));
+        let region = ["hushmark-operator", "--region=eu"];
+        assert!(CommandLine::try_parse_from(region).is_err(), "the rest is missing");
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::FIELD_MANAGER;
 use crate::config::Config;
+use crate::counts::Counts;
 use crate::metrics::Metrics;
 use crate::reconcile::Retries;
 use crate::redis_link::RedisLink;
@@ -36,6 +37,8 @@ pub struct Context {
     pub regions: watch::Receiver<Arc<BTreeSet<String>>>,
     /// What the refusal log's appender and the tenants tell each other.
     pub refusals: Refusals,
+    /// What epochs published of campaigns.
+    pub counts: watch::Receiver<Arc<Counts>>,
     /// How often each object failed in a row.
     pub retries: Retries,
     /// Permissions that are missing now, each with its verb and resource.
@@ -49,6 +52,7 @@ pub(crate) struct Tell {
     pub(crate) active: watch::Sender<Option<Arc<ActiveRegion>>>,
     pub(crate) regions: watch::Sender<Arc<BTreeSet<String>>>,
     pub(crate) missing: watch::Sender<Arc<Vec<String>>>,
+    pub(crate) counts: watch::Sender<Arc<Counts>>,
 }
 
 /// A Region that is valid and whose status names this release as its owner.
@@ -72,6 +76,7 @@ impl Context {
         let (tell_active, active) = watch::channel(None);
         let (tell_regions, regions) = watch::channel(Arc::default());
         let (tell_missing, missing) = watch::channel(Arc::default());
+        let (tell_counts, counts) = watch::channel(Arc::default());
         Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
@@ -83,7 +88,13 @@ impl Context {
             refusals: Refusals::default(),
             retries: Retries::default(),
             missing,
-            tell: Tell { active: tell_active, regions: tell_regions, missing: tell_missing },
+            counts,
+            tell: Tell {
+                active: tell_active,
+                regions: tell_regions,
+                missing: tell_missing,
+                counts: tell_counts,
+            },
         }
     }
 

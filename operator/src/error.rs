@@ -33,6 +33,9 @@ pub enum Error {
     /// Something in the cluster has to be changed by a person first.
     #[error("{0}")]
     Blocked(String),
+    /// A certificate cannot be made.
+    #[error("cannot make a certificate: {0}")]
+    Certificates(String),
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {0}")]
     Random(getrandom::Error),

@@ -11,9 +11,11 @@
 //! 2. [`region`]: one Region into keys and the objects of its stack.
 //! 3. [`apply`]: server-side apply of what differs, and conflicts that are told, not fought.
 //! 4. [`tenancy`], with [`tenant`], [`campaign`] and [`policies`]: effective policy and phases.
-//! 5. [`refusals`]: the one who appends to the refusal log.
-//! 6. [`conditions`]: how a status says all this.
-//! 7. [`run`], [`leader`], [`client`], [`access`], [`admin`], [`metrics`], [`reconcile`],
+//! 5. [`refusals`]: the one who appends to the refusal log; [`asks`]: people who ask for that.
+//! 6. [`counts`]: what epochs published, for the status of campaigns.
+//! 7. [`conditions`]: how a status says all this.
+//! 8. [`probe`]: the other program in this one, for pods that try the network.
+//! 9. [`run`], [`leader`], [`client`], [`access`], [`admin`], [`metrics`], [`reconcile`],
 //!    [`redis_link`]: running well.
 //!
 //! Architecture invariant: Secrets, volumes and their data are never deleted here, and nothing
@@ -22,15 +24,19 @@
 pub mod access;
 pub mod admin;
 pub mod apply;
+pub mod asks;
 pub mod campaign;
 pub mod client;
 pub mod conditions;
 pub mod config;
 pub mod context;
+pub mod counts;
 pub mod error;
 pub mod leader;
+mod listen;
 pub mod metrics;
 pub mod policies;
+pub mod probe;
 pub mod reconcile;
 pub mod redis_link;
 pub mod refusals;

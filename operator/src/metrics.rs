@@ -1,10 +1,16 @@
 //! What is counted, as Prometheus' text.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use http::{Method, Request};
 use prometheus::{
     Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
+
+use crate::apply::Kind;
+use crate::context::now_ms;
 
 /// Every figure. Cloning shares them.
 #[derive(Clone)]
@@ -19,7 +25,18 @@ pub struct Metrics {
     conflicts: IntGauge,
     missing: IntGauge,
     leader: IntGauge,
+    key_age: IntGauge,
+    key_rotating: IntGauge,
+    /// Since when the key seals: seconds since 1970, 0 where none does.
+    key_since: Arc<AtomicI64>,
 }
+
+/// The kinds that are reconciled.
+const RECONCILED: [&str; 5] =
+    ["Region", "Tenant", "Campaign", "RetentionPolicy", "AnonymizationPolicy"];
+
+/// The verbs that requests are counted by.
+const VERBS: [&str; 7] = ["get", "list", "watch", "create", "update", "patch", "delete"];
 
 /// Half a millisecond to a minute.
 const BUCKETS: [f64; 12] =
@@ -39,11 +56,18 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let registry = Registry::new();
-        let counters = |name: &str, help: &str, labels: &[&str]| {
+        // What begins with its first event is not seen to rise by it: each is there from the start.
+        let counters = |name: &str, help: &str, labels: &[&str], values: &[Vec<&str>]| {
             let made = IntCounterVec::new(Opts::new(name, help), labels).expect("a valid name");
             registry.register(Box::new(made.clone())).expect("each name once");
+            for values in values {
+                made.with_label_values(values);
+            }
             made
         };
+        let results = ["ok", "error"];
+        let results = RECONCILED.iter().flat_map(|kind| results.map(|result| vec![*kind, result]));
+        let objects: Vec<Vec<&str>> = Kind::ALL.iter().map(|kind| vec![kind.name()]).collect();
         let gauge = |name: &str, help: &str| {
             let made = IntGauge::new(name, help).expect("a valid name");
             registry.register(Box::new(made.clone())).expect("each name once");
@@ -67,21 +91,25 @@ impl Metrics {
                 "hushmark_operator_reconciles_total",
                 "reconciles by kind and result",
                 &["kind", "result"],
+                &results.collect::<Vec<_>>(),
             ),
             drift: counters(
                 "hushmark_operator_drift_repairs_total",
                 "objects that somebody changed or deleted, put right again",
                 &["kind"],
+                &objects,
             ),
             writes: counters(
                 "hushmark_operator_object_writes_total",
                 "objects of the stack that were applied because they differed",
                 &["kind"],
+                &objects,
             ),
             calls: counters(
                 "hushmark_operator_api_calls_total",
                 "requests to the API server by verb",
                 &["verb"],
+                &VERBS.map(|verb| vec![verb]),
             ),
             conflicts: gauge(
                 "hushmark_operator_field_conflicts",
@@ -92,6 +120,15 @@ impl Metrics {
                 "verbs and resources that the ServiceAccount may not use",
             ),
             leader: gauge("hushmark_operator_leader", "1 in the process that works"),
+            key_age: gauge(
+                "hushmark_operator_key_age_seconds",
+                "how long the region key has been sealing that seals now",
+            ),
+            key_rotating: gauge(
+                "hushmark_operator_key_rotating",
+                "1 while a region key waits until every edge has it",
+            ),
+            key_since: Arc::default(),
             seconds,
             queue,
             registry,
@@ -132,6 +169,12 @@ impl Metrics {
         self.leader.set(leads.into());
     }
 
+    /// Since when the region key seals, in seconds since 1970, and whether another one waits.
+    pub fn keys(&self, since: Option<i64>, rotating: bool) {
+        self.key_since.store(since.unwrap_or(0), Ordering::Relaxed);
+        self.key_rotating.set(rotating.into());
+    }
+
     /// A request goes to the API server.
     pub fn called<B>(&self, request: &Request<B>) {
         self.calls.with_label_values(&[verb(request)]).inc();
@@ -140,6 +183,9 @@ impl Metrics {
     /// The page.
     #[must_use]
     pub fn text(&self) -> Vec<u8> {
+        let since = self.key_since.load(Ordering::Relaxed);
+        let now = i64::try_from(now_ms() / 1_000).unwrap_or(i64::MAX);
+        self.key_age.set(if since == 0 { 0 } else { now.saturating_sub(since).max(0) });
         let mut page = Vec::new();
         // The encoder fails only where the writer does, and a vector never does.
         TextEncoder::new().encode(&self.registry.gather(), &mut page).unwrap_or_default();
@@ -200,6 +246,13 @@ mod tests {
     #[test]
     fn the_page_names_every_figure_that_was_touched() {
         let metrics = Metrics::new();
+        let page = String::from_utf8(metrics.text()).unwrap();
+        for line in [
+            "hushmark_operator_reconciles_total{kind=\"Campaign\",result=\"error\"} 0",
+            "hushmark_operator_drift_repairs_total{kind=\"Ingress\"} 0",
+        ] {
+            assert!(page.contains(line), "{line} is there from the start\n{page}");
+        }
         metrics.reconciled("Region", "ok", 0.02);
         metrics.queue_depth("Campaign", 3);
         metrics.object_written("Service", true);

@@ -5,6 +5,8 @@ use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use kube::runtime::utils::Backoff;
+
 use crate::{Context, Error};
 
 /// How long one reconcile may take. The client itself repeats what the API server puts off.
@@ -40,6 +42,37 @@ impl Retries {
 fn pause(failures: u32, chance: f64) -> Duration {
     let doubled = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16));
     doubled.min(LONGEST).mul_f64(1.0 - chance / 2.0)
+}
+
+/// The pause before a watch is opened again. kube's own grows to half a minute, and a kill switch
+/// that is applied when the API server is back would wait as long; one operator a region has a dozen
+/// watches, which no API server feels.
+pub struct WatchPause(Duration);
+
+/// The first pause of a watch, and the longest.
+const WATCH_FIRST: Duration = Duration::from_millis(400);
+const WATCH_LONGEST: Duration = Duration::from_secs(3);
+
+impl Default for WatchPause {
+    fn default() -> Self {
+        Self(WATCH_FIRST)
+    }
+}
+
+impl Iterator for WatchPause {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = self.0;
+        self.0 = pause.saturating_mul(2).min(WATCH_LONGEST);
+        Some(pause.mul_f64(1.0 - fastrand::f64() / 2.0))
+    }
+}
+
+impl Backoff for WatchPause {
+    fn reset(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// Runs one reconcile within [`PATIENCE`], counts it, and says when to try again if it failed.
@@ -80,6 +113,16 @@ mod tests {
         assert_eq!(pause(5, 1.0), Duration::from_secs(8));
         assert_eq!(pause(100, 0.0), LONGEST);
         assert_eq!(pause(u32::MAX, 1.0), LONGEST / 2);
+    }
+
+    #[test]
+    fn a_watch_is_opened_again_within_three_seconds_however_often_it_failed() {
+        let mut pause = WatchPause::default();
+        assert!(pause.next().is_some_and(|first| first <= WATCH_FIRST));
+        assert!(pause.by_ref().take(100).all(|next| next <= WATCH_LONGEST));
+        assert!(pause.next().is_some_and(|next| next >= WATCH_LONGEST / 2));
+        pause.reset();
+        assert!(pause.next().is_some_and(|first| first <= WATCH_FIRST));
     }
 
     #[test]

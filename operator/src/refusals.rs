@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use hushmark_crds::{RefusalLogStatus, Region};
+use hushmark_event::ask::Answer;
 use hushmark_event::refusal::{Journal, RefusalLog, Refuses};
 use kube::api::{Api, Patch, PatchParams};
 use redis::aio::MultiplexedConnection;
@@ -104,6 +105,29 @@ impl Refusals {
         let mut journal = self.shared.journal.lock().await;
         let appended = self.append_to(&mut journal, redis, key, refuses, now_ms).await;
         self.tell(journal.as_ref(), appended)
+    }
+
+    /// Appends what a person asks for, unless it is there, and says where it is.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub async fn ask(
+        &self,
+        redis: &mut MultiplexedConnection,
+        key: &SigningKey,
+        refuses: Refuses,
+        now_ms: u64,
+    ) -> Result<Answer, Error> {
+        let mut journal = self.shared.journal.lock().await;
+        let was_there = journal.as_ref().is_some_and(|held| held.has(&refuses));
+        let wanted = vec![refuses.clone()];
+        let appended = self.append_to(&mut journal, redis, key, wanted, now_ms).await;
+        self.tell(journal.as_ref(), appended)?;
+        let held = journal.as_ref().and_then(|held| Some((held.position(&refuses)?, held.log())));
+        // Appending ends with the log at hand, or with an error.
+        let (position, log) = held.ok_or_else(|| Error::Refusals("it is not read yet".into()))?;
+        let (length, hash) = (log.length(), log.hash());
+        Ok(Answer { position, appended: !was_there, length, hash })
     }
 
     /// Reads the log if it is not known, answers what commands ask for, and puts back what Redis

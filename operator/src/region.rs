@@ -2,22 +2,33 @@
 //!
 //! In reading order: [`mod@validate`] makes of a spec what can be built; `keys` makes Secrets and
 //! keeps the [`day_ring`]; [`build`] makes every object; [`crate::apply`] writes what differs;
-//! `health` and `residency` look at what came of it; `status` says it. `watch` wakes all this.
+//! `health`, `edges`, `residency`, `encryption`, `reached` and `writers` look at what came of it;
+//! `probing` tries whether anything gets out; `keys` then lets another key seal if every edge has it,
+//! and `replay` looks after what removed edges left; `status` says it all. `watch` wakes all this;
+//! `optional` knows which kinds of others there are.
 
 pub mod build;
 pub mod day_ring;
+mod edges;
+mod encryption;
 mod health;
 mod keys;
+mod optional;
+mod probing;
+mod reached;
+mod replay;
 mod residency;
 mod status;
 pub mod validate;
 mod watch;
+mod writers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hushmark_crds::{Region, RegionOwner, RegionStatus};
+use hushmark_crds::{KeysStatus, Region, RegionOwner, RegionStatus};
+use hushmark_event::told::WriterTold;
 use hushmark_policy::Day;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _};
@@ -26,12 +37,17 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::{Applier, Kind};
+use crate::conditions::Status;
+use crate::config::OptionalApi;
 use crate::context::ActiveRegion;
 use crate::reconcile::timed;
 use crate::{Context, Error, context};
 
+use edges::Edges;
 use health::Health;
 use keys::Keys;
+use probing::Asked;
+use residency::Case;
 use status::{Done, Outcome};
 use validate::{Around, Problem, ValidatedRegion, validate};
 use watch::Watched;
@@ -43,11 +59,18 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// others) is seen then.
 const LOOK_EVERY: Duration = Duration::from_secs(300);
 
-/// As above while the spec cannot be built: a Secret that it names may have come meanwhile.
+/// As above while something is not there that the spec names: a Secret, a store that answers, a kind
+/// of others.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
+/// As above while a region key waits for edges: a heartbeat comes every three seconds.
+const LOOK_FOR_KEYS: Duration = Duration::from_secs(5);
 
 /// How often the day rings are looked at.
 const RING_EVERY: Duration = Duration::from_secs(60);
+
+/// How often the writers are heard.
+const HEAR_EVERY: Duration = Duration::from_secs(10);
 
 /// The kind, in logs and figures.
 const KIND: &str = "Region";
@@ -68,9 +91,12 @@ pub async fn run(
     for kind in Kind::ALL {
         watches.spawn(watch::objects(Arc::clone(&ctx), kind, Arc::clone(&watched)));
     }
+    // A kind of others is watched once it is there.
+    let mut watched_apis = BTreeSet::new();
     let mut missing = ctx.missing.clone();
     let mut worker = Worker::new(Arc::clone(&ctx), lease_uid);
     let (mut next, mut ring_at) = (Instant::now() + LOOK_EVERY, Instant::now() + RING_EVERY);
+    let mut hear_at = Instant::now() + HEAR_EVERY;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
@@ -86,6 +112,12 @@ pub async fn run(
                 worker.turn_rings().await;
                 continue;
             }
+            () = sleep_until(hear_at) => {
+                hear_at = Instant::now() + HEAR_EVERY;
+                if !worker.hears_news().await {
+                    continue;
+                }
+            }
         }
         let Some(regions) = watched.regions() else {
             next = Instant::now() + LOOK_EVERY;
@@ -97,6 +129,12 @@ pub async fn run(
                 Ok(look) => look,
                 Err((_, again)) => again,
             };
+        for &api in worker.usable.difference(&watched_apis) {
+            for &kind in Kind::of_api(api) {
+                watches.spawn(watch::objects(Arc::clone(&ctx), kind, Arc::clone(&watched)));
+            }
+        }
+        watched_apis.extend(&worker.usable);
     }
     watches.abort_all();
     worker.leave().await;
@@ -112,14 +150,19 @@ struct Worker {
     built: Option<Arc<ValidatedRegion>>,
     /// The Region that another release owns, if that was said.
     contested: Option<Arc<Region>>,
+    /// The Region's uid, and what its status says of keys since this process wrote it.
+    keys_told: Option<(String, KeysStatus)>,
     ring_trouble: String,
+    /// APIs of others that are there and may be used.
+    usable: BTreeSet<OptionalApi>,
+    /// What the writers said last.
+    told: Option<Vec<WriterTold>>,
 }
 
 /// What a reconcile starts from.
-struct Fetched {
+struct Found {
     region: Arc<Region>,
     others: Vec<Arc<Region>>,
-    secrets: BTreeMap<String, Secret>,
 }
 
 /// How the part of a reconcile that may fail ended.
@@ -147,24 +190,27 @@ impl Worker {
             applier: Applier::default(),
             built: None,
             contested: None,
+            keys_told: None,
             ring_trouble: String::new(),
+            usable: BTreeSet::new(),
+            told: None,
         }
     }
 
     /// When to look again.
     async fn reconcile(&mut self, regions: Vec<Arc<Region>>) -> Result<Duration, Error> {
-        let Some(fetched) = self.fetch(regions).await? else {
+        let Some(found) = self.find(regions) else {
             self.let_go();
             return Ok(LOOK_EVERY);
         };
-        let region = Arc::clone(&fetched.region);
+        let region = Arc::clone(&found.region);
         if !self.claim(&region).await? {
             return Ok(LOOK_EVERY);
         }
         let ctx = Arc::clone(&self.ctx);
         let owner = self.owner.clone();
-        let (said, failed) = match self.make_so(&fetched).await {
-            Ok(()) => return Ok(LOOK_EVERY),
+        let (said, failed) = match self.make_so(&found).await {
+            Ok(look) => return Ok(look),
             Err(Ended::Invalid(problems)) => {
                 self.mark_invalid(&region, &problems);
                 status::write(&ctx, &region, owner, &Outcome::Invalid(&problems)).await?;
@@ -189,28 +235,30 @@ impl Worker {
         Err(failed)
     }
 
-    /// The Region, all others, and the Secrets that it refers to.
-    async fn fetch(&self, regions: Vec<Arc<Region>>) -> Result<Option<Fetched>, Error> {
+    /// The Region, and all others.
+    fn find(&self, regions: Vec<Arc<Region>>) -> Option<Found> {
         let name = &self.ctx.config.region;
         let (mut own, others): (Vec<_>, Vec<_>) =
             regions.into_iter().partition(|region| region.name_any() == *name);
         let Some(region) = own.pop() else {
             tracing::info!(region = name, "there is no such Region yet");
-            return Ok(None);
+            return None;
         };
         // What it owns goes with it, and nobody makes it anew meanwhile.
-        if region.metadata.deletion_timestamp.is_some() {
-            return Ok(None);
-        }
+        region.metadata.deletion_timestamp.is_none().then_some(Found { region, others })
+    }
+
+    /// The Secrets that a Region refers to, as far as they are there.
+    async fn secrets(&self, region: &Region) -> Result<BTreeMap<String, Secret>, Error> {
         let api: Api<Secret> = Api::namespaced(self.ctx.client.clone(), &self.ctx.config.namespace);
         let mut secrets = BTreeMap::new();
-        for name in validate::external_secrets(&region) {
+        for name in validate::referred_secrets(region) {
             let found = api.get_opt(&name).await;
             if let Some(secret) = found.map_err(Error::api(format!("read the Secret {name}")))? {
                 secrets.insert(name, secret);
             }
         }
-        Ok(Some(Fetched { region, others, secrets }))
+        Ok(secrets)
     }
 
     /// The uid may change: a Lease that somebody deletes is made anew.
@@ -257,33 +305,91 @@ impl Worker {
         }
     }
 
-    /// Validate, keys, build, apply, status.
-    async fn make_so(&mut self, fetched: &Fetched) -> Result<(), Ended> {
+    /// Fetch, validate, keys, build, apply, status. When to look again.
+    async fn make_so(&mut self, found: &Found) -> Result<Duration, Ended> {
         let ctx = Arc::clone(&self.ctx);
-        let Fetched { region, others, secrets } = fetched;
-        let around = Around { others, secrets };
+        let Found { region, others } = found;
+        let secrets = self.secrets(region).await?;
+        self.usable = optional::usable(&ctx).await?;
+        let around = Around { others, secrets: &secrets, usable: &self.usable };
         let validated = validate(region, &ctx.config, &around).map_err(Ended::Invalid)?;
         let today = Day::of_unix_ms(context::now_ms());
-        let keys = keys::ensure(&ctx, &validated, region.status.as_ref(), today).await?;
+        let known = self.known_keys(region);
+        let mut keys = keys::ensure(&ctx, &validated, region.status.as_ref(), today).await?;
         ctx.redis.is_at(keys.redis.clone()).await;
         self.activate(region, &keys);
-        let (wanted, unwanted) = build::build(&validated).into_objects(&validated);
+        let class = encryption::class(&ctx, &validated).await?;
+        let encryption = encryption::judge(&validated, class.as_ref());
+        if let Some(why) = encryption::forbids(&validated, &encryption) {
+            return Err(Error::Blocked(why).into());
+        }
+        let (wanted, unwanted) = build::build(&validated, &keys.versions).into_objects(&validated);
         let applied = self.applier.apply(&ctx, &wanted, &unwanted).await?;
         ctx.metrics.field_conflicts(applied.conflicts.len());
         let health = Health::of(&applied, &ctx.config.name);
-        let places = residency::places(&ctx, &validated).await?;
+        let desired = health.replicas("edge").map(|edges| edges.desired);
+        let edges = Edges::look(&ctx, &validated, desired).await?;
+        replay::replay(&ctx, &validated, &edges).await?;
+        keys.rotate(&ctx, &validated, known.as_ref(), &edges).await?;
+        let reached = reached::ask(&ctx, &validated).await;
+        let facts = residency::facts(&ctx, &validated).await?;
+        let asked = Asked::of(&validated, &wanted);
+        let probes = region.status.as_ref().map_or(&[][..], |status| &status.egress_probes);
+        let probed = probing::step(&ctx, &validated, asked.as_ref(), &facts, probes).await?;
+        let case = Case {
+            selector: &validated.node_selector,
+            facts: &facts,
+            open: status::left_open(&validated, &applied),
+            asked: asked.as_ref(),
+            probes: &probed.known,
+            trouble: probed.trouble.as_deref(),
+        };
         let missing = Arc::clone(&ctx.missing.borrow());
+        if let Some(told) = writers::ask(&ctx).await {
+            self.told = Some(told);
+        }
+        let told = self.told.as_deref();
+        let before = region.status.clone().unwrap_or_default();
         let done = Done {
             region: &validated,
             keys: &keys,
             applied: &applied,
             health: &health,
-            residency: residency::judge(&validated.node_selector, &places),
+            edges: &edges,
+            residency: residency::judge(&case),
+            encryption,
+            reached: reached.clone(),
+            schema: writers::schema_in_sync(told, &before),
+            clickhouse: writers::clickhouse_trouble(told.unwrap_or_default(), &validated),
+            probes: &probed.known,
             missing: &missing,
         };
-        status::write(&ctx, region, self.owner.clone(), &Outcome::Done(done)).await?;
+        status::write(&ctx, region, self.owner.clone(), &Outcome::Done(&done)).await?;
+        self.keys_told = keys.status().map(|keys| (validated.uid.clone(), keys));
+        // Nothing tells when somebody installs it.
+        let lacks_a_kind = !validated.missing_apis().is_empty();
         self.built = Some(Arc::new(validated));
-        Ok(())
+        let longest = if keys.rotation.waits.is_some() {
+            LOOK_FOR_KEYS
+        } else if edges.replays() {
+            replay::LOOK_AGAIN
+        } else if lacks_a_kind || reached.status != Status::True {
+            LOOK_AGAIN
+        } else {
+            LOOK_EVERY
+        };
+        Ok(probed.again.map_or(longest, |again| again.min(longest)))
+    }
+
+    /// What is known of keys. The watch tells of a write only after it was answered: a key that
+    /// seals since then is not let seal a second time.
+    fn known_keys(&self, region: &Region) -> Option<KeysStatus> {
+        let seen = region.status.as_ref().and_then(|status| status.keys.clone());
+        let uid = region.uid().unwrap_or_default();
+        let told =
+            self.keys_told.as_ref().filter(|(of, _)| *of == uid).map(|(_, keys)| keys.clone());
+        let sealing = |keys: &Option<KeysStatus>| keys.as_ref().and_then(|keys| keys.sealing);
+        if sealing(&told) > sealing(&seen) { told } else { seen }
     }
 
     /// Tells tenants and the refusal log's appender that they may work.
@@ -336,6 +442,14 @@ impl Worker {
         {
             tracing::warn!(%error, "the condition Contested stays behind");
         }
+    }
+
+    /// Whether the writers say something else than they did.
+    async fn hears_news(&mut self) -> bool {
+        if self.built.is_none() {
+            return false;
+        }
+        writers::ask(&self.ctx).await.is_some_and(|told| self.told.as_ref() != Some(&told))
     }
 
     /// Closes days that are over and makes keys for those to come. What fails is said once.

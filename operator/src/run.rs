@@ -13,12 +13,13 @@ use crate::client::Clients;
 use crate::config::Config;
 use crate::leader::{Candidate, Held};
 use crate::metrics::Metrics;
-use crate::{Context, Error, access, refusals, region, tenancy};
+use crate::{Context, Error, access, asks, counts, refusals, region, tenancy};
 
 /// How long the parts may take to end what they are at.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// Works until `shutdown`, or until it must not any more.
+/// Works until `shutdown`, or until it must not any more. The first listener is for probes and
+/// scrapers, the second one for people.
 ///
 /// # Errors
 /// [`Error::Permissions`] names what is missing at the start; [`Error::LeaseLost`] when another
@@ -27,7 +28,7 @@ pub async fn run(
     config: Config,
     clients: Clients,
     metrics: Metrics,
-    listener: TcpListener,
+    (listener, people): (TcpListener, TcpListener),
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let status = Arc::new(Status { ready: AtomicBool::new(false), metrics: metrics.clone() });
@@ -44,6 +45,7 @@ pub async fn run(
     }
     let candidate = Candidate::new(free, fence, &config);
     let ctx = Arc::new(Context::new(fenced, config, metrics));
+    beside.spawn(asks::serve(people, Arc::clone(&ctx)));
     beside.spawn(readiness(Arc::clone(&ctx), Arc::clone(&status)));
     let stop_access = shutdown.clone();
     let watched = Arc::clone(&ctx);
@@ -81,6 +83,7 @@ async fn lead(
     parts.spawn(region::run(Arc::clone(ctx), held.uid(), stop.clone()));
     parts.spawn(tenancy::run(Arc::clone(ctx), stop.clone()));
     parts.spawn(refusals::run(Arc::clone(ctx), stop.clone()));
+    parts.spawn(counts::run(Arc::clone(ctx), stop.clone()));
     let ended = tokio::select! {
         // Nothing may be written any more: the process ends at once.
         lost = held.keep() => return Err(lost),

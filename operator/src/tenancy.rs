@@ -29,7 +29,8 @@ use hushmark_event::refusal::Refuses;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{Context, now};
-use crate::{Error, campaign, conditions, policies, tenant};
+use crate::counts::Counts;
+use crate::{Error, campaign, conditions, counts, policies, tenant};
 use effect::{Done, Effect};
 use queue::Queue;
 use seen::Seen;
@@ -79,7 +80,7 @@ pub(crate) struct Note {
 /// A plan for any kind of object.
 enum AnyPlan {
     Tenant(Plan<TenantStatus>),
-    Campaign(Plan<CampaignStatus>),
+    Campaign(Box<Plan<CampaignStatus>>),
     Policy(Plan<PolicyStatus>),
 }
 
@@ -95,7 +96,7 @@ pub async fn run(ctx: Arc<Context>, shutdown: CancellationToken) -> Result<(), E
     let mut engine = Engine::new(ctx.clone());
     let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
     let (mut active, mut regions) = (ctx.active.clone(), ctx.regions.clone());
-    let mut log = ctx.refusals.changes();
+    let (mut log, mut counts) = (ctx.refusals.changes(), ctx.counts.clone());
     loop {
         engine.start(&mut running);
         let wake = tokio::time::Instant::from_std(engine.wake_at());
@@ -105,7 +106,11 @@ pub async fn run(ctx: Arc<Context>, shutdown: CancellationToken) -> Result<(), E
             Some(done) = running.next(), if !running.is_empty() => engine.take(done),
             Ok(()) = active.changed() => engine.look_around(),
             Ok(()) = regions.changed() => engine.look_around(),
-            Ok(()) = log.changed() => engine.wake_waiting(),
+            Ok(()) = log.changed() => engine.log_changed(),
+            Ok(()) = counts.changed() => {
+                let counts = counts.borrow_and_update().clone();
+                engine.count(counts);
+            }
             () = tokio::time::sleep_until(wake) => {}
         }
     }
@@ -130,8 +135,12 @@ struct Engine {
     queue: Queue,
     region: Option<RegionView>,
     regions: Arc<BTreeSet<String>>,
+    /// What epochs published.
+    counts: Arc<Counts>,
     /// Since when each object waits, or fails.
     waiting: HashMap<Key, Instant>,
+    /// Withdrawals in the log as it was last looked at.
+    withdrawals: u64,
     started: Instant,
 }
 
@@ -139,12 +148,15 @@ impl Engine {
     fn new(ctx: Arc<Context>) -> Self {
         let started = Instant::now();
         let regions = ctx.regions.borrow().clone();
+        let counts = ctx.counts.borrow().clone();
         let mut engine = Self {
             world: World::default(),
             queue: Queue::default(),
             region: None,
             regions,
+            counts,
             waiting: HashMap::new(),
+            withdrawals: 0,
             started,
             ctx,
         };
@@ -177,8 +189,23 @@ impl Engine {
         }
     }
 
-    fn wake_waiting(&mut self) {
-        self.waiting.keys().for_each(|key| self.queue.add(key.clone()));
+    /// Whoever waits for the log looks again; after a withdrawal everybody does, because nobody
+    /// asked for it in a resource.
+    fn log_changed(&mut self) {
+        let log = self.ctx.refusals.shown().log;
+        let withdrawals = log.map_or(0, |log| log.withdrawals());
+        if std::mem::replace(&mut self.withdrawals, withdrawals) == withdrawals {
+            self.waiting.keys().for_each(|key| self.queue.add(key.clone()));
+        } else {
+            self.world.keys().for_each(|key| self.queue.add(key));
+        }
+    }
+
+    /// Another epoch: the campaigns of which it shows something else are looked at.
+    fn count(&mut self, counts: Arc<Counts>) {
+        let changed = counts::changed(&self.counts, &counts);
+        self.world.campaigns_by_id(&changed).for_each(|key| self.queue.add(key));
+        self.counts = counts;
     }
 
     fn see(&mut self, what: Seen) {
@@ -249,7 +276,7 @@ impl Engine {
             }
             AnyPlan::Campaign(plan) => {
                 let old = self.world.campaigns.get(key).and_then(|one| one.status.as_ref());
-                Effect::new(key, plan, old)
+                Effect::new(key, *plan, old)
             }
             AnyPlan::Policy(plan) => {
                 let old = self.world.policy_status(key);
@@ -289,12 +316,15 @@ impl Engine {
             is_settled: self.is_settled(),
             log: shown.log.as_deref(),
             problem: shown.problem.as_deref(),
+            counts: &self.counts,
             now: now(),
         };
         let world = &self.world;
         match key.kind {
             Kind::Tenant => tenant::verdict(key, world, &around).map(AnyPlan::Tenant),
-            Kind::Campaign => campaign::verdict(key, world, &around).map(AnyPlan::Campaign),
+            Kind::Campaign => {
+                campaign::verdict(key, world, &around).map(|plan| AnyPlan::Campaign(Box::new(plan)))
+            }
             Kind::Retention | Kind::Anonymization => {
                 policies::verdict(key, world, &around).map(AnyPlan::Policy)
             }

@@ -4,6 +4,7 @@
 //! Tightening is in the refusal log before the status says so; loosening raises the generation in
 //! the same write that says so. A crash in between repeats nothing and frees nothing.
 
+use hushmark_crds::effective;
 use hushmark_crds::fits::{self, Limits, Misfit};
 use hushmark_crds::{RegionSpec, Tenant, TenantStatus, TypeStatus};
 use hushmark_event::refusal::{Allowed, Mail, Refuses};
@@ -191,7 +192,9 @@ impl Case<'_> {
             MailType::Transactional => self.old.transactional,
         };
         let before = old.as_ref().map(allowed);
+        let left = self.around.log.map(|log| mail.left(log.caps()));
         let now = self.allows(mail_type, before);
+        let now = left.map_or(now, |left| now.strictest(&left));
         let Some(log) = self.around.log else {
             // What is settled stays settled while the log is away.
             return Resolved { status: old, append: None, waits: before != Some(now) };
@@ -212,11 +215,8 @@ impl Case<'_> {
     /// What the tenant allows: its default, or all that the region does. A default above the
     /// ceiling is refused, and the ceiling holds all the same for what was sent.
     fn allows(&self, mail_type: MailType, before: Option<Allowed>) -> Allowed {
-        let ceiling = Allowed { tracking: self.limits.tracking, place: self.limits.place };
-        let spec = &self.tenant.spec;
-        let said = spec.default_for(mail_type).unwrap_or(ceiling.tracking);
-        let said = if spec.kill_switch { Tracking::OFF } else { said };
-        let now = Allowed { tracking: said, ..ceiling }.strictest(&ceiling);
+        let tracking = effective::at_most(&self.tenant.spec, mail_type, &self.limits);
+        let now = Allowed { tracking, place: self.limits.place };
         match before.filter(|_| is_paused(&self.tenant.metadata)) {
             Some(before) => before.strictest(&now),
             None => now,
@@ -235,9 +235,10 @@ impl Case<'_> {
             .filter(|campaign| campaign.spec.mail_type == mail.mail_type)
             .filter(|campaign| campaign::is_sound(campaign, self.world, self.region))
             .fold(generation, |generation, campaign| {
-                let wanted = campaign::wanted(campaign, &self.tenant.spec, &self.limits);
+                let log = (Some(caps), self.around.ours);
+                let wanted = campaign::wanted(campaign, &self.tenant.spec, &self.limits, log);
                 let mail = campaign::mail(campaign, self.around.ours);
-                mail.free_generation(caps, wanted.allowed(), generation)
+                mail.free_generation(caps, campaign::allowed(&wanted), generation)
             })
     }
 }

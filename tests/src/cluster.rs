@@ -7,22 +7,36 @@
 //! everything, which hides what a role lacks. The audit log counts what each user asked for
 //! ([`Cluster::writes_since`]).
 //!
+//! With [`Shape::real`] there is one real node instead, and pods run.
+//!
 //! The programs come from the cache: `cargo xtask cluster build` puts them there.
 
 mod audit;
 mod command;
 mod deployed;
 mod identity;
+mod installed;
+mod kubelet;
+mod node;
 mod nodes;
+mod played;
+mod pods;
 mod programs;
+mod readers;
 mod release;
+mod scene;
 
 pub use audit::{Call, Mark, account};
 pub use command::Refusal;
 pub(crate) use command::file_of;
 pub use deployed::Deployed;
+pub use installed::{Forward, Installed};
+pub use node::NODE_REGION;
 pub use nodes::{FAKE_CLASS, Shape};
-pub use release::{CHARTS, Release};
+pub use played::Played;
+pub use readers::{Campaign, Hit, Reader};
+pub use release::{CHARTS, REDIS_SECRET, Release};
+pub use scene::{Scene, condition};
 
 use std::fs;
 use std::net::SocketAddr;
@@ -38,13 +52,19 @@ use crate::ports;
 use crate::process::{Process, Recipe};
 use crate::tools::Tools;
 use identity::Identities;
+use node::Node;
 use programs::Plan;
 
 /// How long a part may take on a machine that is busy with builds and other control planes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Where the API server listens for pods: the usual port, which charts' policies let through.
+const API_PORT: u16 = 6443;
+
 /// The running control plane. Dropped, it is killed, and its folder removed.
 pub struct Cluster {
+    /// Its pods go first.
+    node: Option<Node>,
     /// kube-scheduler.
     pub scheduler: Process,
     /// kube-controller-manager.
@@ -101,13 +121,24 @@ impl Cluster {
         let logs = folder.join("logs");
         fs::create_dir_all(&logs)?;
         fs::create_dir_all(folder.join("home"))?;
-        let address = ports::free()?;
-        let identities = Identities::create(&folder.join("identities"), &folder, address)?;
+        // Where pods reach it, on a port that NetworkPolicies know, or else anywhere on loopback.
+        let real_node = shape.real_node;
+        let address =
+            if real_node { SocketAddr::from((node::HERE, API_PORT)) } else { ports::free()? };
+        let own = folder.join("identities");
+        let identities = Identities::create(&own, &folder, address)?;
+        let node = if real_node {
+            identities.add_node(&own, node::NODE, node::THERE.into())?;
+            Some(Node::prepare(tools, &folder, &logs)?)
+        } else {
+            None
+        };
         fs::write(folder.join("audit-policy.yaml"), audit::POLICY)?;
-        let plan = Plan { tools, identities: &identities, folder: &folder, address };
+        let plan = Plan { tools, identities: &identities, folder: &folder, address, real_node };
         let process = |recipe: Result<Recipe>| Ok::<_, anyhow::Error>(Process::new(recipe?, &logs));
         let etcd_address = ports::free()?;
         let mut cluster = Self {
+            node,
             scheduler: process(plan.scheduler())?,
             controllers: process(plan.controllers())?,
             kwok: process(plan.kwok())?,
@@ -124,12 +155,15 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn bring_up(&self, shape: &Shape) -> Result<()> {
+    fn bring_up(&mut self, shape: &Shape) -> Result<()> {
         self.etcd.start()?;
         self.api.start()?;
         self.wait_api()?;
-        for process in [&self.controllers, &self.scheduler, &self.kwok] {
+        for process in [&self.controllers, &self.scheduler] {
             process.start()?;
+        }
+        if !shape.real_node {
+            self.kwok.start()?;
         }
         let yaml = shape.manifests();
         if !yaml.is_empty() {
@@ -142,6 +176,13 @@ impl Cluster {
         if !shape.nodes.is_empty() {
             let wait = ["wait", "--for=condition=Ready", "node", "--all", "--timeout=60s"];
             self.kubectl(&wait).with_context(|| self.last_words())?;
+        }
+        // Taken out, so that it can ask the rest for what it needs.
+        if let Some(mut node) = self.node.take() {
+            let up = node.bring_up(self, shape.volumes);
+            let up = up.with_context(|| node.parts().map(Process::last_words).join("\n"));
+            self.node = Some(node);
+            up?;
         }
         Ok(())
     }
@@ -248,8 +289,8 @@ impl Cluster {
     /// # Errors
     /// When one of them does not run.
     pub fn resident(&self) -> Result<u64> {
-        let resident = |process: &&Process| -> Result<u64> { Ok(process.usage()?.resident) };
-        self.parts().iter().map(resident).sum()
+        let running = self.parts().into_iter().filter(|part| part.pid().is_ok());
+        running.map(|part| Ok(part.usage()?.resident)).sum()
     }
 
     /// The ends of all logs, for a message about a failure.
@@ -259,8 +300,10 @@ impl Cluster {
         words.join("\n")
     }
 
-    fn parts(&self) -> [&Process; 5] {
-        [&self.etcd, &self.api, &self.controllers, &self.scheduler, &self.kwok]
+    fn parts(&self) -> Vec<&Process> {
+        let mut parts = vec![&self.etcd, &self.api, &self.controllers, &self.scheduler, &self.kwok];
+        parts.extend(self.node.iter().flat_map(Node::parts));
+        parts
     }
 }
 

@@ -25,6 +25,9 @@ struct Arguments {
     /// The folder of a control plane's programs, for the proofs that need one
     #[arg(long)]
     cluster_dir: Option<PathBuf>,
+    /// The folder of images, for the proofs that need a real node
+    #[arg(long)]
+    images_dir: Option<PathBuf>,
     /// One JSON object a line is all that is ever printed; taken so that callers may say so
     #[arg(long)]
     json: bool,
@@ -41,9 +44,10 @@ struct Arguments {
 /// # Errors
 /// When it cannot be run to its end. One that does not hold is told by the exit status, 1.
 pub fn run(prove: impl FnOnce(&str, &Run) -> Result<Figures>) -> Result<ExitCode> {
-    let Arguments { name, bin_dir, engine_lib, cluster_dir, json: _, short, seed } =
+    let Arguments { name, bin_dir, engine_lib, cluster_dir, images_dir, json: _, short, seed } =
         Arguments::parse();
-    let tools = Tools::new(bin_dir, engine_lib).with_cluster(cluster_dir);
+    let tools = Tools::new(bin_dir, engine_lib);
+    let tools = tools.with_cluster(cluster_dir).with_images(images_dir);
     let run = Run { tools, short, seed };
     let figures = prove(&name, &run)?;
     figures.write(&mut std::io::stdout().lock(), &name, short)?;

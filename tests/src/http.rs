@@ -2,9 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// An answer: status, head as text, and body.
 #[derive(Debug)]
@@ -30,7 +32,8 @@ impl Answer {
 /// # Errors
 /// When the server cannot be reached or its answer cannot be read.
 pub fn get(address: SocketAddr, path: &str, patience: Duration) -> Result<Answer> {
-    request(address, &format!("GET {path} HTTP/1.1\r\n"), b"", patience)
+    let line = format!("GET {path} HTTP/1.1\r\n");
+    exchange(connect(address, patience)?, address, &line, b"")
 }
 
 /// Posts a body to a path.
@@ -38,19 +41,52 @@ pub fn get(address: SocketAddr, path: &str, patience: Duration) -> Result<Answer
 /// # Errors
 /// As [`get`].
 pub fn post(address: SocketAddr, path: &str, body: &[u8], patience: Duration) -> Result<Answer> {
-    let line = format!("POST {path} HTTP/1.1\r\nContent-Length: {}\r\n", body.len());
-    request(address, &line, body, patience)
+    exchange(connect(address, patience)?, address, &post_line(path, body), body)
 }
 
-fn request(address: SocketAddr, line: &str, body: &[u8], patience: Duration) -> Result<Answer> {
-    let mut stream = TcpStream::connect_timeout(&address, patience)
+/// Posts a body to a path by TLS, to one whose certificate bears the host's name.
+///
+/// # Errors
+/// As [`get`], and when one end does not trust the other.
+pub fn post_by_tls(
+    address: SocketAddr,
+    (config, host): (Arc<ClientConfig>, &str),
+    path: &str,
+    body: &[u8],
+    patience: Duration,
+) -> Result<Answer> {
+    let stream = connect(address, patience)?;
+    let session = ClientConnection::new(config, hushmark_hop::server_name(host)?)?;
+    exchange(StreamOwned::new(session, stream), address, &post_line(path, body), body)
+}
+
+fn post_line(path: &str, body: &[u8]) -> String {
+    format!("POST {path} HTTP/1.1\r\nContent-Length: {}\r\n", body.len())
+}
+
+fn connect(address: SocketAddr, patience: Duration) -> Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, patience)
         .with_context(|| format!("cannot connect to {address}"))?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;
+    Ok(stream)
+}
+
+fn exchange(
+    mut stream: impl Read + Write,
+    address: SocketAddr,
+    line: &str,
+    body: &[u8],
+) -> Result<Answer> {
     let head = format!("{line}Host: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(&[head.as_bytes(), body].concat())?;
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).with_context(|| format!("{address} stopped answering"))?;
+    // By TLS, a server may close without saying so; whether what came is whole is seen below.
+    if let Err(error) = stream.read_to_end(&mut bytes)
+        && error.kind() != std::io::ErrorKind::UnexpectedEof
+    {
+        return Err(anyhow::Error::from(error).context(format!("{address} stopped answering")));
+    }
     parse(&bytes).with_context(|| format!("{address} answered something that is not HTTP"))
 }
 

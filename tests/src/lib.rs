@@ -6,7 +6,7 @@
 //! 1. [`tools`]: the binaries and the engine library that are put to the test.
 //! 2. [`process`], [`ports`] and [`http`]: children that can be killed, stopped and asked.
 //! 3. [`keys`] and [`stack`]: a whole stack on one machine, each part of which can be killed.
-//! 4. [`cluster`]: a Kubernetes control plane, whose every request is counted.
+//! 4. [`cluster`]: a Kubernetes control plane, whose every request is counted, and a real node.
 //! 5. [`plan`]: which hit is sent when, each a cell of its own, and the tokens for them.
 //! 6. [`load`]: a client that remembers what was sent and what was answered.
 //! 7. [`killer`]: kills everything at random, again and again.

@@ -152,11 +152,16 @@ impl Process {
         Usage::of(self.pid()?).with_context(|| format!("cannot measure {}", self.name()))
     }
 
+    /// All that it printed.
+    #[must_use]
+    pub fn printed(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
     /// The end of its log, for a message about its failure.
     #[must_use]
     pub fn last_words(&self) -> String {
-        let text = fs::read(&self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text).into_owned();
+        let text = self.printed();
         let lines: Vec<&str> = text.lines().collect();
         let last = &lines[lines.len().saturating_sub(25)..];
         format!("--- end of {}\n{}\n---", self.log.display(), last.join("\n"))

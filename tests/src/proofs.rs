@@ -2,12 +2,18 @@
 
 mod admission;
 mod charts;
+mod cold_start;
+mod dashboards;
 mod exactly_once;
 mod footprint;
+mod hops;
+mod hostility;
 mod kill_switch;
 mod outages;
+mod permissions;
 mod pipeline;
 mod report;
+mod rollout;
 mod soak;
 mod stillness;
 mod ten_thousand;
@@ -64,12 +70,18 @@ impl Run {
 pub const NAMES: &[&str] = &[
     "admission",
     "charts",
+    "cold-start",
+    "dashboards",
     "exactly-once",
     "footprint",
+    "hops",
+    "hostility",
     "kill-switch",
     "outages",
+    "permissions",
     "pipeline",
     "report",
+    "rollout",
     "soak",
     "stillness",
     "ten-thousand",
@@ -84,12 +96,18 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
     match name {
         "admission" => admission::prove(run),
         "charts" => charts::prove(run),
+        "cold-start" => cold_start::prove(run),
+        "dashboards" => dashboards::prove(run),
         "exactly-once" => exactly_once::prove(run),
         "footprint" => footprint::prove(run),
+        "hops" => hops::prove(run),
+        "hostility" => hostility::prove(run),
         "kill-switch" => kill_switch::prove(run),
         "outages" => outages::prove(run),
+        "permissions" => permissions::prove(run),
         "pipeline" => pipeline::prove(run),
         "report" => report::prove(run),
+        "rollout" => rollout::prove(run),
         "soak" => soak::prove(run),
         "stillness" => stillness::prove(run),
         "ten-thousand" => ten_thousand::prove(run),

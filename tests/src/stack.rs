@@ -1,9 +1,11 @@
 //! A whole stack on one machine: Redis, the engine, edges, a writer and its standby. Each part can
 //! be killed, stopped and started again; all of them die with us.
 
+mod authority;
 mod clickhouse;
 mod redis_server;
 
+pub use authority::{Authority, End, Hops};
 pub use clickhouse::ClickHouse;
 pub use redis_server::Redis;
 
@@ -47,6 +49,8 @@ pub struct Shape {
     pub writer_args: Vec<String>,
     /// `appendfsync`: `always` is the shipped default, `everysec` is measured beside it.
     pub fsync: &'static str,
+    /// Whether edges and writers reach both stores by mutual TLS alone.
+    pub tls: bool,
 }
 
 impl Default for Shape {
@@ -60,6 +64,7 @@ impl Default for Shape {
             edge_args: Vec::new(),
             writer_args: Vec::new(),
             fsync: "always",
+            tls: false,
         }
     }
 }
@@ -110,6 +115,8 @@ pub struct Stack {
     pub redis: Redis,
     /// The engine behind ClickHouse's HTTP interface.
     pub clickhouse: ClickHouse,
+    /// The certificates of all of them, where they use any.
+    pub hops: Option<Hops>,
     /// The edges.
     pub edges: Vec<Server>,
     /// The writers.
@@ -138,15 +145,17 @@ impl Stack {
         let logs = path.join("logs");
         std::fs::create_dir_all(&logs)?;
         let keys = Keys::create(&path.join("keys"), seed)?;
-        let redis = Redis::new(path, &logs, shape.fsync)?;
-        let clickhouse = ClickHouse::new(tools, path, &logs)?;
+        let hops = if shape.tls { Some(Hops::new(path)?) } else { None };
+        let redis = Redis::new(path, &logs, shape.fsync, hops.as_ref())?;
+        let clickhouse = ClickHouse::new(tools, path, &logs, hops.as_ref())?;
+        let stores = (&redis, &clickhouse, hops.as_ref());
         let edges = (0..shape.edges)
-            .map(|n| edge(tools, shape, n, path, &keys, &redis))
+            .map(|n| edge(tools, shape, n, path, &keys, stores))
             .collect::<Result<_>>()?;
         let writers = (0..shape.writers)
-            .map(|n| writer(tools, shape, n, path, &keys, (&redis, &clickhouse)))
+            .map(|n| writer(tools, shape, n, path, &keys, stores))
             .collect::<Result<_>>()?;
-        Ok(Self { keys, redis, clickhouse, edges, writers, folder })
+        Ok(Self { keys, redis, clickhouse, hops, edges, writers, folder })
     }
 
     fn start_all(&self) -> Result<()> {
@@ -249,13 +258,16 @@ pub fn wait_ready(name: &str, process: &Process, ready: impl Fn() -> bool) -> Re
     bail!("{name} was not ready within {READY:?}:\n{}", process.last_words())
 }
 
+/// What edges and writers connect to, and what they show there.
+type Stores<'a> = (&'a Redis, &'a ClickHouse, Option<&'a Hops>);
+
 fn edge(
     tools: &Tools,
     shape: &Shape,
     n: usize,
     path: &Path,
     keys: &Keys,
-    redis: &Redis,
+    (redis, _, hops): Stores<'_>,
 ) -> Result<Server> {
     let name = format!("edge-{n}");
     let folder = path.join(&name);
@@ -271,6 +283,9 @@ fn edge(
         ("--threads", shape.threads.to_string()),
         ("--refusal-key", text(&keys.refusal_key())?),
     ]);
+    if let Some(hops) = hops {
+        args.extend(hops.options(End::Edge, "redis")?);
+    }
     args.extend(shape.edge_args.iter().cloned());
     let program = tools.program("hushmark-edge")?;
     let recipe = Recipe { name, program, args, env: BTreeMap::new() };
@@ -284,7 +299,7 @@ fn writer(
     n: usize,
     path: &Path,
     keys: &Keys,
-    (redis, clickhouse): (&Redis, &ClickHouse),
+    (redis, clickhouse, hops): Stores<'_>,
 ) -> Result<Server> {
     let name = format!("writer-{n}");
     let folder = path.join(&name);
@@ -292,7 +307,7 @@ fn writer(
     let admin = ports::free()?;
     let mut args = arguments([
         ("--redis", redis.url()),
-        ("--clickhouse", format!("http://{}", clickhouse.address)),
+        ("--clickhouse", clickhouse.url()),
         ("--ring", text(&keys.batch_folder())?),
         ("--salts", text(&keys.salt_folder())?),
         ("--admin", admin.to_string()),
@@ -301,6 +316,10 @@ fn writer(
         ("--epoch-seconds", "10".into()),
         ("--window-seconds", shape.window_seconds.to_string()),
     ]);
+    if let Some(hops) = hops {
+        args.extend(hops.options(End::Writer, "redis")?);
+        args.extend(hops.options(End::Writer, "clickhouse")?);
+    }
     args.extend(shape.writer_args.iter().cloned());
     let program = tools.program(shape.writer_program)?;
     let recipe = Recipe { name, program, args, env: BTreeMap::new() };

@@ -12,13 +12,15 @@ pub struct Tools {
     engine_lib: PathBuf,
     /// The folder of a control plane's programs, for those who need one.
     cluster: Option<PathBuf>,
+    /// The folder of the images that a real node runs.
+    images: Option<PathBuf>,
 }
 
 impl Tools {
     /// Programs of one folder, and an engine library. Each program is looked for when it is used.
     #[must_use]
     pub const fn new(bin_dir: PathBuf, engine_lib: PathBuf) -> Self {
-        Self { bin_dir, engine_lib, cluster: None }
+        Self { bin_dir, engine_lib, cluster: None, images: None }
     }
 
     /// The same with a control plane's programs, as `cargo xtask cluster build` puts them into a
@@ -29,8 +31,16 @@ impl Tools {
         self
     }
 
+    /// The same with the images of a real node, as `cargo xtask image` writes them.
+    #[must_use]
+    pub fn with_images(mut self, folder: Option<PathBuf>) -> Self {
+        self.images = folder;
+        self
+    }
+
     /// From `HUSHMARK_BIN_DIR` (else the folder that this program was built into),
-    /// `HUSHMARK_ENGINE_LIB` and, where a control plane is needed, `HUSHMARK_CLUSTER_DIR`.
+    /// `HUSHMARK_ENGINE_LIB` and, where a control plane is needed, `HUSHMARK_CLUSTER_DIR`, and for a
+    /// real node `HUSHMARK_IMAGES_DIR`.
     /// `cargo xtask test` sets all of them.
     ///
     /// # Errors
@@ -45,7 +55,8 @@ impl Tools {
              or set it to the path of libchdb.so",
         )?;
         let cluster = env::var_os("HUSHMARK_CLUSTER_DIR").map(PathBuf::from);
-        Ok(Self { bin_dir, engine_lib, cluster })
+        let images = env::var_os("HUSHMARK_IMAGES_DIR").map(PathBuf::from);
+        Ok(Self { bin_dir, engine_lib, cluster, images })
     }
 
     /// One of our own programs.
@@ -105,6 +116,23 @@ impl Tools {
             bail!("{} is not there: {REMEDY}", path.display());
         }
         Ok(path)
+    }
+
+    /// The folder of the images that a real node runs, each an OCI layout.
+    ///
+    /// # Errors
+    /// When they were not written, with the command that writes them.
+    pub fn images(&self) -> Result<&Path> {
+        const REMEDY: &str = "`cargo xtask test` writes them and says where they are; by hand, \
+                              `cargo xtask cluster images` writes them and prints the variable to \
+                              set";
+        let Some(folder) = &self.images else {
+            bail!("HUSHMARK_IMAGES_DIR is not set, and a real node runs images: {REMEDY}");
+        };
+        if !folder.join("pause/index.json").is_file() {
+            bail!("{} holds no images for a real node: {REMEDY}", folder.display());
+        }
+        Ok(folder)
     }
 }
 

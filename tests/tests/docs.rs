@@ -17,10 +17,27 @@ a server can be given in the environment as well.
 ";
 
 const PROGRAMS: [(&str, &[&[&str]]); 5] = [
-    ("hushmark", &[&[], &["up"], &["stamp"], &["report"], &["counters"], &["demo"], &["takedown"]]),
+    (
+        "hushmark",
+        &[
+            &[],
+            &["up"],
+            &["stamp"],
+            &["report"],
+            &["counters"],
+            &["demo"],
+            &["takedown"],
+            &["status"],
+            &["explain"],
+            &["plan"],
+            &["withdraw"],
+            &["keys", "rotate"],
+            &["support-bundle"],
+        ],
+    ),
     ("hushmark-edge", &[&[]]),
     ("hushmark-writer", &[&[]]),
-    ("hushmark-operator", &[&[]]),
+    ("hushmark-operator", &[&[], &["probe"]]),
     ("hushmark-embedded", &[&[]]),
 ];
 

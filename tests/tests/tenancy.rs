@@ -95,6 +95,8 @@ fn a_tenants_life_on_a_real_api_server() -> Result<()> {
     kill_switch(&mut stage)?;
     asks(&mut stage)?;
     wrong_ones(&stage)?;
+    counts(&mut stage)?;
+    a_region_goes(&stage)?;
     namespaces_go(&stage)?;
     Ok(())
 }
@@ -199,6 +201,46 @@ spec:
     cluster.kubectl(&[&wait[..], &["--timeout=10s"]].concat())?;
     let events = cluster.kubectl(&["get", "events", "-n", "acme"])?;
     ensure!(events.contains("ten-years"), "people are told by an event: {events}");
+    Ok(())
+}
+
+/// What an epoch published reaches the status, and an epoch that shows nothing else writes nothing.
+fn counts(stage: &mut Stage) -> Result<()> {
+    let status = stage.status("campaign", "acme", "letter-1")?;
+    let id = status["id"].as_str().context("the campaign has no id")?.to_owned();
+    let publish = |redis: &mut redis::Connection, epoch: u32| -> Result<()> {
+        let total = |raw: &str| {
+            format!(r#"{{"raw":{raw},"human":null,"messages":null,"human_messages":null}}"#)
+        };
+        let (opens, clicks) = (total("60"), total("null"));
+        let totals = format!(r#"{{"epoch":{epoch},"opens":{opens},"clicks":{clicks}}}"#);
+        redis::cmd("HSET").arg(&["published", &id, &totals]).exec(redis)?;
+        redis::cmd("SET").arg("published:epoch").arg(epoch).exec(redis)?;
+        Ok(())
+    };
+    publish(&mut stage.redis, 1_795_000_000)?;
+    stage.until("the status shows the epoch", || {
+        let counts = &stage.status("campaign", "acme", "letter-1")?["counts"];
+        Ok(counts["opens"]["shown"] == "60" && counts["clicks"]["shown"] == "withheld")
+    })?;
+    let shown = stage.cluster.kubectl(&["get", "campaign", "letter-1", "-n", "acme"])?;
+    ensure!(shown.contains("OPENED") && shown.contains("withheld"), "{shown}");
+    let mark = stage.cluster.mark()?;
+    publish(&mut stage.redis, 1_795_003_600)?;
+    std::thread::sleep(Duration::from_secs(8));
+    let writes = stage.cluster.writes_since(&mark, &stage.operator.user)?;
+    let of_campaigns = writes.iter().filter(|call| call.resource.starts_with("campaigns")).count();
+    ensure!(of_campaigns == 0, "{writes:?}");
+    Ok(())
+}
+
+/// Those that were of a Region say that it is gone, and nothing holds them.
+fn a_region_goes(stage: &Stage) -> Result<()> {
+    stage.cluster.kubectl(&["delete", "region", "eu", "--timeout=30s"])?;
+    let says = "there is no Region \"eu\" in this cluster; there: none";
+    for (kind, name) in [("tenant", "acme"), ("campaign", "letter-1")] {
+        stage.until(says, || Ok(stage.ready(kind, "acme", name)?.contains(says)))?;
+    }
     Ok(())
 }
 

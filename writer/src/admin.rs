@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hushmark_event::told::Trouble;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::metrics::Metrics;
 
@@ -25,10 +26,23 @@ const HEADER_TIME: Duration = Duration::from_secs(5);
 /// What the admin port tells.
 #[derive(Default)]
 pub struct Status {
+    /// What keeps this writer from storing hits.
+    pub trouble: watch::Sender<Option<Trouble>>,
     /// Schema and stores were seen in order: working or standing by.
     pub ready: AtomicBool,
     /// Every figure.
     pub metrics: Metrics,
+}
+
+impl Status {
+    /// What keeps this writer from storing hits, or that nothing does.
+    pub fn troubled(&self, trouble: Option<Trouble>) {
+        self.trouble.send_if_modified(|known| {
+            let differs = *known != trouble;
+            *known = trouble;
+            differs
+        });
+    }
 }
 
 fn answer(status: &Status, request: &Request<Incoming>) -> Response<Full<Bytes>> {

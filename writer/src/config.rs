@@ -9,7 +9,7 @@ use clap::Parser;
 #[derive(Parser, Clone, Debug)]
 #[command(name = "hushmark-writer", version)]
 pub struct Config {
-    /// Redis: redis://host:port or unix:///path.
+    /// Redis: redis://host:port, rediss://host:port by TLS, or unix:///path.
     #[arg(long, env = "HUSHMARK_WRITER_REDIS")]
     pub redis: String,
     /// Redis's ACL user; its default user where none is named.
@@ -18,7 +18,19 @@ pub struct Config {
     /// A file with Redis's password, where one is needed.
     #[arg(long, env = "HUSHMARK_WRITER_REDIS_PASSWORD_FILE")]
     pub redis_password_file: Option<PathBuf>,
-    /// ClickHouse's HTTP interface: http://host:port.
+    /// Authorities, in PEM, that Redis's certificate is signed by: for rediss:// alone. Read again
+    /// at each connection, as the two below are.
+    #[arg(long, env = "HUSHMARK_WRITER_REDIS_CA", value_name = "FILE")]
+    pub redis_ca: Option<PathBuf>,
+    /// The certificate in PEM that Redis is shown.
+    #[arg(long, env = "HUSHMARK_WRITER_REDIS_CERTIFICATE", value_name = "FILE")]
+    #[arg(requires_all = ["redis_ca", "redis_key"])]
+    pub redis_certificate: Option<PathBuf>,
+    /// That certificate's key in PEM.
+    #[arg(long, env = "HUSHMARK_WRITER_REDIS_KEY", value_name = "FILE")]
+    #[arg(requires = "redis_certificate")]
+    pub redis_key: Option<PathBuf>,
+    /// ClickHouse's HTTP interface: http://host:port, or https://host:port by TLS.
     #[arg(long, env = "HUSHMARK_WRITER_CLICKHOUSE")]
     pub clickhouse: String,
     /// The ClickHouse user, where one is needed.
@@ -27,6 +39,18 @@ pub struct Config {
     /// A file with the user's password.
     #[arg(long, env = "HUSHMARK_WRITER_CLICKHOUSE_PASSWORD_FILE")]
     pub clickhouse_password_file: Option<PathBuf>,
+    /// Authorities, in PEM, that ClickHouse's certificate is signed by: for https:// alone. Read
+    /// again at each connection, as the two below are.
+    #[arg(long, env = "HUSHMARK_WRITER_CLICKHOUSE_CA", value_name = "FILE")]
+    pub clickhouse_ca: Option<PathBuf>,
+    /// The certificate in PEM that ClickHouse is shown.
+    #[arg(long, env = "HUSHMARK_WRITER_CLICKHOUSE_CERTIFICATE", value_name = "FILE")]
+    #[arg(requires_all = ["clickhouse_ca", "clickhouse_key"])]
+    pub clickhouse_certificate: Option<PathBuf>,
+    /// That certificate's key in PEM.
+    #[arg(long, env = "HUSHMARK_WRITER_CLICKHOUSE_KEY", value_name = "FILE")]
+    #[arg(requires = "clickhouse_certificate")]
+    pub clickhouse_key: Option<PathBuf>,
     /// Folder of batch keys, one file a day.
     #[arg(long, env = "HUSHMARK_WRITER_RING")]
     pub ring: PathBuf,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clickhouse::{Client, Row};
+use hushmark_event::heartbeat::HEARTBEATS;
 use hushmark_event::redis_keys::{CLOSABLE_DAYS, DEAD};
-use hushmark_event::{Ring, Sealed};
+use hushmark_event::{Heartbeat, Ring, Sealed};
 use hushmark_policy::Day;
 use redis::aio::MultiplexedConnection;
 use redis::cmd;
@@ -38,9 +39,6 @@ const MERGE_TIME: Duration = Duration::from_secs(300);
 
 /// Hash of every edge that was heard of, by pod: what its folder was last said to hold.
 const PODS: &str = "days:pods";
-
-/// What edges' heartbeats are found by.
-const HEARTBEATS: &str = "edge:*";
 
 /// What the housekeeping needs.
 pub struct Housekeeping {
@@ -104,15 +102,6 @@ mod serde_bytes_as_str {
     pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(std::str::from_utf8(bytes).map_err(S::Error::custom)?)
     }
-}
-
-/// The part of a heartbeat that says what an edge's folder holds.
-#[derive(Deserialize)]
-struct Beat {
-    pod: String,
-    log_empty: bool,
-    #[serde(default)]
-    draining: bool,
 }
 
 impl Housekeeping {
@@ -248,7 +237,8 @@ impl Housekeeping {
             for key in keys {
                 let beat: Option<Vec<u8>> =
                     cmd("GET").arg(key).query_async(&mut self.redis).await?;
-                let Some(beat) = beat.and_then(|b| serde_json::from_slice::<Beat>(&b).ok()) else {
+                let Some(beat) = beat.and_then(|b| serde_json::from_slice::<Heartbeat>(&b).ok())
+                else {
                     continue;
                 };
                 let said = match (beat.log_empty, beat.draining) {

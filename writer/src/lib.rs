@@ -14,7 +14,8 @@
 //! Around it: [`lease`] (one writer works), [`session`] (all of the above in order, from nothing
 //! but what the stores tell), [`service`] (standing by, draining). Beside a session, told by
 //! [`shared`]: [`publish`] (what an epoch shows) and [`housekeeping`] (merges, closing of [`days`]).
-//! For all: [`migrate`], [`keys`], [`refusals`], [`metrics`], [`admin`], [`config`].
+//! For all: [`migrate`], [`keys`], [`redis_at`], [`refusals`], [`metrics`], [`admin`], [`told`],
+//! [`config`].
 //!
 //! Architecture invariant: [`behaviour`], [`queue`], [`judge`], [`cells`] and [`days`] do no I/O and read no
 //! clock. Nothing is removed from Redis before every target has it.
@@ -36,6 +37,7 @@ pub mod migrate;
 mod once;
 pub mod publish;
 pub mod queue;
+pub mod redis_at;
 pub mod refusals;
 pub mod rows;
 pub mod scripts;
@@ -43,3 +45,4 @@ pub mod service;
 pub mod session;
 pub mod shared;
 pub mod store;
+pub mod told;

@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clickhouse::{Client, Row};
+use hushmark_event::Totals;
 use hushmark_policy::shown::Shown;
-use hushmark_policy::{Kind, Mode};
+use hushmark_policy::{CampaignId, Kind, Mode};
 use serde::Serialize;
 
 use crate::admin::Status;
 use crate::lease::Lease;
+use crate::scripts::Fenced;
 use crate::session::now_ms;
 use crate::shared::Shared;
 use crate::store::StoreError;
@@ -58,6 +60,8 @@ pub struct Publisher {
     pub epoch_seconds: u32,
     /// The minimum group.
     pub minimum_group: u32,
+    /// Redis under the lease: totals go there, for who may not ask ClickHouse.
+    pub fenced: Fenced,
 }
 
 /// Why an epoch was not published.
@@ -112,9 +116,13 @@ struct CampaignRow {
     position: u64,
 }
 
+/// Totals that an epoch published, and that are not in Redis yet.
+type Untold = BTreeMap<CampaignId, Totals>;
+
 impl Publisher {
     /// Publishes epoch after epoch until it is dropped.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
+        let mut untold = Untold::new();
         let mut known: Option<BTreeMap<Id, Sent>> = None;
         let mut done = None;
         let mut rest_until = Instant::now();
@@ -127,7 +135,8 @@ impl Publisher {
                 continue;
             }
             let (begun, reads_all) = (Instant::now(), known.is_none());
-            match self.publish(epoch, &mut known, done.is_none()).await {
+            let published = self.publish(epoch, &mut known, done.is_none(), &mut untold).await;
+            match published {
                 Ok(true) => {
                     done = Some(epoch);
                     let took = begun.elapsed();
@@ -135,6 +144,7 @@ impl Publisher {
                         rest_until = Instant::now() + took * REST;
                     }
                     self.status.metrics.epoch.set(i64::from(epoch));
+                    self.tell(epoch, &mut untold).await;
                 }
                 // This epoch was published before this session began.
                 Ok(false) => done = Some(epoch),
@@ -146,12 +156,24 @@ impl Publisher {
         }
     }
 
+    /// Puts what an epoch published into Redis. What fails is told with the next epoch.
+    async fn tell(&mut self, epoch: u32, untold: &mut Untold) {
+        if untold.is_empty() {
+            return;
+        }
+        match self.fenced.publish(epoch, untold).await {
+            Ok(()) => untold.clear(),
+            Err(error) => tracing::warn!(%error, epoch, "totals are not in redis yet"),
+        }
+    }
+
     /// One epoch. `false` if it was published already.
     async fn publish(
         &self,
         epoch: u32,
         known: &mut Option<BTreeMap<Id, Sent>>,
         first: bool,
+        untold: &mut Untold,
     ) -> Result<bool, PublishError> {
         let (last, published) = read::last_epoch(&self.client).await?;
         let held = self.shared.position();
@@ -171,7 +193,7 @@ impl Publisher {
             }
         };
         let due: Vec<Id> = due.into_iter().collect();
-        let written = self.publish_all(epoch, &due, &sent).await;
+        let written = self.publish_all(epoch, &due, &sent, untold).await;
         if written.is_err() {
             self.shared.touch(touched);
         }
@@ -187,6 +209,7 @@ impl Publisher {
         epoch: u32,
         due: &[Id],
         sent: &BTreeMap<Id, Sent>,
+        untold: &mut Untold,
     ) -> Result<(), PublishError> {
         let (mut due, mut at_once) = (due, AT_ONCE / 4);
         while !due.is_empty() {
@@ -209,7 +232,7 @@ impl Publisher {
                 (read::counted(&self.client, ids, &individual).await?, begun.elapsed())
             };
             let before = read::before(&self.client, ids).await?;
-            self.write(epoch, sent, &counted, &before).await?;
+            untold.extend(self.write(epoch, sent, &counted, &before).await?);
             at_once = next_at_once(at_once, held);
         }
         Ok(())
@@ -221,12 +244,14 @@ impl Publisher {
         sent: &BTreeMap<Id, Sent>,
         counted: &BTreeMap<Id, [Counted; 2]>,
         before: &BTreeMap<(Id, u8), BTreeMap<Place, Shown>>,
-    ) -> Result<(), PublishError> {
+    ) -> Result<Untold, PublishError> {
+        let mut untold = Untold::new();
         let nothing = (Sent::default(), BTreeMap::new());
         let mut insert = self.insert::<CellRow<'_>>("published").await?;
         let mut campaigns = Vec::new();
         for (id, kinds) in counted {
             let sent = sent.get(id).unwrap_or(&nothing.0);
+            let mut totals = [None; 2];
             for (kind, counted) in Kind::ALL.into_iter().zip(kinds) {
                 let before = before.get(&(*id, kind as u8)).unwrap_or(&nothing.1);
                 let mode = counted.mode(sent.mode(kind));
@@ -238,6 +263,7 @@ impl Publisher {
                         insert.write(&cell_row(epoch, *id, kind, place, cell)).await?;
                     }
                 }
+                totals[kind as usize] = rules::told(mode, &shown);
                 let uniques = counted.uniques(mode);
                 campaigns.push(self.row(
                     epoch,
@@ -248,9 +274,12 @@ impl Publisher {
                     counted.rules(),
                 ));
             }
+            let [opens, clicks] = totals;
+            untold.insert(CampaignId(id.1), Totals { epoch, opens, clicks });
         }
         insert.end().await?;
-        self.write_campaigns(&campaigns).await
+        self.write_campaigns(&campaigns).await?;
+        Ok(untold)
     }
 
     fn row(

@@ -1,12 +1,15 @@
 //! Everything that the writer changes in Redis: Lua scripts that check the lease first, so that a
 //! writer that slept through a take-over can change nothing any more.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use hushmark_event::redis_keys::{
-    BATCH_FIELD, DEAD, WRITER_CUT, WRITER_LEASE, dead_field, lane_stream,
+    BATCH_FIELD, DEAD, PUBLISHED, PUBLISHED_EPOCH, WRITER_CUT, WRITER_LEASE, dead_field,
+    lane_stream,
 };
-use hushmark_event::{Cut, Lane};
+use hushmark_event::{Cut, Lane, Totals, totals};
+use hushmark_policy::CampaignId;
 use redis::Script;
 use redis::aio::MultiplexedConnection;
 
@@ -127,6 +130,35 @@ static REMEMBER: LazyLock<Script> = LazyLock::new(|| {
          return redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])",
     )
 });
+
+/// Totals of campaigns, field and value in turn from ARGV[3] on. ARGV[2] is how many there may be; a
+/// campaign that is there already is always renewed. Returns how many found no room.
+static PUBLISH: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end \
+         local left = tonumber(ARGV[2]) - redis.call('HLEN', KEYS[2]) \
+         local out = 0 \
+         for i = 3, #ARGV, 2 do \
+           local new = redis.call('HEXISTS', KEYS[2], ARGV[i]) == 0 \
+           if new and left <= 0 then out = out + 1 else \
+             if new then left = left - 1 end \
+             redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) \
+           end \
+         end \
+         return out",
+    )
+});
+
+/// The epoch, once everything of it is there.
+static PUBLISHED_AT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end \
+         redis.call('SET', KEYS[2], ARGV[2]) return 1",
+    )
+});
+
+/// Totals that one script writes, some 100 kB: Redis answers nobody else meanwhile.
+const PUBLISHED_AT_ONCE: usize = 500;
 
 /// The scripts under one lease on one connection.
 #[derive(Clone)]
@@ -257,6 +289,32 @@ impl Fenced {
             checked(call.invoke_async(&mut self.redis).await?)?;
         }
         Ok(())
+    }
+
+    /// Puts totals of campaigns in their place, and then their epoch.
+    ///
+    /// # Errors
+    /// [`ScriptError`]; what was written by then is right, and can be written again.
+    pub async fn publish(
+        &mut self,
+        epoch: u32,
+        totals: &BTreeMap<CampaignId, Totals>,
+    ) -> Result<(), ScriptError> {
+        let totals: Vec<_> = totals.iter().collect();
+        for some in totals.chunks(PUBLISHED_AT_ONCE) {
+            let mut call = PUBLISH.key(WRITER_LEASE);
+            call.key(PUBLISHED).arg(&self.id.0).arg(totals::MOST);
+            for (campaign, totals) in some {
+                call.arg(campaign.to_string()).arg(totals.to_text());
+            }
+            let out = checked(call.invoke_async(&mut self.redis).await?)?;
+            if out > 0 {
+                tracing::warn!(campaigns = out, "no room for totals in redis: reports have them");
+            }
+        }
+        let mut call = PUBLISHED_AT.key(WRITER_LEASE);
+        call.key(PUBLISHED_EPOCH).arg(&self.id.0).arg(epoch);
+        checked(call.invoke_async(&mut self.redis).await?).map(drop)
     }
 
     /// Writes a field of a hash.

@@ -1,16 +1,16 @@
 //! The program around the sessions: start, stand by, work, drain.
 
-use std::path::{Path, PathBuf};
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use hushmark_event::folder::{self, FolderError};
 use hushmark_event::ring::RingError;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, IntoConnectionInfo as _};
+use hushmark_event::told::Trouble;
+use hushmark_hop::{Files, HopError, PasswordError, PasswordFile};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
 use crate::admin::{self, Status};
 use crate::config::Config;
@@ -19,41 +19,41 @@ use crate::keys::Keys;
 use crate::lease::Lease;
 use crate::migrate::{MigrateError, migrate};
 use crate::publish::Publisher;
+use crate::redis_at::{RedisAt, RedisAtError};
 use crate::refusals::{RefusalError, Refusals};
 use crate::scripts::{Fenced, LeaseId, ScriptError};
 use crate::session::{Parts, Session, SessionError};
 use crate::shared::Shared;
 use crate::store::Address;
-
-/// Time to connect to Redis.
-const REDIS_CONNECT: Duration = Duration::from_secs(2);
-
-/// Time for Redis to answer: far above a stalled disk's, below what a lease can wait for.
-const REDIS_ANSWER: Duration = Duration::from_secs(3);
+use crate::told;
 
 /// How often a standby asks for the lease.
 const STAND_BY: Duration = Duration::from_millis(500);
 
+/// How often a session looks whether its password for ClickHouse is still the one in the file.
+const PASSWORD_LOOK: Duration = Duration::from_secs(10);
+
 /// Why the writer does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The Redis URL.
-    #[error("cannot use the redis url: {0}; expected redis://host:port or unix:///path")]
-    Redis(redis::RedisError),
+    /// The way to Redis.
+    #[error(transparent)]
+    Redis(#[from] RedisAtError),
+    /// The files for TLS to ClickHouse.
+    #[error("TLS to clickhouse: {0}")]
+    Clickhouse(#[from] HopError),
     /// The day keys.
     #[error(transparent)]
     Keys(#[from] RingError),
+    /// The state folder is another's.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The refusal log's copy.
     #[error(transparent)]
     Refusals(#[from] RefusalError),
-    /// The password file.
-    #[error("cannot read the password file {path}: {source}")]
-    Password {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    /// ClickHouse's password file.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     /// The schema is newer.
     #[error(transparent)]
     Schema(#[from] MigrateError),
@@ -70,13 +70,21 @@ pub enum StartError {
 /// Everything that is read once, before anything is served.
 pub struct Service {
     config: Config,
-    redis: redis::Client,
+    redis: RedisAt,
+    /// Without its password, which may change.
     clickhouse: Address,
+    clickhouse_password: Option<PasswordFile>,
     status: Arc<Status>,
+    /// Held as long as the writer lives: nobody else keeps state in its folder.
+    _claim: File,
 }
 
 /// A drain that takes longer ends without having stored everything.
 const DRAIN_TIME: Duration = Duration::from_secs(120);
+
+/// So long a drain waits for a Redis that is gone. What is not stored is in it, or in the edges'
+/// lane logs, and the next writer finds it there.
+const DRAIN_WITHOUT_REDIS: Duration = Duration::from_secs(10);
 
 impl Service {
     /// Checks the configuration.
@@ -84,17 +92,37 @@ impl Service {
     /// # Errors
     /// [`StartError`] names the setting.
     pub fn new(config: Config) -> Result<Self, StartError> {
-        let redis = redis_client(&config)?;
-        let password = password(config.clickhouse_password_file.as_deref())?;
+        let redis = RedisAt::new(&config)?;
         let clickhouse = Address {
             url: config.clickhouse.clone(),
+            tls: clickhouse_tls(&config)?,
             user: config.clickhouse_user.clone(),
-            password,
+            password: None,
         };
+        let password_file = config.clickhouse_password_file.as_deref();
+        let clickhouse_password = password_file.map(PasswordFile::new).transpose()?;
         // What cannot be read stops the start; each session reads it again.
         Keys::load(config.ring.clone(), config.salts.clone())?;
+        let claim = folder::claim(&config.state)?;
         Refusals::load(&config.state, &config.refusal_key)?;
-        Ok(Self { config, redis, clickhouse, status: Arc::default() })
+        let status = Arc::default();
+        Ok(Self { config, redis, clickhouse, clickhouse_password, status, _claim: claim })
+    }
+
+    /// ClickHouse with the password as it is now.
+    fn clickhouse(&self) -> Result<Address, PasswordError> {
+        let password = self.clickhouse_password.as_ref().map(PasswordFile::read).transpose()?;
+        Ok(Address { password, ..self.clickhouse.clone() })
+    }
+
+    /// Returns when ClickHouse has another password than a session began with.
+    async fn another_password(&self, address: &Address) {
+        loop {
+            tokio::time::sleep(PASSWORD_LOOK).await;
+            if self.clickhouse().is_ok_and(|now| now.password != address.password) {
+                return;
+            }
+        }
     }
 
     /// Works, or stands by, until `drain` turns true and everything is stored.
@@ -107,6 +135,7 @@ impl Service {
         mut drain: watch::Receiver<bool>,
     ) -> Result<(), StartError> {
         let admin = tokio::spawn(admin::serve(admin, Arc::clone(&self.status)));
+        let told = tokio::spawn(told::run(self.redis.clone(), Arc::clone(&self.status)));
         let mut late = drain.clone();
         let overdue = async move {
             // The sender lives as long as the program.
@@ -118,6 +147,10 @@ impl Service {
             () = overdue => Err(StartError::Undrained(DRAIN_TIME.as_secs())),
         };
         admin.abort();
+        told.abort();
+        if let Err(StartError::Schema(MigrateError::Newer { found, .. })) = &worked {
+            told::last_words(&self.redis, Trouble::NewerSchema(*found)).await;
+        }
         worked
     }
 
@@ -131,6 +164,7 @@ impl Service {
             }
         }
         let mut told = false;
+        let mut without_redis = None;
         loop {
             match self.try_session(drain).await {
                 Ok(()) => return Ok(()),
@@ -150,26 +184,34 @@ impl Service {
                     tracing::warn!(%error, "session ended");
                 }
             }
+            if *drain.borrow() {
+                let answers = self.redis.connect().await.is_ok();
+                let since = without_redis.filter(|_| !answers).unwrap_or_else(Instant::now);
+                if since.elapsed() > DRAIN_WITHOUT_REDIS {
+                    tracing::warn!("redis is gone: what waits in it is left to the next writer");
+                    return Ok(());
+                }
+                without_redis = Some(since);
+            }
             tokio::time::sleep(STAND_BY).await;
         }
     }
 
     async fn apply_schema(&self) -> Result<(), StartError> {
         loop {
-            match migrate(&self.clickhouse.client()).await {
-                Ok(()) => return Ok(()),
+            match migrate(&self.clickhouse()?.client()).await {
+                Ok(()) => {
+                    self.status.troubled(None);
+                    return Ok(());
+                }
                 Err(error @ MigrateError::Newer { .. }) => return Err(error.into()),
-                Err(error) => tracing::warn!(%error, "waiting for clickhouse"),
+                Err(error) => {
+                    tracing::warn!(%error, "waiting for clickhouse");
+                    self.status.troubled(Some(told::clickhouse(&error)));
+                }
             }
             tokio::time::sleep(STAND_BY).await;
         }
-    }
-
-    async fn connect(&self) -> Result<MultiplexedConnection, redis::RedisError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(REDIS_CONNECT))
-            .set_response_timeout(Some(REDIS_ANSWER));
-        self.redis.get_multiplexed_async_connection_with_config(&config).await
     }
 
     /// One session under an id of its own: a command of an earlier one that comes late finds
@@ -178,7 +220,8 @@ impl Service {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| Ended::Start(StartError::Random(error)))?;
         let session = |error| Ended::Session(SessionError::Redis(error));
-        let mut fenced = Fenced::new(self.connect().await.map_err(session)?, LeaseId::new(random));
+        let mut fenced =
+            Fenced::new(self.redis.connect().await.map_err(session)?, LeaseId::new(random));
         let lease = match Lease::acquire(&mut fenced).await {
             Ok(lease) => Arc::new(lease),
             Err(ScriptError::LeaseLost) => return Err(Ended::StandBy),
@@ -203,17 +246,19 @@ impl Service {
         drain: &watch::Receiver<bool>,
     ) -> Result<(), Ended> {
         let config = &self.config;
+        let clickhouse = self.clickhouse().map_err(|error| Ended::Session(error.into()))?;
         let keys = Keys::load(config.ring.clone(), config.salts.clone())
             .map_err(|error| Ended::Session(error.into()))?;
         let refusals = Refusals::load(&config.state, &config.refusal_key)
             .map_err(|error| Ended::Session(error.into()))?;
-        let redis = self.connect().await.map_err(|e| Ended::Session(SessionError::Redis(e)))?;
+        let redis =
+            self.redis.connect().await.map_err(|e| Ended::Session(SessionError::Redis(e)))?;
         let shared = Arc::new(Shared::default());
         let mut session = Session::new(Parts {
             redis,
             fenced: fenced.clone(),
             lease: Arc::clone(&lease),
-            clickhouse: self.clickhouse.clone(),
+            clickhouse: clickhouse.clone(),
             keys,
             refusals,
             status: Arc::clone(&self.status),
@@ -221,16 +266,18 @@ impl Service {
             window_ms: u64::from(config.window_seconds) * 1_000,
         });
         let publisher = Publisher {
-            client: self.clickhouse.client(),
+            client: clickhouse.client(),
             lease: Arc::clone(&lease),
             shared: Arc::clone(&shared),
             status: Arc::clone(&self.status),
             epoch_seconds: config.epoch_seconds,
             minimum_group: config.minimum_group,
+            fenced: fenced.clone(),
         };
-        let redis = self.connect().await.map_err(|e| Ended::Session(SessionError::Redis(e)))?;
+        let redis =
+            self.redis.connect().await.map_err(|e| Ended::Session(SessionError::Redis(e)))?;
         let housekeeping = Housekeeping {
-            client: self.clickhouse.client(),
+            client: clickhouse.client(),
             redis,
             fenced,
             lease: Arc::clone(&lease),
@@ -244,28 +291,25 @@ impl Service {
             () = publisher.run() => Err(SessionError::LeaseLost),
             () = housekeeping.run() => Err(SessionError::LeaseLost),
             () = lease.lost() => Err(SessionError::LeaseLost),
+            () = self.another_password(&clickhouse) => Err(SessionError::AnotherPassword),
         };
         worked.map_err(Ended::Session)
     }
 }
 
-fn password(path: Option<&Path>) -> Result<Option<Zeroizing<String>>, StartError> {
-    let Some(path) = path else { return Ok(None) };
-    let failed = |source| StartError::Password { path: path.to_owned(), source };
-    let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(failed)?;
-    Ok(Some(Zeroizing::new(text.trim_end().to_owned())))
-}
-
-fn redis_client(config: &Config) -> Result<redis::Client, StartError> {
-    let mut info = config.redis.as_str().into_connection_info().map_err(StartError::Redis)?;
-    if let Some(password) = password(config.redis_password_file.as_deref())? {
-        let mut settings = info.redis_settings().clone().set_password(password.as_str());
-        if let Some(user) = &config.redis_user {
-            settings = settings.set_username(user);
+/// The files for TLS to ClickHouse, tried once: what cannot be used stops the start.
+fn clickhouse_tls(config: &Config) -> Result<Option<Files>, HopError> {
+    let (ca, certificate) = (config.clickhouse_ca.clone(), config.clickhouse_certificate.clone());
+    let files = Files::from_options(ca, certificate, config.clickhouse_key.clone())?;
+    match (config.clickhouse.starts_with("https://"), files) {
+        (true, Some(files)) => {
+            files.client()?;
+            Ok(Some(files))
         }
-        info = info.set_redis_settings(settings);
+        (false, None) => Ok(None),
+        (true, None) => Err(HopError::Incomplete("https:// needs --clickhouse-ca")),
+        (false, Some(_)) => Err(HopError::Incomplete("--clickhouse-ca is for https:// alone")),
     }
-    redis::Client::open(info).map_err(StartError::Redis)
 }
 
 /// How a try to work ended, other than by a finished drain.

@@ -69,6 +69,12 @@ pub enum SessionError {
     /// The refusal log's copy cannot be read any more.
     #[error(transparent)]
     Refusals(#[from] RefusalError),
+    /// ClickHouse's password cannot be read any more.
+    #[error(transparent)]
+    Password(#[from] hushmark_hop::PasswordError),
+    /// There is a new one.
+    #[error("the password for clickhouse has changed: beginning again with the new one")]
+    AnotherPassword,
     /// ClickHouse answers inserts that its ledger never shows.
     #[error(
         "clickhouse takes inserts into {0} and does not show them: is the view {0}_shape there, and \

@@ -32,8 +32,10 @@ const BLOCK_BYTES: u64 = 4 << 30;
 /// Where ClickHouse is and who asks.
 #[derive(Clone)]
 pub struct Address {
-    /// `http://host:port`, perhaps with `?database=`.
+    /// `http://host:port` or `https://host:port`, perhaps with `?database=`.
     pub url: String,
+    /// What TLS needs, for `https://` alone.
+    pub tls: Option<hushmark_hop::Files>,
     /// The user, where one is needed.
     pub user: Option<String>,
     /// The password, where one is needed.
@@ -115,7 +117,10 @@ impl Address {
     /// A client with an ordinary pool, for everything that may be repeated.
     #[must_use]
     pub fn client(&self) -> Client {
-        self.dress(Client::default())
+        self.dress(match &self.tls {
+            None => Client::default(),
+            Some(files) => once::pool(files.clone()),
+        })
     }
 
     /// One connection that is never reopened.
@@ -127,10 +132,10 @@ impl Address {
             .url
             .parse()
             .map_err(|error| StoreError::Lost(format!("{} is no URL: {error}", self.url)))?;
-        let host =
-            uri.host().ok_or_else(|| StoreError::Lost(format!("{} names no host", self.url)))?;
-        let address = format!("{host}:{}", uri.port_u16().unwrap_or(8123));
-        Ok(Connection { client: self.dress(once::client(&address)) })
+        if uri.host().is_none() {
+            return Err(StoreError::Lost(format!("{} names no host", self.url)));
+        }
+        Ok(Connection { client: self.dress(once::client(self.tls.clone())) })
     }
 }
 

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every check, cheapest first, stopping at the first that fails.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -17,6 +18,9 @@ pub(crate) struct Options {
     /// Leave out the release build, the end-to-end tests, docs and licences
     #[arg(long)]
     quick: bool,
+    /// Leave out the real node, which takes root and a kernel that can hold one
+    #[arg(long)]
+    no_node: bool,
 }
 
 /// Our own programs.
@@ -24,6 +28,9 @@ pub(crate) const SERVERS: &[&str] =
     &["hushmark-edge", "hushmark-writer", "hushmark-embedded", "hushmark"];
 /// What end-to-end tests and the short forms of the proofs start beside them.
 const BESIDE: &[&str] = &["bare-hyper", "hushmark-operator"];
+
+/// Programs of the profile `control`, which Cargo.toml explains.
+const CONTROL: &[&str] = &["hushmark", "hushmark-operator"];
 
 /// The licence checker, from source: it compiles in under three minutes on two cores, once, into
 /// the cache. Without its default features it has no network client.
@@ -67,7 +74,11 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<bool> {
 }
 
 fn every_step(tree: &Tree, options: &Options, steps: &mut Steps) -> Result<()> {
-    let need = if options.quick { Need::Stack } else { Need::Tests };
+    let need = match options {
+        Options { quick: true, .. } => Need::Stack,
+        Options { no_node: true, .. } => Need::Tests,
+        Options { .. } => Need::Node,
+    };
     let ready = steps.step("set-up", "see above for what is missing", || setup::run(tree, need))?;
     let cargo = || tree.cargo(Some(&ready));
 
@@ -102,6 +113,15 @@ fn every_step(tree: &Tree, options: &Options, steps: &mut Steps) -> Result<()> {
     steps.step("tests", "the first failure above says which", || {
         succeed(cargo().args(["test", "--workspace"]))
     })?;
+    if options.no_node {
+        println!("\n== real node: LEFT OUT, as --no-node asks: no pod of ours has run");
+    } else {
+        steps.step("real node", "its pods' logs are above", || {
+            image::beside_on_a_node(tree, &ready)?;
+            let node = ["test", "--package", "hushmark-tests", "--test", "node"];
+            succeed(cargo().args(node).args(["--", "--ignored", "--nocapture"]))
+        })?;
+    }
     steps.step("docs", "mend each warning above", || {
         succeed(
             cargo()
@@ -125,11 +145,33 @@ fn every_step(tree: &Tree, options: &Options, steps: &mut Steps) -> Result<()> {
     })
 }
 
-/// Builds release binaries, wherever they are in the workspace: one cargo call for all of them, so that they share what they have in common.
+/// Builds programs, wherever they are in the workspace, into the folder of the release binaries:
+/// one cargo call for all of a profile, so that they share what they have in common.
 pub(crate) fn build_binaries(tree: &Tree, binaries: &[&str]) -> Result<()> {
     let metadata = Metadata::read(&tree.root)?;
+    let (control, data): (Vec<&str>, Vec<&str>) =
+        binaries.iter().copied().partition(|binary| CONTROL.contains(binary));
+    build_profile(tree, &metadata, "release", &data)?;
+    build_profile(tree, &metadata, "control", &control)?;
+    for binary in control {
+        let built = tree.target.join("control").join(binary);
+        let placed = tree.binaries().join(binary);
+        // Put there in one step: an older one may be running.
+        let coming = tree.binaries().join(format!(".{binary}.new"));
+        fs::create_dir_all(tree.binaries())?;
+        fs::copy(&built, &coming)
+            .and_then(|_| fs::rename(&coming, &placed))
+            .with_context(|| format!("cannot place {}", placed.display()))?;
+    }
+    Ok(())
+}
+
+fn build_profile(tree: &Tree, metadata: &Metadata, profile: &str, binaries: &[&str]) -> Result<()> {
+    if binaries.is_empty() {
+        return Ok(());
+    }
     let mut cargo = tree.cargo(None);
-    cargo.args(["build", "--release"]);
+    cargo.args(["build", "--profile", profile]);
     for binary in binaries {
         let owner = metadata.members().find(|package| package.binaries().any(|b| b == *binary));
         let owner = owner.with_context(|| format!("no room of the workspace has {binary}"))?;

@@ -12,15 +12,20 @@ mod schemas;
 use anyhow::Result;
 use clap::Subcommand;
 
+use crate::image;
+use crate::setup::{self, Need};
 use crate::tree::Tree;
 
 pub(crate) use build::ensure;
 
 #[derive(Subcommand)]
 pub(crate) enum Task {
-    /// Build etcd, Kubernetes, kwok, helm and kubeconform into the cache, once
+    /// Build etcd, Kubernetes, coredns, kwok, helm and kubeconform into the cache, once
     Build,
-    /// Start a control plane with nodes that kwok plays, and print its kubeconfig's path
+    /// Build our programs and write the images that a real node runs
+    Images,
+    /// Start a control plane with nodes that kwok plays, or with one real node, and print its
+    /// kubeconfig's path
     Up(person::Options),
     /// Stop it, and remove all that was in it
     Down,
@@ -31,6 +36,11 @@ pub(crate) fn run(tree: &Tree, task: &Task) -> Result<bool> {
         Task::Build => {
             let folder = ensure(tree)?;
             println!("HUSHMARK_CLUSTER_DIR={}", folder.display());
+        }
+        Task::Images => {
+            let ready = setup::run(tree, Need::Node)?;
+            image::build_for_a_node(tree, &ready)?;
+            println!("HUSHMARK_IMAGES_DIR={}", tree.images().display());
         }
         Task::Up(options) => person::up(tree, options)?,
         Task::Down => person::down(tree)?,

@@ -20,9 +20,9 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::check as build;
-use crate::setup::{self, Need};
+use crate::setup::{self, Need, Ready};
 use crate::tree::Tree;
-use catalogue::{IMAGES, Image};
+use catalogue::{IMAGES, Image, OF_A_NODE};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -36,7 +36,7 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<bool> {
     let engine = setup::run(tree, Need::Stack)?.engine;
     let programs: Vec<&str> = IMAGES.iter().filter_map(|image| image.program).collect();
     build::build_binaries(tree, &programs)?;
-    let out = options.out.clone().unwrap_or_else(|| tree.target.join("images"));
+    let out = options.out.clone().unwrap_or_else(|| tree.images());
     for image in IMAGES {
         let digest = write(tree, &engine, image, &out)?;
         println!("{} {digest}", out.join(image.name).display());
@@ -44,20 +44,49 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<bool> {
     Ok(true)
 }
 
+/// Builds the release binaries and writes every image that a real node runs.
+pub(crate) fn build_for_a_node(tree: &Tree, ready: &Ready) -> Result<()> {
+    // With the command line, which no image holds: cargo would choose other features of what they
+    // share, and compile it a second time.
+    build::build_binaries(tree, &[build::SERVERS, &["hushmark-operator"]].concat())?;
+    for_a_node(tree, ready)
+}
+
+/// Writes into the tree's folder of images every image that a real node runs, from the release
+/// binaries as they are.
+fn for_a_node(tree: &Tree, ready: &Ready) -> Result<()> {
+    for image in IMAGES {
+        write(tree, &ready.engine, image, &tree.images())?;
+    }
+    beside_on_a_node(tree, ready)
+}
+
+/// Writes those alone that are no product of this tree.
+pub(crate) fn beside_on_a_node(tree: &Tree, ready: &Ready) -> Result<()> {
+    let programs = ready.cluster()?.join("bin");
+    for image in OF_A_NODE {
+        let folder = emptied(&tree.images(), image)?;
+        let files = catalogue::files_of_a_node(image, &programs)?;
+        layout::write(image, &files, &folder)
+            .with_context(|| format!("writing {}", folder.display()))?;
+    }
+    Ok(())
+}
+
 /// Writes every image twice: both have the same digest, every digest is that of its bytes, and
-/// every program starts from what was written.
+/// every program starts from what was written. The first stays, for a node that runs it.
 pub(crate) fn check(tree: &Tree, engine: &Path) -> Result<()> {
     let scratch = tree.target.join("images-checked");
     if scratch.is_dir() {
         fs::remove_dir_all(&scratch)?;
     }
     for image in IMAGES {
-        let first = write(tree, engine, image, &scratch.join("first"))?;
-        let second = write(tree, engine, image, &scratch.join("second"))?;
+        let first = write(tree, engine, image, &tree.images())?;
+        let second = write(tree, engine, image, &scratch)?;
         if first != second {
             bail!("{}: written twice, the digests are {first} and {second}", image.name);
         }
-        let folder = scratch.join("first").join(image.name);
+        let folder = tree.images().join(image.name);
         let layout = layout::read(&folder).with_context(|| format!("{}'s layout", image.name))?;
         start::check(image, &layout, &scratch.join("root"))
             .with_context(|| format!("{}, unpacked", image.name))?;
@@ -69,11 +98,7 @@ pub(crate) fn check(tree: &Tree, engine: &Path) -> Result<()> {
 
 /// Writes one image and its SBOM; returns the manifest's digest.
 fn write(tree: &Tree, engine: &Path, image: &Image, out: &Path) -> Result<String> {
-    let folder = out.join(image.name);
-    if folder.is_dir() {
-        fs::remove_dir_all(&folder)
-            .with_context(|| format!("cannot replace {}", folder.display()))?;
-    }
+    let folder = emptied(out, image)?;
     let files = catalogue::files(image, &tree.binaries(), engine)
         .with_context(|| format!("collecting what the image {} holds", image.name))?;
     let digest = layout::write(image, &files, &folder)
@@ -82,6 +107,16 @@ fn write(tree: &Tree, engine: &Path, image: &Image, out: &Path) -> Result<String
         .with_context(|| format!("the SBOM of the image {}", image.name))?;
     fs::write(out.join(format!("{}.cdx.json", image.name)), bom)?;
     Ok(digest)
+}
+
+/// Where an image goes; what lies there is an older one.
+fn emptied(out: &Path, image: &Image) -> Result<PathBuf> {
+    let folder = out.join(image.name);
+    if folder.is_dir() {
+        fs::remove_dir_all(&folder)
+            .with_context(|| format!("cannot replace {}", folder.display()))?;
+    }
+    Ok(folder)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! `cargo xtask prove`: runs a named proof, shows what it measured, and keeps the result.
 //!
 //! A proof is a program of the rooms `tests` or `benches`. It is started as
-//! `PROGRAM NAME --bin-dir DIR --engine-lib FILE [--cluster-dir DIR] --json [--short] [--seed N]`
+//! `PROGRAM NAME --bin-dir DIR --engine-lib FILE [--cluster-dir DIR] [--images-dir DIR]
+//! --json [--short] [--seed N]`
 //! and prints one JSON object a line: a figure each, and last the verdict. Its stderr is for people.
 //! `catalogue` lists the proofs, `figure` reads and shows what they print, `record` keeps it.
 
@@ -16,10 +17,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::check;
 use crate::metadata::Metadata;
-use crate::setup::{self, Ready};
+use crate::setup::{self, Need, Ready};
 use crate::tree::Tree;
+use crate::{check, image};
 use catalogue::Proof;
 use figure::{Figure, Line, Verdict};
 
@@ -67,6 +68,9 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<bool> {
     if proof.failpoints {
         check::build_failpoints(tree)?;
     }
+    if proof.needs == Need::Node {
+        image::build_for_a_node(tree, &ready)?;
+    }
     let outcome = run_one(tree, proof, &ready, options)?;
     if !options.json {
         figure::show(&outcome.figures, &outcome.verdict);
@@ -98,6 +102,9 @@ fn run_one(tree: &Tree, proof: &Proof, ready: &Ready, options: &Options) -> Resu
     command.arg("--bin-dir").arg(tree.binaries()).arg("--engine-lib").arg(&ready.engine);
     if let Ok(folder) = ready.cluster() {
         command.arg("--cluster-dir").arg(folder);
+    }
+    if proof.needs == Need::Node {
+        command.arg("--images-dir").arg(tree.images());
     }
     if options.short {
         command.arg("--short");

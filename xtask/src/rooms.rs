@@ -20,9 +20,9 @@ const fn room(folder: &'static str, may_use: &'static [&'static str]) -> Room {
 }
 
 const LIBRARIES: &[&str] =
-    &["policy", "token", "event", "edge", "writer", "report", "sender", "crds", "embedded"];
+    &["policy", "token", "event", "hop", "edge", "writer", "report", "sender", "crds", "embedded"];
 const EVERYTHING: &[&str] = &[
-    "policy", "token", "event", "edge", "writer", "report", "sender", "crds", "embedded",
+    "policy", "token", "event", "hop", "edge", "writer", "report", "sender", "crds", "embedded",
     "operator", "cli", "tests",
 ];
 
@@ -30,13 +30,14 @@ const ROOMS: &[Room] = &[
     room("policy", &[]),
     room("token", &["policy"]),
     room("event", &["policy"]),
-    room("edge", &["token", "event", "policy"]),
-    room("writer", &["event", "policy"]),
+    room("hop", &[]),
+    room("edge", &["token", "event", "hop", "policy"]),
+    room("writer", &["event", "hop", "policy"]),
     room("report", &["event", "policy"]),
     room("sender", &["token", "event", "policy"]),
     room("crds", &["policy"]),
-    room("embedded", &[]),
-    room("operator", &["crds", "event", "policy", "token"]),
+    room("embedded", &["hop"]),
+    room("operator", &["crds", "event", "hop", "policy", "token"]),
     room("cli", LIBRARIES),
     room("tests", EVERYTHING),
     room("benches", EVERYTHING),

@@ -1,9 +1,11 @@
 //! `cargo xtask setup`: the programs, the engine and the control plane that everything else needs.
 //!
-//! `packages` installs Debian's packages, `engine` fetches the ClickHouse engine into the cache, and
-//! the control plane is built there by [`crate::cluster`].
+//! `packages` installs Debian's packages, `engine` fetches the ClickHouse engine into the cache, the
+//! control plane is built there by [`crate::cluster`], and `node` sees whether this machine can hold
+//! a real node.
 
 mod engine;
+mod node;
 mod packages;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +24,8 @@ pub(crate) enum Need {
     Stack,
     /// As well a Kubernetes control plane.
     Tests,
+    /// As well a real node.
+    Node,
     /// A stack, and other people's servers to measure beside it.
     Peers,
 }
@@ -43,8 +47,17 @@ impl Ready {
 
 /// Makes sure that everything needed is there.
 pub(crate) fn run(tree: &Tree, need: Need) -> Result<Ready> {
+    if need == Need::Node {
+        node::may_hold_one()?;
+    }
     packages::ensure(need)?;
+    if need == Need::Node {
+        node::kernel_suffices()?;
+    }
     let engine = engine::ensure(&tree.cache)?;
-    let cluster = if need == Need::Tests { Some(cluster::ensure(tree)?) } else { None };
+    let cluster = match need {
+        Need::Tests | Need::Node => Some(cluster::ensure(tree)?),
+        Need::Stack | Need::Peers => None,
+    };
     Ok(Ready { engine, cluster })
 }

@@ -28,6 +28,11 @@ impl Tree {
         self.target.join("release")
     }
 
+    /// The folder of the images that a real node runs.
+    pub(crate) fn images(&self) -> PathBuf {
+        self.target.join("images")
+    }
+
     /// A cargo that runs in this tree.
     pub(crate) fn cargo(&self, ready: Option<&Ready>) -> Command {
         let mut cargo = Command::new(cargo_program());
@@ -41,6 +46,7 @@ impl Tree {
             }
         }
         cargo.env("HUSHMARK_BIN_DIR", self.binaries());
+        cargo.env("HUSHMARK_IMAGES_DIR", self.images());
         if let Some(ready) = ready {
             cargo.env("HUSHMARK_ENGINE_LIB", &ready.engine);
             if let Ok(folder) = ready.cluster() {

@@ -59,6 +59,17 @@ hushmark.io/region: {{ include "hushmark.region" . | quote }}
 {{- end }}
 {{- end }}
 
+{{/* The APIs of others that the values ask for, as the operator names them. */}}
+{{- define "hushmark.optionalApis" -}}
+{{- $apis := list }}
+{{- with .Values.operator.optionalApis }}
+{{- if .gateway }}{{ $apis = append $apis "gateway" }}{{ end }}
+{{- if .certManager }}{{ $apis = append $apis "cert-manager" }}{{ end }}
+{{- if .clickhouse }}{{ $apis = append $apis "clickhouse" }}{{ end }}
+{{- end }}
+{{- toYaml $apis }}
+{{- end }}
+
 {{/* A namespace is the boundary that Secrets have: an operator reads all of its own. */}}
 {{- define "hushmark.aloneInNamespace" -}}
 {{- range (lookup "apps/v1" "Deployment" .Release.Namespace "").items }}

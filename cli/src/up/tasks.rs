@@ -1,6 +1,6 @@
 //! What `up` does in the background: the operator's chores on one machine.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use hushmark_policy::Day;
@@ -15,15 +15,25 @@ const REFUSALS_EVERY: Duration = Duration::from_millis(200);
 /// How many rounds lie between looks at the day ring.
 const RING_EVERY: u32 = 300;
 
-/// Appends to the refusal log what commands ask for, keeps it in Redis, and keeps the day ring:
-/// new days in front, closed ones destroyed. Runs until it is dropped; a fault is said once.
-pub(super) async fn upkeep(folder: DataFolder, mut appender: Appender, days_ahead: u16) {
+/// What the Region asks for beside.
+#[derive(Clone, Copy)]
+pub(super) struct Chores {
+    /// How many days ahead there are day keys.
+    pub(super) days_ahead: u16,
+    /// Days after which another region key seals, if there is a schedule.
+    pub(super) rotate_keys_every: Option<u16>,
+}
+
+/// Appends to the refusal log what commands ask for, keeps it in Redis, and keeps the day ring
+/// (new days in front, closed ones destroyed) and the region keys. Runs until it is dropped; a fault is said once.
+pub(super) async fn upkeep(folder: DataFolder, mut appender: Appender, chores: Chores) {
     let mut said = String::new();
     for round in 0u32.. {
         let done = async {
             appender.serve_asks(super::now_ms()).await?;
             if round % RING_EVERY == 0 {
-                keep_ring(&folder, days_ahead).await?;
+                keep_ring(&folder, chores.days_ahead).await?;
+                keys::rotate(&folder, chores.rotate_keys_every, SystemTime::now())?;
             }
             Ok::<_, anyhow::Error>(())
         };

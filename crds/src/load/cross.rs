@@ -15,6 +15,7 @@ use crate::fits::{self, Limits};
 use crate::plan::{
     BaseUrl, CampaignPlan, Content, Mailbox, Manifests, PolicyPlan, RegionPlan, TenantPlan,
 };
+use crate::region::KeysSpec;
 use crate::{Campaign, Region, Tenant};
 
 /// Checks the resources against each other. `incomplete` says that some could not be read: then
@@ -25,12 +26,7 @@ pub(super) fn check(
     incomplete: bool,
     faults: &mut Vec<ManifestError>,
 ) -> Option<Manifests> {
-    unique(&found.regions, "Region", faults);
-    unique(&found.tenants, "Tenant", faults);
-    unique(&found.campaigns, "Campaign", faults);
-    unique(&found.retention, "RetentionPolicy", faults);
-    unique(&found.anonymization, "AnonymizationPolicy", faults);
-
+    each_once(found, faults);
     let region = one_region(folder, found, incomplete, faults)?;
     let plan = region_plan(region, faults)?;
     let mut checker = Checker { found, region: &plan, incomplete, faults };
@@ -43,6 +39,15 @@ pub(super) fn check(
         anonymization: policies(&found.anonymization, |policy| policy.spec.clone()),
         region: plan,
     })
+}
+
+/// Faults of names that are there twice.
+pub(super) fn each_once(found: &Resources, faults: &mut Vec<ManifestError>) {
+    unique(&found.regions, "Region", faults);
+    unique(&found.tenants, "Tenant", faults);
+    unique(&found.campaigns, "Campaign", faults);
+    unique(&found.retention, "RetentionPolicy", faults);
+    unique(&found.anonymization, "AnonymizationPolicy", faults);
 }
 
 fn unique<T>(all: &[Found<T>], kind: &str, faults: &mut Vec<ManifestError>) {
@@ -118,6 +123,7 @@ fn region_plan(region: &Found<Region>, faults: &mut Vec<ManifestError>) -> Optio
         minimum_group: spec.minimum_group.into(),
         epoch: epoch?,
         longest_tracking_days: spec.longest_tracking_days,
+        rotate_keys_every: spec.keys.as_ref().and_then(KeysSpec::rotate_every_days),
         privacy_signals: spec.privacy_signals,
         egress: spec.egress.clone(),
     })

@@ -12,18 +12,26 @@ use super::tree::{self, Node, Value};
 use crate::{AnonymizationPolicy, Campaign, GROUP, Region, RetentionPolicy, Tenant, VERSION};
 
 /// A resource and where each part of it was written.
-pub(super) struct Found<T> {
+pub struct Found<T> {
     pub(super) file: PathBuf,
     pub(super) node: Node,
-    pub(super) name: String,
-    /// Empty for a resource of the cluster.
-    pub(super) namespace: String,
-    pub(super) object: T,
+    /// Its name.
+    pub name: String,
+    /// Its namespace; empty for a resource of the cluster.
+    pub namespace: String,
+    /// What it says.
+    pub object: T,
 }
 
 impl<T> Found<T> {
+    /// What was written, as an API server is sent it.
+    #[must_use]
+    pub fn manifest(&self) -> Json {
+        self.node.to_json()
+    }
+
     /// A fault at one of its fields.
-    pub(super) fn fault(&self, field: &str, message: impl Into<String>) -> ManifestError {
+    pub fn fault(&self, field: &str, message: impl Into<String>) -> ManifestError {
         ManifestError {
             file: self.file.clone(),
             line: Some(self.node.line_of(field)),
@@ -40,12 +48,29 @@ impl<T> Found<T> {
 
 /// Everything that was read.
 #[derive(Default)]
-pub(super) struct Resources {
-    pub(super) regions: Vec<Found<Region>>,
-    pub(super) tenants: Vec<Found<Tenant>>,
-    pub(super) campaigns: Vec<Found<Campaign>>,
-    pub(super) retention: Vec<Found<RetentionPolicy>>,
-    pub(super) anonymization: Vec<Found<AnonymizationPolicy>>,
+pub struct Resources {
+    /// Every Region.
+    pub regions: Vec<Found<Region>>,
+    /// Every Tenant.
+    pub tenants: Vec<Found<Tenant>>,
+    /// Every Campaign.
+    pub campaigns: Vec<Found<Campaign>>,
+    /// Every RetentionPolicy.
+    pub retention: Vec<Found<RetentionPolicy>>,
+    /// Every AnonymizationPolicy.
+    pub anonymization: Vec<Found<AnonymizationPolicy>>,
+    /// Resources of other groups, which are nothing to us. On one machine there is nobody who would
+    /// take them, so that they are faults there: `None`.
+    pub others: Option<Vec<Other>>,
+}
+
+/// A resource of another group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Other {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// A kind and all that is known of it, compiled once.
@@ -113,6 +138,9 @@ impl Kinds {
         found: &mut Resources,
         faults: &mut Vec<Fault>,
     ) {
+        if let (Some(others), Some(other)) = (&mut found.others, other(&node)) {
+            return others.push(other);
+        }
         let Some(kind) = self.kind(&node, faults) else { return };
         let document = json!({
             "type": "object",
@@ -186,6 +214,15 @@ impl Kinds {
             });
         }
     }
+}
+
+/// The resource of another group that a document is, if it is one.
+fn other(node: &Node) -> Option<Other> {
+    let (version, kind) = (node.text("apiVersion")?, node.text("kind")?);
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    let name = node.entry("metadata").and_then(|metadata| metadata.node.text("name"));
+    let name = name.unwrap_or_default().to_owned();
+    (group != GROUP).then(|| Other { kind: kind.to_owned(), name })
 }
 
 /// The part of `metadata` that a manifest may have. An API server knows more of it, all of which

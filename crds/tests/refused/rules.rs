@@ -49,6 +49,8 @@ fn region_cases() -> Vec<Case> {
         ("a place and an empty database", region(database, "  placeDatabase:\n")),
         ("an epoch in milliseconds", region("epoch: 1h", "epoch: 500ms")),
         ("an epoch of nothing", region("epoch: 1h", "epoch: 0s")),
+        ("a key for weeks", region("epoch: 1h", "keys: {rotateEvery: 12w}\n  epoch: 1h")),
+        ("a key for no day", region("epoch: 1h", "keys: {rotateEvery: 0d}\n  epoch: 1h")),
         ("an epoch longer than a day", region("epoch: 1h", "epoch: 25h")),
         ("a scheme in an egress host", region("smtp.example.com:587", "https://smtp.example.com")),
         ("an egress host with a star", region("smtp.example.com:587", "\"*.example.com\"")),

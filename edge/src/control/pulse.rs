@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use hushmark_event::Heartbeat;
+use hushmark_event::heartbeat::LIFE_SECONDS;
 use hushmark_event::redis_keys::heartbeat;
-use serde::Serialize;
 use tokio::time::timeout;
 
 use super::Control;
@@ -16,9 +17,6 @@ use crate::resp::Value;
 const BEAT: Duration = Duration::from_secs(1);
 const BEATS: u32 = 3;
 
-/// A heartbeat lives three times as long as it takes to the next one.
-const LIFE_SECONDS: &[u8] = b"10";
-
 /// Above this share of Redis's memory lanes write to their logs, so that control writes always fit;
 /// below the other one they come back.
 const SPILL_ABOVE: u64 = 70;
@@ -26,25 +24,6 @@ const SPILL_UNTIL: u64 = 65;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What an edge says of itself. `event/WIRE.md`, "Redis".
-#[derive(Serialize)]
-struct Beat {
-    /// The pod or machine.
-    pod: String,
-    /// Numbers of the region keys it holds.
-    kids: Vec<u16>,
-    /// The first and last day of its ring.
-    ring: [String; 2],
-    /// Entries of the refusal log that it obeys; absent while it has no verified copy.
-    refusals: Option<u64>,
-    /// Bytes in its lane logs.
-    log_bytes: u64,
-    /// Whether its folder holds nothing that Redis does not have, of dead processes either.
-    log_empty: bool,
-    /// Whether it is about to end.
-    draining: bool,
-}
 
 /// Beats until the process ends.
 pub(crate) async fn run(control: Arc<Control>) {
@@ -81,9 +60,7 @@ async fn once(control: &Control, link: &mut Option<Link>, beat: bool) -> Result<
         None => link.insert(Link::connect(&control.redis).await?),
     };
     if beat {
-        let key = heartbeat(control.incarnation);
-        let value = serde_json::to_vec(&said(control)).expect("text and numbers always serialise");
-        link.ask(&[b"SET", key.as_bytes(), &value, b"EX", LIFE_SECONDS]).await?;
+        say(link, control.incarnation, &said(control)).await?;
     }
     let Value::Bytes(info) = link.ask(&[b"INFO", b"memory"]).await? else {
         return Err(LinkError::Unexpected("INFO"));
@@ -100,12 +77,23 @@ async fn once(control: &Control, link: &mut Option<Link>, beat: bool) -> Result<
     Ok(())
 }
 
-fn said(control: &Control) -> Beat {
+/// Puts a heartbeat in its place.
+pub(crate) async fn say(
+    link: &mut Link,
+    incarnation: u64,
+    said: &Heartbeat,
+) -> Result<(), LinkError> {
+    let (key, life) = (heartbeat(incarnation), LIFE_SECONDS.to_string());
+    let value = serde_json::to_vec(said).expect("text and numbers always serialise");
+    link.ask(&[b"SET", key.as_bytes(), &value, b"EX", life.as_bytes()]).await.map(drop)
+}
+
+fn said(control: &Control) -> Heartbeat {
     let known = control.shared.get();
     let day = |day: Option<hushmark_policy::Day>| day.map_or(String::new(), |day| day.to_string());
     let mut days = known.ring.days();
-    Beat {
-        pod: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    Heartbeat {
+        pod: control.name.clone(),
         kids: known.keys.kids().map(|kid| kid.0).collect(),
         ring: [day(days.next()), day(known.ring.days().next_back())],
         refusals: known.refusals.as_ref().map(|log| log.length()),

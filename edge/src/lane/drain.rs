@@ -244,7 +244,7 @@ impl DrainError {
     pub(crate) fn is_away(&self) -> bool {
         match self {
             Self::Late => true,
-            Self::Link(LinkError::Io(_)) => true,
+            Self::Link(LinkError::Io(_) | LinkError::Tls(_)) => true,
             Self::Link(_) | Self::Log(_) => false,
         }
     }

@@ -160,8 +160,17 @@ fn an_edge_that_cannot_start_says_why_and_what_to_do() {
 
     // A second edge would share the port silently if nobody asked.
     let edge = region.ready_edge(&[]);
-    let words = refused(&region, |arguments| arguments[1] = edge.addr.to_string());
+    std::fs::create_dir(region.path("another-log")).unwrap();
+    let words = refused(&region, |arguments| {
+        arguments[1] = edge.addr.to_string();
+        let log = arguments.iter().position(|argument| argument == "--lane-log").unwrap();
+        arguments[log + 1] = region.path("another-log").display().to_string();
+    });
     assert!(words.contains("another program has it"), "{words}");
+    // Nor may two of them write one lane log.
+    let words = refused(&region, |_| ());
+    assert!(words.contains("DIR/lane-log is in use by another process"), "{words}");
+    drop(edge);
 
     std::fs::write(region.path("refusal.pub"), [1; 5]).unwrap();
     let words = refused(&region, |_| ());

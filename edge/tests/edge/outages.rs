@@ -145,7 +145,7 @@ fn an_edge_killed_without_redis_leaves_a_log_that_the_next_one_replays() {
 
     let replay = |region: &Region| {
         let mut arguments = region.arguments();
-        arguments.push("--replay".into());
+        arguments.extend(["--name", "eu-edge-7", "--replay"].map(str::to_owned));
         Command::new(env!("CARGO_BIN_EXE_hushmark-edge")).args(arguments).status().unwrap().code()
     };
     assert_eq!(replay(&region), Some(75), "a replay gives up at once while redis is away");
@@ -153,6 +153,13 @@ fn an_edge_killed_without_redis_leaves_a_log_that_the_next_one_replays() {
     region.redis.again(&[]);
     assert_eq!(replay(&region), Some(0));
     assert!(!log.exists());
+    // It says so for the edge whose folder it is: days that wait for that edge can be closed.
+    let mut redis = region.redis.connect();
+    let keys: Vec<String> = redis::cmd("KEYS").arg("edge:*").query(&mut redis).unwrap();
+    let words = keys.iter().map(|key| redis::cmd("GET").arg(key).query::<String>(&mut redis));
+    let words: Vec<String> = words.map(Result::unwrap).collect();
+    let said = r#"{"pod":"eu-edge-7","kids":[],"ring":["",""],"refusals":null,"log_bytes":0,"log_empty":true,"draining":true}"#;
+    assert!(words.iter().any(|word| word == said), "{words:?}");
     let stored = stored_marks(&region);
     // What was durable but not answered when the edge died may be there as well.
     assert!(answered.iter().all(|mark| stored.binary_search(mark).is_ok()));

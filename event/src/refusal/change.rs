@@ -76,6 +76,12 @@ impl Mail {
         Allowed { tracking: Tracking { opens, clicks }, place }
     }
 
+    /// The most that was left of it by withdrawals: no generation gets past this.
+    #[must_use]
+    pub fn left(&self, caps: &Caps) -> Allowed {
+        self.capped(caps, u32::MAX)
+    }
+
     /// The cap that a change asks for, if mail sealed so far could tell more than is allowed now,
     /// and no cap says so already.
     #[must_use]

@@ -3,7 +3,7 @@
 //! An entry is checked here before it is written anywhere, so that what is on a disk or in Redis
 //! can always be read again.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::{Entry, LogError, RefusalLog, Refuses};
 
@@ -12,7 +12,8 @@ use super::{Entry, LogError, RefusalLog, Refuses};
 pub struct Journal {
     log: RefusalLog,
     entries: Vec<Vec<u8>>,
-    refuses: HashSet<Refuses>,
+    /// What is refused, and by which entry first.
+    refuses: HashMap<Refuses, u64>,
 }
 
 /// Entries that are checked and not appended yet.
@@ -20,7 +21,7 @@ pub struct Journal {
 pub struct Prepared {
     log: RefusalLog,
     entries: Vec<Vec<u8>>,
-    refuses: Vec<Refuses>,
+    refuses: Vec<(Refuses, u64)>,
 }
 
 impl Prepared {
@@ -53,7 +54,13 @@ impl Journal {
     /// Whether the log refuses exactly this already.
     #[must_use]
     pub fn has(&self, refuses: &Refuses) -> bool {
-        self.refuses.contains(refuses)
+        self.refuses.contains_key(refuses)
+    }
+
+    /// The number of the first entry that refuses exactly this.
+    #[must_use]
+    pub fn position(&self, refuses: &Refuses) -> Option<u64> {
+        self.refuses.get(refuses).copied()
     }
 
     /// Takes the next entry as it was written before.
@@ -63,7 +70,7 @@ impl Journal {
     pub fn take(&mut self, bytes: &[u8]) -> Result<(), LogError> {
         let entry = self.log.append(bytes)?;
         self.entries.push(bytes.to_vec());
-        self.refuses.insert(entry.refuses);
+        self.refuses.entry(entry.refuses).or_insert(entry.n);
         Ok(())
     }
 
@@ -79,7 +86,8 @@ impl Journal {
         let (mut log, mut entries, mut kept) = (self.log.clone(), Vec::new(), Vec::new());
         for refuses in refuses {
             let bytes = Entry { n: log.length() + 1, at_ms, refuses }.to_bytes();
-            kept.push(log.append(&bytes)?.refuses);
+            let entry = log.append(&bytes)?;
+            kept.push((entry.refuses, entry.n));
             entries.push(bytes);
         }
         Ok(Prepared { log, entries, refuses: kept })
@@ -89,7 +97,9 @@ impl Journal {
     pub fn commit(&mut self, prepared: Prepared) {
         self.log = prepared.log;
         self.entries.extend(prepared.entries);
-        self.refuses.extend(prepared.refuses);
+        for (refuses, n) in prepared.refuses {
+            self.refuses.entry(refuses).or_insert(n);
+        }
     }
 }
 
@@ -106,11 +116,12 @@ mod tests {
         assert_eq!((journal.log().length(), prepared.log().length()), (0, 2));
         journal.commit(prepared);
         assert!(journal.has(&down(2)) && !journal.has(&down(3)));
+        assert_eq!((journal.position(&down(2)), journal.position(&down(3))), (Some(2), None));
 
         let mut read_back = Journal::default();
         journal.entries().iter().for_each(|entry| read_back.take(entry).unwrap());
         assert_eq!(read_back.log().hash(), journal.log().hash());
-        assert!(read_back.has(&down(1)));
+        assert_eq!(read_back.position(&down(2)), Some(2));
     }
 
     #[test]

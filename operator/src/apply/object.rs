@@ -7,11 +7,12 @@ use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
 use kube::api::DynamicObject;
-use kube::core::ApiResource;
+use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::Context;
+use crate::config::OptionalApi;
 
 /// Holds a hash of everything that was applied, so that a field that is not wanted any more shows.
 pub const RENDERED: &str = "hushmark.io/rendered";
@@ -35,10 +36,18 @@ pub enum Kind {
     HorizontalPodAutoscaler,
     /// The way in from the internet.
     Ingress,
+    /// The same by the Gateway API.
+    HttpRoute,
+    /// What cert-manager keeps.
+    Certificate,
+    /// What ClickHouse's own operator runs for the next.
+    KeeperCluster,
+    /// ClickHouse, run by its own operator.
+    ClickHouseCluster,
 }
 
 impl Kind {
-    /// Every kind.
+    /// Every kind that a cluster always has.
     pub const ALL: [Self; 8] = [
         Self::ServiceAccount,
         Self::NetworkPolicy,
@@ -49,6 +58,16 @@ impl Kind {
         Self::HorizontalPodAutoscaler,
         Self::Ingress,
     ];
+
+    /// The kinds that an API of others brings.
+    #[must_use]
+    pub const fn of_api(api: OptionalApi) -> &'static [Self] {
+        match api {
+            OptionalApi::Gateway => &[Self::HttpRoute],
+            OptionalApi::CertManager => &[Self::Certificate],
+            OptionalApi::Clickhouse => &[Self::KeeperCluster, Self::ClickHouseCluster],
+        }
+    }
 
     /// Group, version and names.
     #[must_use]
@@ -62,6 +81,16 @@ impl Kind {
             Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
             Self::HorizontalPodAutoscaler => ApiResource::erase::<HorizontalPodAutoscaler>(&()),
             Self::Ingress => ApiResource::erase::<Ingress>(&()),
+            Self::HttpRoute => {
+                foreign("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes")
+            }
+            Self::Certificate => foreign("cert-manager.io", "v1", "Certificate", "certificates"),
+            Self::KeeperCluster => {
+                foreign("clickhouse.com", "v1alpha1", "KeeperCluster", "keeperclusters")
+            }
+            Self::ClickHouseCluster => {
+                foreign("clickhouse.com", "v1alpha1", "ClickHouseCluster", "clickhouseclusters")
+            }
         }
     }
 
@@ -77,12 +106,20 @@ impl Kind {
             Self::PodDisruptionBudget => "PodDisruptionBudget",
             Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
             Self::Ingress => "Ingress",
+            Self::HttpRoute => "HTTPRoute",
+            Self::Certificate => "Certificate",
+            Self::KeeperCluster => "KeeperCluster",
+            Self::ClickHouseCluster => "ClickHouseCluster",
         }
     }
 
     pub(super) fn api(self, ctx: &Context) -> Api<DynamicObject> {
         Api::namespaced_with(ctx.client.clone(), &ctx.config.namespace, &self.resource())
     }
+}
+
+fn foreign(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
 }
 
 /// What names an object in the release's namespace.

@@ -12,7 +12,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(86_400);
 pub(super) struct Life {
     /// Whether nothing is wrong with it.
     pub(super) is_sound: bool,
-    /// When it is sent.
+    /// When it was sent, or else when it is to be.
     pub(super) at: Option<Timestamp>,
     /// For how many days after that a hit counts.
     pub(super) tracked_days: u16,

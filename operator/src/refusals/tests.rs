@@ -121,6 +121,26 @@ async fn what_is_appended_is_chained_and_signed_and_only_once() {
 }
 
 #[tokio::test]
+async fn what_is_asked_twice_is_there_once_and_both_are_told_where() {
+    let (_server, mut redis) = Redis::start().await;
+    let refusals = started(&mut redis).await;
+    refusals.append(&mut redis, &key(), vec![down(1)], 5).await.unwrap();
+    let first = refusals.ask(&mut redis, &key(), down(2), 6).await.unwrap();
+    refusals.append(&mut redis, &key(), vec![down(3)], 7).await.unwrap();
+    let again = refusals.ask(&mut redis, &key(), down(2), 8).await.unwrap();
+    assert_eq!((first.position, first.appended, first.length), (2, true, 2));
+    assert_eq!((again.position, again.appended, again.length), (2, false, 3));
+    let log = as_an_edge_reads_it(&mut redis).await;
+    assert_eq!((log.length(), log.hash()), (3, again.hash));
+
+    // Another process, which did not append it, knows its place as well.
+    let second = Refusals::default();
+    second.round(&mut redis, &key(), &Known::default(), 1).await.unwrap();
+    let there = second.ask(&mut redis, &key(), down(2), 9).await.unwrap();
+    assert_eq!((there.position, there.appended), (2, false));
+}
+
+#[tokio::test]
 async fn nothing_is_appended_before_the_log_is_read() {
     let (_server, mut redis) = Redis::start().await;
     let refusals = Refusals::default();

@@ -1,13 +1,19 @@
 //! Every object of a region's stack. Pure: the same Region gives the same bytes.
 //!
-//! In reading order: `edge`, `writer`, `redis`, `clickhouse`, `network`; what pods have
-//! in common is in `pod`.
+//! In reading order: `edge`, `ways_in`, `writer`, `redis`, `clickhouse`, `clickhouse_cluster`,
+//! `network`; what pods have in common is in `pod`, and how they reach a store by TLS in `hop`.
+//! `replay` makes Jobs and `probe` pods, which come and go.
 
 mod clickhouse;
+mod clickhouse_cluster;
 mod edge;
+mod hop;
 mod network;
 mod pod;
+mod probe;
 mod redis;
+mod replay;
+mod ways_in;
 mod writer;
 
 #[cfg(test)]
@@ -17,10 +23,15 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-pub(super) use edge::quiet_logs;
+pub(super) use clickhouse::SETTINGS as CLICKHOUSE_SETTINGS;
+pub(super) use clickhouse_cluster::pod_labels;
+pub(super) use probe::{ProbeRole, probe_pod};
+pub(super) use replay::replay_job;
+pub(super) use ways_in::{quiet_logs, speaks_tls};
 
 use super::validate::{Store, ValidatedRegion};
 use crate::apply::{Id, Kind, Wanted};
+use crate::config::OptionalApi;
 
 /// The label that every object of a region carries.
 pub const REGION_LABEL: &str = "hushmark.io/region";
@@ -36,7 +47,13 @@ pub(super) struct Edge {
     pods_service: Wanted,
     disruption: Wanted,
     autoscaler: Option<Wanted>,
+}
+
+/// How the edge is reached from outside.
+pub(super) struct WaysIn {
     ingress: Option<Wanted>,
+    route: Option<Wanted>,
+    certificate: Option<Wanted>,
 }
 
 /// The writer.
@@ -53,11 +70,20 @@ pub(super) struct StorePod {
     service: Wanted,
 }
 
+/// ClickHouse, as its own operator is asked for it.
+pub(super) struct Cluster {
+    keeper: Wanted,
+    clickhouse: Wanted,
+    keeper_net: Wanted,
+}
+
 /// Who may talk to whom.
 pub(super) struct Network {
     deny: Wanted,
     edge: Wanted,
     writer: Wanted,
+    probe: Wanted,
+    replay: Wanted,
     redis: Option<Wanted>,
     clickhouse: Option<Wanted>,
 }
@@ -65,19 +91,48 @@ pub(super) struct Network {
 /// All of it.
 pub(super) struct Stack {
     edge: Edge,
+    ways_in: WaysIn,
     writer: Writer,
     redis: Option<StorePod>,
     clickhouse: Option<StorePod>,
+    cluster: Option<Cluster>,
     network: Network,
 }
 
+/// What stores read at their start: a pod is replaced when its own changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Versions {
+    pub(super) redis: Version,
+    pub(super) clickhouse: Version,
+}
+
+/// What one store read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Version {
+    /// Its certificate, hashed.
+    pub(super) certificate: String,
+    /// The file of its users, hashed: their rules, and passwords of 256 random bits that are
+    /// themselves only hashes there.
+    pub(super) users: String,
+}
+
+impl Version {
+    /// As annotations of a pod.
+    fn annotations(&self) -> [(&str, &str); 2] {
+        [("hushmark.io/certificate", &self.certificate), ("hushmark.io/users", &self.users)]
+    }
+}
+
 /// Builds the whole stack.
-pub(super) fn build(region: &ValidatedRegion) -> Stack {
+pub(super) fn build(region: &ValidatedRegion, versions: &Versions) -> Stack {
     Stack {
         edge: edge::build(region),
+        ways_in: ways_in::build(region),
         writer: writer::build(region),
-        redis: (region.redis == Store::Managed).then(|| redis::build(region)),
-        clickhouse: (region.clickhouse == Store::Managed).then(|| clickhouse::build(region)),
+        redis: (region.redis == Store::Managed).then(|| redis::build(region, &versions.redis)),
+        clickhouse: (region.clickhouse == Store::Managed)
+            .then(|| clickhouse::build(region, &versions.clickhouse)),
+        cluster: clickhouse_cluster::build(region),
         network: network::build(region),
     }
 }
@@ -86,7 +141,7 @@ impl Stack {
     /// What is wanted in the order in which it is applied, and what may be left of another spec.
     /// Every part is named, so that none can be forgotten.
     pub(super) fn into_objects(self, region: &ValidatedRegion) -> (Vec<Wanted>, Vec<Id>) {
-        let Self { edge, writer, redis, clickhouse, network } = self;
+        let Self { edge, ways_in, writer, redis, clickhouse, cluster, network } = self;
         let Edge {
             service_account: edge_account,
             stateful_set: edge_set,
@@ -94,18 +149,28 @@ impl Stack {
             pods_service,
             disruption: edge_disruption,
             autoscaler,
-            ingress,
         } = edge;
+        let WaysIn { ingress, route, certificate } = ways_in;
         let Writer {
             service_account: writer_account,
             deployment: writer_deployment,
             disruption: writer_disruption,
         } = writer;
-        let Network { deny, edge: edge_net, writer: writer_net, redis: redis_net, clickhouse: ch } =
-            network;
+        let Network {
+            deny,
+            edge: edge_net,
+            writer: writer_net,
+            probe,
+            replay: replay_net,
+            redis: redis_net,
+            clickhouse: ch,
+        } = network;
+        let can = |api| region.usable.contains(&api);
         let unwanted = [
             (Kind::HorizontalPodAutoscaler, autoscaler.is_none()),
             (Kind::Ingress, ingress.is_none()),
+            (Kind::HttpRoute, route.is_none() && can(OptionalApi::Gateway)),
+            (Kind::Certificate, certificate.is_none() && can(OptionalApi::CertManager)),
         ];
         let unwanted = unwanted
             .into_iter()
@@ -128,9 +193,15 @@ impl Stack {
             deny,
             edge_net,
             writer_net,
+            probe,
+            replay_net,
         ];
+        let cluster = cluster
+            .map(|Cluster { keeper, clickhouse, keeper_net }| [keeper, clickhouse, keeper_net]);
+        wanted.extend(cluster.into_iter().flatten());
         wanted.extend(stores);
-        wanted.extend([autoscaler, ingress, redis_net, ch].into_iter().flatten());
+        let some = [autoscaler, ingress, route, certificate, redis_net, ch];
+        wanted.extend(some.into_iter().flatten());
         wanted.sort_by(|a, b| a.id.cmp(&b.id));
         (wanted, unwanted)
     }

@@ -36,7 +36,11 @@ impl Health {
             let id = Id { kind, name: format!("{release}-{name}") };
             applied.live.get(&id).map(|live| workload(name, kind, live))
         };
-        Self { workloads: workloads.into_iter().filter_map(look).collect() }
+        // What ClickHouse's own operator runs says the same of itself under the same names.
+        let kind = Kind::ClickHouseCluster;
+        let cluster = applied.live.get(&Id { kind, name: release.to_owned() });
+        let cluster = cluster.map(|live| workload("clickhouse", kind, live));
+        Self { workloads: workloads.into_iter().filter_map(look).chain(cluster).collect() }
     }
 
     /// The replicas of a component.

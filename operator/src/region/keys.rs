@@ -5,23 +5,30 @@
 //! place, because sent links and sealed hits need the old one: a person has to restore it.
 
 pub(super) mod acl;
+mod authority;
+mod certificates;
+mod rotation;
 mod vault;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
-use hushmark_crds::RegionStatus;
+use hushmark_crds::{KeysStatus, RegionStatus};
 use hushmark_event::redis_keys::CLOSABLE_DAYS;
 use hushmark_policy::Day;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use super::build::Versions;
 use super::day_ring::{self, Plan};
-use super::validate::{Store, ValidatedRegion};
-use crate::redis_link::RedisAddress;
-use crate::{Context, Error};
+use super::edges::Edges;
+use super::validate::{ExternalTls, Store, ValidatedRegion};
+use crate::redis_link::{RedisAddress, Shown};
+use crate::{Context, Error, context};
 
+use certificates::Certificates;
+pub(super) use rotation::{Held, Rotation, Waits};
 use vault::{Changes, Data, Vault};
 
 /// Bytes of every key.
@@ -29,14 +36,18 @@ const KEY_LEN: usize = 32;
 
 /// What the Secrets hold, as far as the operator needs to know.
 pub(super) struct Keys {
-    /// Numbers of the region keys.
-    pub(super) kids: Vec<u16>,
+    /// The region keys.
+    pub(super) held: Held,
+    /// Which of them seals, and what another one waits for.
+    pub(super) rotation: Rotation,
     /// The first and the last day of the batch ring.
     pub(super) days: Option<(Day, Day)>,
     /// Signs the refusal log's head.
     pub(super) signing: Arc<SigningKey>,
     /// Where Redis is, and as whom to ask it.
     pub(super) redis: RedisAddress,
+    /// What stores read at their start.
+    pub(super) versions: Versions,
 }
 
 /// Makes what is missing, and reads what the operator needs.
@@ -49,15 +60,37 @@ pub(super) async fn ensure(
     let vault = Vault::new(ctx, region);
     let had_keys = status.and_then(|status| status.keys.as_ref()).is_some();
     let had_log = status.and_then(|s| s.refusal_log.as_ref()).is_some_and(|log| log.length > 0);
-    let kids = region_keys(&vault, region, had_keys).await?;
+    let known = status.and_then(|status| status.keys.as_ref());
+    let held = rotation::hold(&vault, region, known).await?;
     let signing = signing_key(&vault, region, had_log).await?;
-    let redis = redis(&vault, region).await?;
-    if region.clickhouse == Store::Managed {
-        clickhouse(&vault, region).await?;
+    let now = i64::try_from(context::now_ms() / 1_000).unwrap_or(i64::MAX);
+    let Certificates { mut versions, operator } = certificates::ensure(&vault, region, now).await?;
+    let redis = redis(&vault, region, operator, &mut versions).await?;
+    if region.clickhouse == Store::Managed || region.clickhouse_cluster.is_some() {
+        versions.clickhouse.users = clickhouse(&vault, region).await?;
     }
     let closable = BTreeSet::new();
     let days = rings(&vault, region, had_keys, today, &closable).await?;
-    Ok(Keys { kids, days, signing: Arc::new(signing), redis })
+    let rotation = Rotation::default();
+    Ok(Keys { held, rotation, days, signing: Arc::new(signing), redis, versions })
+}
+
+impl Keys {
+    /// Makes another region key where one is asked for or due, and lets it seal once every edge has
+    /// it. After the stack was applied, because only then it is known which edges there are.
+    pub(super) async fn rotate(
+        &mut self,
+        ctx: &Context,
+        region: &ValidatedRegion,
+        known: Option<&KeysStatus>,
+        edges: &Edges,
+    ) -> Result<(), Error> {
+        let turned = rotation::turn(ctx, region, &mut self.held, known, edges, context::now());
+        self.rotation = turned.await?;
+        let since = self.rotation.sealing.as_ref().map(|(_, since)| since.0.as_second());
+        ctx.metrics.keys(since, self.rotation.waits.is_some());
+        Ok(())
+    }
 }
 
 /// Closes the days that every lane has passed, and makes keys for the days to come. Done once a
@@ -109,29 +142,6 @@ fn gone(name: &str, what: &str) -> Error {
     ))
 }
 
-async fn region_keys(
-    vault: &Vault<'_>,
-    region: &ValidatedRegion,
-    had: bool,
-) -> Result<Vec<u16>, Error> {
-    let name = region.named("region-keys");
-    let data = match vault.get(&name).await? {
-        Some(data) => data,
-        None if had => return Err(gone(&name, "every link in sent mail needs its keys")),
-        None => vault.create(&name, Data::from([("1.key".into(), random()?.to_vec())])).await?,
-    };
-    let mut kids: Vec<u16> = data
-        .iter()
-        .filter(|(_, key)| key.len() == KEY_LEN)
-        .filter_map(|(name, _)| name.strip_suffix(".key")?.parse().ok())
-        .collect();
-    kids.sort_unstable();
-    if kids.is_empty() {
-        return Err(gone(&name, "it has no entry like 1.key with 32 bytes any more"));
-    }
-    Ok(kids)
-}
-
 async fn signing_key(
     vault: &Vault<'_>,
     region: &ValidatedRegion,
@@ -154,14 +164,18 @@ async fn signing_key(
 }
 
 /// Passwords of Redis's users, and the file that Redis reads.
-async fn redis(vault: &Vault<'_>, region: &ValidatedRegion) -> Result<RedisAddress, Error> {
+async fn redis(
+    vault: &Vault<'_>,
+    region: &ValidatedRegion,
+    tls: Option<Shown>,
+    versions: &mut Versions,
+) -> Result<RedisAddress, Error> {
     let url = region.redis_url();
     if let Store::External(external) = &region.redis {
-        let password = match &external.password_secret {
-            Some(secret) => vault.get(secret).await?.and_then(|data| text(&data, "password")),
-            None => None,
-        };
-        return Ok(RedisAddress { url, user: external.user.clone(), password });
+        let data = vault.get(&external.secret).await?.unwrap_or_default();
+        let password = if external.has_password { text(&data, "password") } else { None };
+        let tls = external.tls.map(|ExternalTls { has_own }| certificates::shown(data, has_own));
+        return Ok(RedisAddress { url, tls, user: external.user.clone(), password });
     }
     let name = region.named("redis-auth");
     let mut data = vault.get(&name).await?.unwrap_or_default();
@@ -174,13 +188,14 @@ async fn redis(vault: &Vault<'_>, region: &ValidatedRegion) -> Result<RedisAddre
     let of = |user: &str| text(&data, &entry(user)).unwrap_or_default();
     let file = acl::file(|user| of(user).to_string());
     let password = Some(of("operator"));
+    versions.redis.users = fingerprint(&file);
     data.insert("users.acl".into(), file.into_bytes());
     vault.hold(&name, data).await?;
-    Ok(RedisAddress { url, user: Some("operator".into()), password })
+    Ok(RedisAddress { url, tls, user: Some("operator".into()), password })
 }
 
-/// ClickHouse's one user, and the file that makes it.
-async fn clickhouse(vault: &Vault<'_>, region: &ValidatedRegion) -> Result<(), Error> {
+/// ClickHouse's one user, and the file that makes it; returns which file it is.
+async fn clickhouse(vault: &Vault<'_>, region: &ValidatedRegion) -> Result<String, Error> {
     let name = region.named("clickhouse-auth");
     let mut data = vault.get(&name).await?.unwrap_or_default();
     let secret = match text(&data, "password") {
@@ -194,9 +209,16 @@ async fn clickhouse(vault: &Vault<'_>, region: &ValidatedRegion) -> Result<(), E
          <networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>\
          </hushmark></users></clickhouse>\n"
     );
+    let version = fingerprint(&file);
     data.insert("password".into(), secret);
     data.insert("users.xml".into(), file.into_bytes());
-    vault.hold(&name, data).await
+    vault.hold(&name, data).await?;
+    Ok(version)
+}
+
+/// Changes with a file that a store reads at its start alone.
+fn fingerprint(file: &str) -> String {
+    hex::encode(&Sha256::digest(file)[..8])
 }
 
 fn text(data: &Data, entry: &str) -> Option<Zeroizing<String>> {

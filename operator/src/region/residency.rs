@@ -1,25 +1,23 @@
-//! Whether a region's pods are where its law wants them. Pure judgement of what nodes say.
+//! Whether a region's data stays where its law wants it. Pure judgement of facts: where pods and
+//! volumes are, what was rendered, and what was found when somebody tried to get out.
+
+mod look;
+mod volumes;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::ListParams;
-use kube::{Api, ResourceExt as _};
+use hushmark_crds::{EgressProbe, ProbeResult};
 
-use super::build::REGION_LABEL;
-use super::validate::ValidatedRegion;
+use super::probing::{Asked, ProbePod};
 use crate::conditions::{RESIDENCY_PROVEN, Status, Wanted};
-use crate::{Context, Error};
+
+pub(super) use look::facts;
 
 /// The label by which a node says where it is.
 const REGION_OF_NODE: &str = "topology.kubernetes.io/region";
-
-/// The label by which a pod says what it is of the release; the operator's own is the chart's.
-const COMPONENT: &str = "app.kubernetes.io/component";
-
-/// Nodes that are asked at once.
-const AT_ONCE: usize = 8;
 
 /// Where one pod runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,49 +37,65 @@ impl Place {
     }
 }
 
-/// Where the stack's pods run now.
-pub(super) async fn places(ctx: &Context, region: &ValidatedRegion) -> Result<Vec<Place>, Error> {
-    let pods: Api<Pod> = Api::namespaced(ctx.client.clone(), &ctx.config.namespace);
-    let ours =
-        format!("{REGION_LABEL}={},app.kubernetes.io/instance={}", region.name, region.config.name);
-    let pods = pods.list(&ListParams::default().labels(&ours)).await;
-    let pods = pods.map_err(Error::api("list the stack's pods"))?;
-    let placed: Vec<(String, String, bool)> = pods
-        .into_iter()
-        .filter_map(|pod| {
-            let is_operator = pod.labels().get(COMPONENT).is_some_and(|of| of == "operator");
-            Some((pod.name_any(), pod.spec?.node_name?, is_operator))
-        })
-        .collect();
-    let nodes: Api<Node> = Api::all(ctx.client.clone());
-    let names: BTreeSet<String> = placed.iter().map(|(_, node, _)| node.clone()).collect();
-    let labels: BTreeMap<String, Option<String>> = stream::iter(names)
-        .map(|name| {
-            let nodes = nodes.clone();
-            async move {
-                let node = nodes.get_opt(&name).await;
-                let node = node.map_err(Error::api(format!("read the node {name}")))?;
-                let label = node.and_then(|node| node.labels().get(REGION_OF_NODE).cloned());
-                Ok::<_, Error>((name, label))
-            }
-        })
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await?;
-    let place = |(pod, node, is_operator): (String, String, bool)| {
-        let region = labels.get(&node).cloned().flatten();
-        Place { pod, node, region, is_operator }
-    };
-    Ok(placed.into_iter().map(place).collect())
+/// Where one volume is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Volume {
+    claim: String,
+    name: String,
+    /// Every region that it may be in; `None` where it does not say.
+    regions: Option<BTreeSet<String>>,
 }
 
-/// What can be said. `True` is never among it: that pods run on nodes of the region shows where they
-/// are, and not that nothing leaves, which takes a probe with a positive control.
-pub(super) fn judge(selector: &BTreeMap<String, String>, places: &[Place]) -> Wanted {
-    let unknown =
-        |reason, message: String| Wanted::new(RESIDENCY_PROVEN, Status::Unknown, reason, message);
-    let Some(wanted) = selector.get(REGION_OF_NODE) else {
-        return unknown(
+/// How everything is now.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    places: Vec<Place>,
+    volumes: Vec<Volume>,
+    /// The pods that probe the network, and what they said.
+    pub(super) probes: Vec<ProbePod>,
+    /// Policies of others that let a pod of the stack out.
+    strangers: Vec<String>,
+}
+
+impl Facts {
+    /// The nodes on which the Region's own pods run.
+    pub(super) fn nodes(&self) -> BTreeSet<String> {
+        let own = self.places.iter().filter(|place| !place.is_operator);
+        own.map(|place| place.node.clone()).collect()
+    }
+}
+
+/// What a judgement is made of.
+pub(super) struct Case<'a> {
+    /// Where the Region's pods belong.
+    pub(super) selector: &'a BTreeMap<String, String>,
+    /// How everything is.
+    pub(super) facts: &'a Facts,
+    /// What the rendered policies leave open though `egress[]` does not name it, in words.
+    pub(super) open: Vec<String>,
+    /// What was asked of the network, if anything was.
+    pub(super) asked: Option<&'a Asked>,
+    /// What was answered.
+    pub(super) probes: &'a [EgressProbe],
+    /// Why no pod could be made to probe.
+    pub(super) trouble: Option<&'a str>,
+}
+
+impl Case<'_> {
+    fn target(&self) -> Option<&str> {
+        self.asked.map(|asked| asked.target.as_str())
+    }
+}
+
+fn said(status: Status, reason: &'static str, message: impl Into<String>) -> Wanted {
+    Wanted::new(RESIDENCY_PROVEN, status, reason, message)
+}
+
+/// What can be said. What is wrong comes first, then what is not known, each with its next step.
+pub(super) fn judge(case: &Case<'_>) -> Wanted {
+    let Some(wanted) = case.selector.get(REGION_OF_NODE) else {
+        return said(
+            Status::Unknown,
             "NotPinned",
             format!(
                 "spec.nodeSelector does not name {REGION_OF_NODE}: pods may run on any node; name \
@@ -89,47 +103,193 @@ pub(super) fn judge(selector: &BTreeMap<String, String>, places: &[Place]) -> Wa
             ),
         );
     };
+    let doubts = [pods_elsewhere, volumes_elsewhere, egress_open];
+    let gaps = [pods_unknown, volumes_unknown, policies_unknown, not_probed, not_answered];
+    doubts.iter().chain(&gaps).find_map(|look| look(case, wanted)).unwrap_or_else(|| {
+        let Facts { places, volumes, .. } = case.facts;
+        said(
+            Status::True,
+            "Proven",
+            format!(
+                "all {} pods and {} volumes are in {wanted}; the policies open nothing that \
+                 spec.egress does not name; and on each of {} nodes a pod without them connected \
+                 to {} and one of the stack's did not (status.egressProbes says when)",
+                places.len(),
+                volumes.len(),
+                case.facts.nodes().len(),
+                case.target().unwrap_or_default()
+            ),
+        )
+    })
+}
+
+fn pods_elsewhere(case: &Case<'_>, wanted: &str) -> Option<Wanted> {
     let is_elsewhere = |place: &&Place| place.region.as_ref().is_some_and(|it| it != wanted);
-    let elsewhere: Vec<&Place> = places.iter().filter(is_elsewhere).collect();
-    if !elsewhere.is_empty() {
-        let told: Vec<String> = elsewhere.iter().map(|place| place.told()).collect();
-        let mut message = format!("pods run outside {wanted}: {}", few(&told));
-        if elsewhere.iter().any(|place| !place.is_operator) {
-            message += ". Delete them, so that they are made again on nodes of the region, and \
-                        look at what they wrote";
-        }
-        if elsewhere.iter().any(|place| place.is_operator) {
-            // It holds every key of the region.
-            message += &format!(
-                ". The operator's own follow the chart's value operator.nodeSelector: name \
-                 {REGION_OF_NODE}: {wanted} there"
-            );
-        }
-        return Wanted::new(RESIDENCY_PROVEN, Status::False, "OutsideTheRegion", message);
+    let elsewhere: Vec<&Place> = case.facts.places.iter().filter(is_elsewhere).collect();
+    if elsewhere.is_empty() {
+        return None;
     }
+    let told: Vec<String> = elsewhere.iter().map(|place| place.told()).collect();
+    let mut message = format!("pods run outside {wanted}: {}", few(&told));
+    if elsewhere.iter().any(|place| !place.is_operator) {
+        message += ". Delete them, so that they are made again on nodes of the region, and look at \
+                    what they wrote";
+    }
+    if elsewhere.iter().any(|place| place.is_operator) {
+        // It holds every key of the region.
+        message += &format!(
+            ". The operator's own follow the chart's value operator.nodeSelector: name \
+             {REGION_OF_NODE}: {wanted} there"
+        );
+    }
+    Some(said(Status::False, "OutsideTheRegion", message))
+}
+
+fn volumes_elsewhere(case: &Case<'_>, wanted: &str) -> Option<Wanted> {
+    let told: Vec<String> = case
+        .facts
+        .volumes
+        .iter()
+        .filter_map(|volume| {
+            let other = volume.regions.as_ref()?.iter().find(|region| *region != wanted)?;
+            Some(format!("{} of claim {} in {other}", volume.name, volume.claim))
+        })
+        .collect();
+    (!told.is_empty()).then(|| {
+        let message = format!(
+            "volumes are or may be outside {wanted}: {}. Move what they hold to volumes of a \
+             StorageClass whose allowedTopologies name the region",
+            few(&told)
+        );
+        said(Status::False, "VolumesOutside", message)
+    })
+}
+
+/// Answers to the question that is asked now, of nodes that are used now.
+fn answers<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a EgressProbe> {
+    let nodes = case.facts.nodes();
+    let current = move |probe: &&EgressProbe| {
+        case.asked.is_some_and(|asked| asked.question == probe.question)
+            && nodes.contains(&probe.node)
+    };
+    case.probes.iter().filter(current)
+}
+
+fn egress_open(case: &Case<'_>, _: &str) -> Option<Wanted> {
+    let target = case.target()?;
+    let through: Vec<String> = answers(case)
+        .filter(|probe| probe.restricted == ProbeResult::Reached)
+        .map(|probe| probe.node.clone())
+        .collect();
+    (!through.is_empty()).then(|| {
+        let message = format!(
+            "a pod under the stack's policies connected to {target} from {}: the cluster's network \
+             does not enforce NetworkPolicies there; use a network plugin that does. It is tried \
+             again within the hour, or at once when the annotation hushmark.io/probe-egress of the \
+             Region changes",
+            few(&through)
+        );
+        said(Status::False, "EgressOpen", message)
+    })
+}
+
+fn pods_unknown(case: &Case<'_>, wanted: &str) -> Option<Wanted> {
+    let places = &case.facts.places;
     let silent: BTreeSet<&str> =
         places.iter().filter(|p| p.region.is_none()).map(|p| p.node.as_str()).collect();
     if !silent.is_empty() {
         let silent: Vec<String> = silent.into_iter().map(str::to_owned).collect();
-        return unknown(
-            "NodesUnlabelled",
-            format!(
-                "nodes do not say where they are: {}; label them with {REGION_OF_NODE}",
-                few(&silent)
-            ),
+        let message = format!(
+            "nodes do not say where they are: {}; label them with {REGION_OF_NODE}",
+            few(&silent)
         );
+        return Some(said(Status::Unknown, "NodesUnlabelled", message));
     }
-    if places.is_empty() {
-        return unknown("NothingRuns", format!("no pod runs yet; {wanted} is asked for"));
+    case.facts.nodes().is_empty().then(|| {
+        let message = format!("no pod runs yet; {wanted} is asked for");
+        said(Status::Unknown, "NothingRuns", message)
+    })
+}
+
+fn volumes_unknown(case: &Case<'_>, wanted: &str) -> Option<Wanted> {
+    let silent: Vec<String> = case
+        .facts
+        .volumes
+        .iter()
+        .filter(|volume| volume.regions.is_none())
+        .map(|volume| format!("{} of claim {}", volume.name, volume.claim))
+        .collect();
+    (!silent.is_empty()).then(|| {
+        let message = format!(
+            "volumes do not say where they are: {}; if they are in {wanted}, label them with \
+             {REGION_OF_NODE}: kubectl label pv NAME {REGION_OF_NODE}={wanted}",
+            few(&silent)
+        );
+        said(Status::Unknown, "VolumesUnlabelled", message)
+    })
+}
+
+fn policies_unknown(case: &Case<'_>, _: &str) -> Option<Wanted> {
+    if !case.open.is_empty() {
+        let message = format!("what the policies leave open is not known: {}", few(&case.open));
+        return Some(said(Status::Unknown, "EgressNotLimited", message));
     }
-    unknown(
-        "EgressNotProbed",
-        format!(
-            "all {} pods run on nodes labelled {wanted}, as spec.nodeSelector asks; that no \
-             connection leaves is not probed by this version, and so not proven",
-            places.len()
-        ),
-    )
+    let strangers = &case.facts.strangers;
+    (!strangers.is_empty()).then(|| {
+        let message = format!(
+            "network policies that are not the operator's let pods of the stack out, too: {}; \
+             take their egress away, or the stack's pods out of their selectors",
+            few(strangers)
+        );
+        said(Status::Unknown, "OtherPolicies", message)
+    })
+}
+
+fn not_probed(case: &Case<'_>, wanted: &str) -> Option<Wanted> {
+    if case.asked.is_none() {
+        let message = format!(
+            "all {} pods and {} volumes are in {wanted}; that no connection leaves is not probed, \
+             and so not proven: set spec.egressProbe.target to an address and port outside that \
+             takes connections, like 192.0.2.1:443",
+            case.facts.places.len(),
+            case.facts.volumes.len()
+        );
+        return Some(said(Status::Unknown, "EgressNotProbed", message));
+    }
+    let trouble = case.trouble?;
+    let message = format!("no pod can be made to probe the network: {trouble}");
+    Some(said(Status::Unknown, "ProbeRefused", message))
+}
+
+fn not_answered(case: &Case<'_>, _: &str) -> Option<Wanted> {
+    let target = case.target().unwrap_or_default();
+    let nodes = case.facts.nodes();
+    let mut answered = 0;
+    for EgressProbe { node, restricted, control, .. } in answers(case) {
+        answered += 1;
+        if *control != ProbeResult::Reached {
+            let message = format!(
+                "from node {node} a pod that no policy of the stack selects did not connect to \
+                 {target} either ({}): that one of the stack's did not shows nothing. Name a target \
+                 that answers, and let pods labelled app.kubernetes.io/component: probe-control out \
+                 to it",
+                control.name()
+            );
+            return Some(said(Status::Unknown, "ControlFailed", message));
+        }
+        if matches!(restricted, ProbeResult::NotResolved | ProbeResult::NoAnswer) {
+            let message = format!(
+                "on node {node} the pod under the stack's policies tried nothing ({}): name the \
+                 target by its address, and see the pod's events",
+                restricted.name()
+            );
+            return Some(said(Status::Unknown, "ProbeFailed", message));
+        }
+    }
+    (answered < nodes.len()).then(|| {
+        let message = format!("{answered} of {} nodes have been probed", nodes.len());
+        said(Status::Unknown, "Probing", message)
+    })
 }
 
 /// The first few of a list that may be long.
@@ -138,55 +298,5 @@ fn few(all: &[String]) -> String {
     match all.len().checked_sub(5).filter(|more| *more > 0) {
         Some(more) => format!("{shown} and {more} more"),
         None => shown,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place(pod: &str, region: Option<&str>) -> Place {
-        Place {
-            pod: pod.into(),
-            node: format!("node-of-{pod}"),
-            region: region.map(Into::into),
-            is_operator: pod.starts_with("operator"),
-        }
-    }
-
-    fn judged(places: &[Place]) -> (Status, &'static str) {
-        let selector = BTreeMap::from([(REGION_OF_NODE.to_owned(), "eu-central".to_owned())]);
-        let wanted = judge(&selector, places);
-        (wanted.status, wanted.reason)
-    }
-
-    #[test]
-    fn one_pod_elsewhere_is_enough_to_say_no() {
-        let places =
-            [place("a", Some("eu-central")), place("b", Some("us-east")), place("c", None)];
-        assert_eq!(judged(&places), (Status::False, "OutsideTheRegion"));
-    }
-
-    #[test]
-    fn the_operator_elsewhere_is_told_where_it_is_pinned() {
-        let selector = BTreeMap::from([(REGION_OF_NODE.to_owned(), "eu-central".to_owned())]);
-        let told = |places: &[Place]| judge(&selector, places).message;
-        let operator = place("operator", Some("us-east"));
-        let message = told(&[operator.clone(), place("edge", Some("eu-central"))]);
-        assert!(message.contains("operator.nodeSelector: name topology"), "{message}");
-        assert!(!message.contains("Delete them"), "that would not move it: {message}");
-        let message = told(&[operator, place("edge", Some("us-east"))]);
-        assert!(message.contains("Delete them"), "{message}");
-    }
-
-    #[test]
-    fn without_proof_it_is_unknown_and_never_true() {
-        let all_there = [place("a", Some("eu-central")), place("b", Some("eu-central"))];
-        assert_eq!(judged(&all_there), (Status::Unknown, "EgressNotProbed"));
-        assert_eq!(judged(&[]), (Status::Unknown, "NothingRuns"));
-        let silent = [place("a", Some("eu-central")), place("b", None)];
-        assert_eq!(judged(&silent), (Status::Unknown, "NodesUnlabelled"));
-        let unpinned = judge(&BTreeMap::new(), &all_there);
-        assert_eq!((unpinned.status, unpinned.reason), (Status::Unknown, "NotPinned"));
     }
 }

@@ -1,34 +1,53 @@
-//! The Region's status, from what was applied and from nothing else. [`compose`] is pure.
+//! The Region's status, from what was applied and from nothing else. [`compose`] is pure, and so is
+//! `outside`: what can be said of ways in and out.
 
-use hushmark_crds::{KeysStatus, Region, RegionOwner, RegionStatus};
+mod outside;
+
+use hushmark_crds::{EgressProbe, KeysStatus, Region, RegionOwner, RegionStatus};
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 
-use super::build::quiet_logs;
+use super::build::speaks_tls;
+use super::edges::Edges;
 use super::health::Health;
-use super::keys::Keys;
-use super::validate::{Host, Problem, Store, ValidatedRegion};
+use super::keys::{Keys, Waits};
+use super::replay::{self, LANE_LOGS_REPLAYED};
+use super::validate::{Problem, ValidatedRegion};
 use crate::apply::{Applied, Conflict};
 use crate::conditions::{
-    self, EGRESS_LIMITED, FIELDS_OWNED, HEALTHY, READY, RECONCILE_SUCCEEDED, RECONCILING,
-    RESIDENCY_PROVEN, SPEC_VALID, STALLED, Status, Wanted,
+    self, APIS_AVAILABLE, EGRESS_LIMITED, ENCRYPTED_AT_REST, FIELDS_OWNED, HEALTHY, READY,
+    RECONCILE_SUCCEEDED, RECONCILING, RESIDENCY_PROVEN, SCHEMA_IN_SYNC, SPEC_VALID, STALLED,
+    STORES_ANSWER, Status, Wanted,
 };
 use crate::{Context, Error, FIELD_MANAGER, context};
 
-/// Whether what is in front of the edge keeps no log of addresses and tokens.
-pub(super) const ACCESS_LOGS_OFF: &str = "AccessLogsOff";
+use outside::{ACCESS_LOGS_OFF, access_logs, available, egress_limited};
+
+pub(super) use outside::left_open;
+
+/// Whether an Ingress is told that the edge behind it speaks TLS.
+const INGRESS_BY_TLS: &str = "IngressByTls";
+/// True while a region key waits until every edge has it.
+pub(super) const KEYS_ROTATING: &str = "KeysRotating";
 
 /// The types of the conditions that are written here. Others are somebody else's.
-const OURS: [&str; 10] = [
+const OURS: [&str; 17] = [
     SPEC_VALID,
     RECONCILE_SUCCEEDED,
     FIELDS_OWNED,
     HEALTHY,
+    SCHEMA_IN_SYNC,
     RESIDENCY_PROVEN,
     EGRESS_LIMITED,
     ACCESS_LOGS_OFF,
+    INGRESS_BY_TLS,
+    ENCRYPTED_AT_REST,
+    STORES_ANSWER,
+    APIS_AVAILABLE,
+    KEYS_ROTATING,
+    LANE_LOGS_REPLAYED,
     READY,
     RECONCILING,
     STALLED,
@@ -43,7 +62,7 @@ pub(super) enum Outcome<'a> {
     /// It will be tried again.
     Failed(&'a str),
     /// It came to its end.
-    Done(Done<'a>),
+    Done(&'a Done<'a>),
 }
 
 /// What a finished reconcile knows.
@@ -52,7 +71,17 @@ pub(super) struct Done<'a> {
     pub(super) keys: &'a Keys,
     pub(super) applied: &'a Applied,
     pub(super) health: &'a Health,
+    pub(super) edges: &'a Edges,
     pub(super) residency: Wanted,
+    pub(super) encryption: Wanted,
+    /// Whether Redis answers.
+    pub(super) reached: Wanted,
+    /// What was found when the network was probed.
+    pub(super) probes: &'a [EgressProbe],
+    /// Whether the writers know the schema.
+    pub(super) schema: Wanted,
+    /// What a writer says against ClickHouse.
+    pub(super) clickhouse: Option<String>,
     /// Permissions that are missing.
     pub(super) missing: &'a [String],
 }
@@ -95,16 +124,23 @@ impl Done<'_> {
         let owned = owned(&self.applied.conflicts);
         let healthy = self.healthy();
         let residency = self.residency.clone();
+        let available = available(self.region);
         let (state, reason, message) = if succeeded.status != Status::True {
             let waits = succeeded.reason == "PermissionMissing";
             let state = if waits { Summary::Waiting } else { Summary::Stalled };
             (state, succeeded.reason, succeeded.message.clone())
         } else if owned.status != Status::True {
             (Summary::Stalled, owned.reason, owned.message.clone())
+        } else if let Some(lacks) = available.as_ref().filter(|it| it.status == Status::False) {
+            (Summary::Stalled, lacks.reason, lacks.message.clone())
+        } else if self.schema.status == Status::False {
+            (Summary::Stalled, self.schema.reason, self.schema.message.clone())
         } else if residency.status == Status::False {
             (Summary::Stalled, residency.reason, residency.message.clone())
         } else if healthy.status != Status::True {
             (Summary::Waiting, healthy.reason, healthy.message.clone())
+        } else if self.reached.status != Status::True {
+            (Summary::Waiting, self.reached.reason, self.reached.message.clone())
         } else {
             (Summary::Ready, "Ready", String::new())
         };
@@ -113,10 +149,17 @@ impl Done<'_> {
             succeeded,
             owned,
             healthy,
+            self.schema.clone(),
             residency,
             egress_limited(self.region),
+            self.encryption.clone(),
+            self.reached.clone(),
+            rotating(self.keys),
+            replay::judge(self.region, self.edges),
         ];
+        all.extend(available);
         all.extend(access_logs(self.region));
+        all.extend(ingress_by_tls(self.region));
         all.extend(summary(state, reason, &message));
         all
     }
@@ -139,6 +182,10 @@ impl Done<'_> {
 
     fn healthy(&self) -> Wanted {
         let troubles = self.health.troubles();
+        if let Some(said) = &self.clickhouse {
+            // Writers that are not ready because of it say less than this does.
+            return Wanted::new(HEALTHY, Status::False, "ClickHouseRefuses", said.clone());
+        }
         if troubles.is_empty() {
             Wanted::new(HEALTHY, Status::True, "AllReady", "")
         } else {
@@ -188,59 +235,36 @@ fn owned(conflicts: &[Conflict]) -> Wanted {
     Wanted::new(FIELDS_OWNED, Status::False, "AnotherManager", message)
 }
 
-fn egress_limited(region: &ValidatedRegion) -> Wanted {
-    let named: Vec<String> = [&region.redis, &region.clickhouse]
-        .into_iter()
-        .filter_map(|store| match store {
-            Store::External(at) if matches!(at.host, Host::Name(_)) => {
-                Some(format!("port {} for {}", at.port, at.host))
-            }
-            Store::External(_) | Store::Managed => None,
-        })
-        .collect();
-    let unused = match &region.unused_egress[..] {
-        [] => String::new(),
-        hosts => format!(
-            ". Nothing in the stack connects to {}, so nothing was opened for it",
-            hosts.join(", ")
-        ),
-    };
-    if named.is_empty() {
-        let message = format!(
-            "as far as the cluster's network enforces NetworkPolicies, no pod of the stack reaches \
-             anything outside but what spec.egress names by its address{unused}"
-        );
-        return Wanted::new(EGRESS_LIMITED, Status::True, "PoliciesApplied", message);
+fn rotating(keys: &Keys) -> Wanted {
+    match &keys.rotation.waits {
+        Some(Waits { kid, reason, text }) => {
+            let text = format!("key {kid} does not seal yet: {text}");
+            Wanted::new(KEYS_ROTATING, Status::True, reason, text)
+        }
+        None => Wanted::new(KEYS_ROTATING, Status::False, "Settled", ""),
     }
-    let message = format!(
-        "a NetworkPolicy knows addresses and no names, so these are open to every address: {}. \
-         Name addresses in the Secret's url and in spec.egress, or restrict the ports further with \
-         a policy of your network that knows names{unused}",
-        named.join(", ")
-    );
-    Wanted::new(EGRESS_LIMITED, Status::False, "HostNames", message)
 }
 
-fn access_logs(region: &ValidatedRegion) -> Option<Wanted> {
-    let ingress = region.ingress.as_ref()?;
-    Some(match quiet_logs(ingress) {
+fn ingress_by_tls(region: &ValidatedRegion) -> Option<Wanted> {
+    let ingress = region.ingress.as_ref().filter(|_| region.edge_tls.is_some())?;
+    Some(match speaks_tls(ingress) {
         Some((name, value)) if ingress.annotations.get(name).is_none_or(|said| said == value) => {
             let message = format!("the Ingress carries {name}: \"{value}\"");
-            Wanted::new(ACCESS_LOGS_OFF, Status::True, "Annotated", message)
+            Wanted::new(INGRESS_BY_TLS, Status::True, "Annotated", message)
         }
-        Some((name, _)) => {
+        Some((name, value)) => {
             let message = format!(
-                "spec.ingress.annotations sets {name}: the log will hold addresses and tokens; \
-                 take it away"
+                "spec.ingress.annotations sets {name}, and the edge speaks TLS: take it away, or \
+                 set it to {value}"
             );
-            Wanted::new(ACCESS_LOGS_OFF, Status::False, "AskedFor", message)
+            Wanted::new(INGRESS_BY_TLS, Status::False, "AskedFor", message)
         }
         None => Wanted::new(
-            ACCESS_LOGS_OFF,
+            INGRESS_BY_TLS,
             Status::Unknown,
             "NotKnownHow",
-            "how this ingress controller is told to keep no access log is not known here: switch it \
-             off there, because its lines hold addresses and tokens",
+            "how this ingress controller is told to speak TLS to the edge is not known here: say so in \
+             spec.ingress.annotations, as its documentation has it",
         ),
     })
 }
@@ -272,25 +296,36 @@ pub(super) async fn write(
         keys: old.keys.clone(),
         // Written by the one who appends, under a manager of its own.
         refusal_log: None,
+        egress_probes: old.egress_probes.clone(),
     };
     if let Outcome::Done(done) = outcome {
         new.edge = done.health.replicas("edge");
         new.writer = done.health.replicas("writer");
         new.keys = done.keys.status().or(new.keys);
+        new.egress_probes = done.probes.to_vec();
     }
     if says_the_same(&old, &new) {
         return Ok(());
     }
     patch(ctx, region, &new, None).await?;
     tell(ctx, region, &old, &wanted).await;
+    if let Outcome::Done(done) = outcome {
+        for (reason, text) in &done.keys.rotation.news {
+            publish(ctx, region, (EventType::Normal, reason), text.clone()).await;
+        }
+    }
     Ok(())
 }
 
 impl Keys {
-    fn status(&self) -> Option<KeysStatus> {
+    pub(super) fn status(&self) -> Option<KeysStatus> {
         let (first, last) = self.days?;
+        let rotation = &self.rotation;
         Some(KeysStatus {
-            kids: self.kids.iter().copied().map(i32::from).collect(),
+            kids: self.held.kids.iter().copied().map(i32::from).collect(),
+            sealing: rotation.sealing.as_ref().map(|(kid, _)| i32::from(*kid)),
+            sealing_since: rotation.sealing.as_ref().map(|(_, since)| since.clone()),
+            asked: rotation.asked.clone(),
             first_day: first.to_string(),
             last_day: last.to_string(),
         })
@@ -310,6 +345,7 @@ fn says_the_same(old: &RegionStatus, new: &RegionStatus) -> bool {
         writer,
         keys,
         refusal_log: _,
+        egress_probes,
     } = new;
     same_conditions
         && *observed_generation == old.observed_generation
@@ -317,6 +353,7 @@ fn says_the_same(old: &RegionStatus, new: &RegionStatus) -> bool {
         && *edge == old.edge
         && *writer == old.writer
         && *keys == old.keys
+        && *egress_probes == old.egress_probes
 }
 
 /// Applies a status; with a version, only to that one.
@@ -349,11 +386,20 @@ async fn tell(ctx: &Context, region: &Region, old: &RegionStatus, wanted: &[Want
     if was == Some(ready.status.name()) || (was.is_none() && ready.status != Status::True) {
         return;
     }
-    let good = ready.status == Status::True;
+    let (type_, text) = if ready.status == Status::True {
+        (EventType::Normal, "the stack runs".to_owned())
+    } else {
+        (EventType::Warning, ready.message.clone())
+    };
+    publish(ctx, region, (type_, ready.reason), text).await;
+}
+
+async fn publish(ctx: &Context, region: &Region, (type_, reason): (EventType, &str), text: String) {
     let event = Event {
-        type_: if good { EventType::Normal } else { EventType::Warning },
-        reason: ready.reason.to_owned(),
-        note: Some(if good { "the stack runs".to_owned() } else { ready.message.clone() }),
+        type_,
+        reason: reason.to_owned(),
+        // The API server takes 1 kB.
+        note: Some(text.chars().take(900).collect()),
         action: "Reconcile".to_owned(),
         secondary: None,
     };

@@ -1,20 +1,26 @@
 //! From a Region as it was written to one that can be built: whoever holds a [`ValidatedRegion`]
 //! holds checked values, and nothing downstream checks again. Pure.
 
+mod optional;
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hushmark_crds::Region;
-use hushmark_crds::region::{Acknowledgement, IngressSpec, PrivacySignals, Storage};
+use hushmark_crds::region::{
+    Acknowledgement, CertificateSpec, ClickhouseCluster, EncryptedAtRest, GatewaySpec, IngressSpec,
+    KeysSpec, PrivacySignals, Storage,
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 
 use crate::apply::quantity;
-use crate::config::Config;
+use crate::config::{Config, OptionalApi};
 
-pub use store::{External, Host, Store};
-use store::{StoreKind, undeclared, unused};
+use super::probing::ASK_AGAIN;
+
+pub use store::{External, ExternalTls, Host, Store};
+use store::{StoreKind, undeclared, unplaced, unused};
 
 /// Edges where a Region does not say how many: one may go while another serves.
 const EDGES: u16 = 2;
@@ -35,6 +41,8 @@ pub struct ValidatedRegion {
     pub name: String,
     /// Its uid, for ownerReferences.
     pub uid: String,
+    /// Its annotations, in which people ask for something once.
+    pub annotations: BTreeMap<String, String>,
     /// The command line: names and images.
     pub config: Config,
     /// Every tracking host, the one for new mail first.
@@ -51,6 +59,10 @@ pub struct ValidatedRegion {
     pub privacy_signals: PrivacySignals,
     /// Networks whose forwarding headers are believed.
     pub trusted_proxies: Vec<String>,
+    /// The Secret with the edge's own certificate, where it speaks TLS itself.
+    pub edge_tls: Option<String>,
+    /// Whether each connection to the edge begins with the PROXY protocol's header.
+    pub proxy_protocol: bool,
     /// A database of countries in the edge's image.
     pub country_db: Option<String>,
     /// Seconds between epochs.
@@ -59,18 +71,36 @@ pub struct ValidatedRegion {
     pub minimum_group: u32,
     /// How many days ahead there are keys.
     pub ring_days: u16,
+    /// Days between two rotations of the region key, if there is a schedule.
+    pub rotate_keys_every: Option<u16>,
     /// Redis.
     pub redis: Store,
     /// ClickHouse.
     pub clickhouse: Store,
     /// Volumes.
     pub storage: Storage,
+    /// What was said of their encryption.
+    pub encrypted_at_rest: Option<EncryptedAtRest>,
+    /// A ClickHouse that its own operator runs; [`Self::clickhouse`] says how it is reached.
+    pub clickhouse_cluster: Option<ClickhouseCluster>,
     /// The way in from outside.
     pub ingress: Option<IngressSpec>,
+    /// The same by the Gateway API.
+    pub gateway: Option<GatewaySpec>,
+    /// What cert-manager is to keep.
+    pub certificate: Option<CertificateSpec>,
+    /// APIs of others whose kinds can be made.
+    pub usable: BTreeSet<OptionalApi>,
+    /// Where a probe of the network tries to connect to.
+    pub egress_probe: Option<String>,
+    /// What a person set to have the network probed again.
+    pub ask_again: Option<String>,
     /// Where pods may run.
     pub node_selector: BTreeMap<String, String>,
     /// Hosts of `egress[]` that nothing in this stack connects to.
     pub unused_egress: Vec<String>,
+    /// Hosts of stores in this cluster that are somebody else's: where their pods run is not known.
+    pub unplaced_stores: Vec<String>,
 }
 
 /// How many edges there are.
@@ -86,16 +116,20 @@ pub enum Edges {
 pub struct Around<'a> {
     /// All other Regions.
     pub others: &'a [std::sync::Arc<Region>],
-    /// Secrets of external stores, by name, as far as they are there.
+    /// Secrets that it refers to, by name, as far as they are there.
     pub secrets: &'a BTreeMap<String, Secret>,
+    /// APIs of others that are there and may be used.
+    pub usable: &'a BTreeSet<OptionalApi>,
 }
 
 /// The names of the Secrets that a Region refers to.
 #[must_use]
-pub fn external_secrets(region: &Region) -> Vec<String> {
+pub fn referred_secrets(region: &Region) -> Vec<String> {
     let redis = region.spec.redis.as_ref().and_then(|redis| redis.external.as_ref());
     let clickhouse = region.spec.clickhouse.as_ref().and_then(|it| it.external.as_ref());
-    redis.into_iter().chain(clickhouse).map(|external| external.secret.clone()).collect()
+    let stores = redis.into_iter().chain(clickhouse).map(|external| &external.secret);
+    let edge = region.spec.edge.as_ref().and_then(|edge| edge.tls.as_ref()).map(|tls| &tls.secret);
+    stores.chain(edge).cloned().collect()
 }
 
 /// Every tracking host of a Region with its port, the one for new mail first.
@@ -152,8 +186,16 @@ pub fn validate(
         }
     };
     let redis = store(spec.redis.as_ref().and_then(|it| it.external.as_ref()), StoreKind::Redis);
-    let clickhouse =
-        store(spec.clickhouse.as_ref().and_then(|it| it.external.as_ref()), StoreKind::Clickhouse);
+    let clickhouse_cluster = spec.clickhouse.as_ref().and_then(|it| it.cluster);
+    let clickhouse = match clickhouse_cluster {
+        Some(_) => Store::External(External::of_cluster(config)),
+        None => store(
+            spec.clickhouse.as_ref().and_then(|it| it.external.as_ref()),
+            StoreKind::Clickhouse,
+        ),
+    };
+    let edge_tls = spec.edge.as_ref().and_then(|edge| edge.tls.as_ref());
+    problems.extend(edge_tls.and_then(|tls| certificate_problem(&tls.secret, around.secrets)));
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -164,9 +206,12 @@ pub fn validate(
         _ => Edges::Fixed(fewest),
     };
     let unused_egress = unused(region, [&redis, &clickhouse]);
+    let of_others = if clickhouse_cluster.is_some() { &Store::Managed } else { &clickhouse };
+    let unplaced_stores = unplaced(region, [&redis, of_others]);
     Ok(ValidatedRegion {
         name: region.name_any(),
         uid: region.uid().unwrap_or_default(),
+        annotations: region.annotations().clone(),
         config: config.clone(),
         hosts: hosts(region),
         edges,
@@ -175,16 +220,27 @@ pub fn validate(
         acknowledgement: spec.acknowledgement,
         privacy_signals: spec.privacy_signals,
         trusted_proxies: spec.trusted_proxies.clone(),
+        edge_tls: edge.tls.map(|tls| tls.secret),
+        proxy_protocol: edge.proxy_protocol,
         country_db: spec.place_database.clone(),
         epoch_seconds,
         minimum_group: spec.minimum_group,
         ring_days: spec.longest_tracking_days.saturating_add(HOLD_DAYS),
+        rotate_keys_every: spec.keys.as_ref().and_then(KeysSpec::rotate_every_days),
         redis,
         clickhouse,
         storage: spec.storage.clone(),
+        encrypted_at_rest: spec.encrypted_at_rest,
+        clickhouse_cluster,
         ingress: spec.ingress.clone(),
+        gateway: spec.gateway.clone(),
+        certificate: spec.certificate.clone(),
+        usable: around.usable.clone(),
+        egress_probe: spec.egress_probe.as_ref().map(|probe| probe.target.clone()),
+        ask_again: region.annotations().get(ASK_AGAIN).cloned(),
         node_selector: spec.node_selector.clone(),
         unused_egress,
+        unplaced_stores,
     })
 }
 
@@ -227,6 +283,33 @@ fn country_database(path: Option<&str>) -> Option<Problem> {
     Some(Problem { reason: "PlaceDatabase", message })
 }
 
+/// The edge does not start with a certificate that it cannot use, and pods would say so one by one.
+fn certificate_problem(name: &str, secrets: &BTreeMap<String, Secret>) -> Option<Problem> {
+    let wrong = |what: String| {
+        let message = format!("spec.edge.tls.secret: the Secret {name} {what}");
+        Some(Problem { reason: "EdgeCertificate", message })
+    };
+    let Some(secret) = secrets.get(name) else {
+        return wrong(
+            "is not in the release's namespace: make it, of type kubernetes.io/tls, or let \
+             cert-manager make it"
+                .into(),
+        );
+    };
+    let entry = |entry: &str| {
+        let bytes = secret.data.as_ref().and_then(|data| data.get(entry));
+        bytes.map(|bytes| (format!("its {entry}"), bytes.0.clone()))
+    };
+    let (certificate, key) = match (entry("tls.crt"), entry("tls.key")) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (None, _) => return wrong("has no tls.crt: add the certificate, in PEM".into()),
+        (_, None) => return wrong("has no tls.key: add the certificate's key, in PEM".into()),
+    };
+    // Its own authorities do not matter here: mail clients judge them.
+    let parsed = hushmark_hop::Pem::parse(certificate.clone(), Some((certificate, key)));
+    parsed.err().and_then(|error| wrong(format!("cannot be used: {error}")))
+}
+
 /// `10s`, `5m` or `1h` in seconds.
 fn seconds(text: &str) -> Option<u32> {
     let at = text.len().checked_sub(1)?;
@@ -254,11 +337,24 @@ impl ValidatedRegion {
         format!("{}-{part}", self.config.name)
     }
 
+    /// Every tracking host without its port, as what is in front of the edge knows them.
+    #[must_use]
+    pub fn host_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for host in &self.hosts {
+            let name = host.split(':').next().unwrap_or(host);
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
     /// Where edge and writer find Redis.
     #[must_use]
     pub fn redis_url(&self) -> String {
         match &self.redis {
-            Store::Managed => format!("redis://{}:6379", self.service("redis")),
+            Store::Managed => format!("rediss://{}:6379", self.service("redis")),
             Store::External(external) => external.url.clone(),
         }
     }
@@ -267,9 +363,21 @@ impl ValidatedRegion {
     #[must_use]
     pub fn clickhouse_url(&self) -> String {
         match &self.clickhouse {
-            Store::Managed => format!("http://{}:8123", self.service("clickhouse")),
+            Store::Managed => format!("https://{}:8443", self.service("clickhouse")),
             Store::External(external) => external.url.clone(),
         }
+    }
+
+    /// Every name of a component's Service: what its certificate has to bear.
+    #[must_use]
+    pub fn hosts_of(&self, part: &str) -> Vec<String> {
+        let (name, namespace) = (self.named(part), &self.config.namespace);
+        vec![
+            format!("{name}.{namespace}.svc"),
+            format!("{name}.{namespace}.svc.cluster.local"),
+            format!("{name}.{namespace}"),
+            name,
+        ]
     }
 
     fn service(&self, part: &str) -> String {

@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use super::build::REGION_LABEL;
 use crate::apply::Kind;
 use crate::context::ActiveRegion;
+use crate::reconcile::WatchPause;
 use crate::{Context, FIELD_MANAGER};
 
 /// What the watches saw.
@@ -42,7 +43,7 @@ impl Watched {
 /// Follows all Regions: the one of this release, and those that might share a host with it.
 pub(super) async fn regions(ctx: Arc<Context>, watched: Arc<Watched>) {
     let api: Api<Region> = Api::all(ctx.client.clone());
-    let mut stream = pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let mut stream = pin!(watcher(api, watcher::Config::default()).backoff(WatchPause::default()));
     let mut fresh = BTreeMap::new();
     let mut prints = HashMap::new();
     while let Some(event) = stream.next().await {
@@ -134,7 +135,7 @@ fn print_of_region(region: &Region) -> u64 {
 pub(super) async fn objects(ctx: Arc<Context>, kind: Kind, watched: Arc<Watched>) {
     let api: Api<DynamicObject> =
         Api::namespaced_with(ctx.client.clone(), &ctx.config.namespace, &kind.resource());
-    let mut stream = pin!(watcher(api, ours(&ctx)).default_backoff());
+    let mut stream = pin!(watcher(api, ours(&ctx)).backoff(WatchPause::default()));
     let mut prints: HashMap<String, u64> = HashMap::new();
     while let Some(event) = stream.next().await {
         let wakes = match event {
@@ -162,7 +163,7 @@ pub(super) async fn objects(ctx: Arc<Context>, kind: Kind, watched: Arc<Watched>
 /// autoscaler, whose fields are whose) is no reason to look.
 fn print_of_object(kind: Kind, object: &DynamicObject) -> u64 {
     let mut data = object.data.clone();
-    if !matches!(kind, Kind::StatefulSet | Kind::Deployment)
+    if !matches!(kind, Kind::StatefulSet | Kind::Deployment | Kind::ClickHouseCluster)
         && let Some(fields) = data.as_object_mut()
     {
         fields.remove("status");
@@ -178,7 +179,7 @@ fn print_of_object(kind: Kind, object: &DynamicObject) -> u64 {
 pub(super) async fn secrets(ctx: Arc<Context>, watched: Arc<Watched>) {
     let api: Api<PartialObjectMeta<Secret>> =
         Api::namespaced(ctx.client.clone(), &ctx.config.namespace);
-    let mut stream = pin!(watcher(api, ours(&ctx)).default_backoff());
+    let mut stream = pin!(watcher(api, ours(&ctx)).backoff(WatchPause::default()));
     while let Some(event) = stream.next().await {
         match event {
             Ok(Event::Apply(_) | Event::Delete(_)) => watched.wake.notify_one(),

@@ -10,6 +10,7 @@ use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 
 use super::world::{Kind, trim};
+use crate::reconcile::WatchPause;
 
 /// One object.
 pub(crate) enum Object {
@@ -109,7 +110,7 @@ where
 {
     let api: Api<K> = Api::all(client.clone());
     watcher(api, Config::default())
-        .default_backoff()
+        .backoff(WatchPause::default())
         .filter_map(move |event| {
             let seen = match event {
                 Ok(Event::Apply(object) | Event::InitApply(object)) => {

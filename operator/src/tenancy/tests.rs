@@ -5,11 +5,17 @@ mod deeds;
 
 use hushmark_crds::fits::quoted;
 use hushmark_crds::{Campaign, Phase, RetentionPolicy, Tenant};
+use hushmark_event::ask::left_after;
+use hushmark_event::refusal::{Mail, Refuses};
+use hushmark_event::{Total, Totals};
 use hushmark_policy::{Kind as Hit, Mode, Place};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use super::seen::Seen;
 use super::world::Kind;
+use crate::campaign;
+use crate::counts::Counts;
 use cluster::{Cluster, modes, object, plain, region, spring};
 
 #[test]
@@ -24,6 +30,45 @@ fn a_campaign_is_written_once_and_then_never_again() {
     True Resolved: what its mail may tell is in the refusal log
     True Resolved: opens are anonymous, because the tenant's default says so; clicks are overall, because the tenant's default says so
     ");
+}
+
+#[test]
+fn a_status_shows_what_an_epoch_published_and_is_written_when_that_changes() {
+    let mut cluster = plain();
+    cluster.settle();
+    let id = cluster.campaign().status.as_ref().unwrap().id.clone().unwrap();
+    let publish = |cluster: &mut Cluster, epoch, raw| {
+        let opens = Some(Total { raw, ..Total::default() });
+        cluster.counts = Counts::from([(id.clone(), Totals { epoch, opens, clicks: None })]);
+        cluster.settle()
+    };
+    assert_eq!(publish(&mut cluster, 3_600, None), 1);
+    let counts = |cluster: &Cluster| cluster.campaign().status.clone().unwrap().counts.unwrap();
+    assert_eq!(counts(&cluster).opens.unwrap().shown, "withheld");
+    assert_eq!(publish(&mut cluster, 7_200, None), 0, "an epoch that shows nothing else");
+    assert_eq!(publish(&mut cluster, 10_800, Some(60)), 1);
+    assert_eq!(counts(&cluster).opens.unwrap().raw, Some(60));
+    assert_eq!(counts(&cluster).as_of.0.as_second(), 10_800);
+    cluster.counts = Counts::new();
+    assert_eq!(cluster.settle(), 0, "what redis lost was shown all the same");
+}
+
+#[test]
+fn one_that_was_sent_without_a_schedule_is_completed_all_the_same() {
+    let mut cluster = plain();
+    cluster.settle();
+    let sent = |cluster: &mut Cluster, at: &str| {
+        let mut campaign = cluster.campaign().clone();
+        campaign.spec.track_for_days = Some(30);
+        let status = campaign.status.as_mut().unwrap();
+        status.phase = Some(Phase::Sent);
+        status.sent_at = Some(Time(at.parse().unwrap()));
+        cluster.apply(campaign);
+        cluster.settle();
+        cluster.campaign().status.as_ref().unwrap().phase
+    };
+    assert_eq!(sent(&mut cluster, "2026-11-01T00:00:00Z"), Some(Phase::Sent));
+    assert_eq!(sent(&mut cluster, "2026-10-01T00:00:00Z"), Some(Phase::Completed));
 }
 
 #[test]
@@ -44,6 +89,36 @@ fn the_kill_switch_is_one_cap_a_type_and_lifting_it_frees_only_new_mail() {
     assert_eq!(cluster.hit(Hit::Open, 0, sealed).0, Mode::Off, "old mail stays as it was");
     assert_eq!(cluster.hit(Hit::Open, 1, sealed).0, Mode::Anonymous);
     assert_eq!(cluster.settle(), 0);
+}
+
+#[test]
+fn a_withdrawal_shows_in_the_status_and_no_loosening_gets_past_it() {
+    let mut cluster = plain();
+    cluster.settle();
+    let campaign = campaign::mail(cluster.campaign(), "eu");
+    cluster.append(Refuses::withdrawal(campaign.scope(), left_after(true, false)));
+    cluster.settle();
+    let says = "True Resolved: opens are off, because it was withdrawn for good; clicks are \
+                overall, because the tenant's default says so";
+    assert_eq!(cluster.ready()[1], says);
+    cluster.edit_tenant(|tenant| tenant.spec.kill_switch = true);
+    cluster.settle();
+    cluster.edit_tenant(|tenant| tenant.spec.kill_switch = false);
+    cluster.settle();
+    assert_eq!(cluster.ready()[1], says);
+    let sealed = (Mode::Anonymous, Place::None);
+    assert_eq!(cluster.hit(Hit::Open, 7, sealed).0, Mode::Off);
+    assert_eq!(cluster.hit(Hit::Click, 7, sealed).0, Mode::Anonymous, "clicks go on");
+
+    let tenant = Mail { campaign: None, ..campaign };
+    cluster.append(Refuses::withdrawal(tenant.scope(), left_after(true, true)));
+    cluster.settle();
+    let status = cluster.tenant().status.as_ref().unwrap();
+    let of = |found: Option<hushmark_crds::TypeStatus>| found.map(|it| (it.opens, it.clicks));
+    assert_eq!(of(status.campaign), Some((Mode::Off, Mode::Off)));
+    assert_eq!(of(status.transactional), Some((Mode::Individual, Mode::Individual)));
+    assert!(cluster.ready()[1].contains("clicks are off, because it was withdrawn for good"));
+    assert_eq!(cluster.settle(), 0, "and then there is rest");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use kube::Resource;
 
 use super::seen::{Object, Seen};
 use super::{PAUSED, is_paused};
+use crate::counts::Counts;
 
 /// The kinds, in the order of their urgency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,6 +68,8 @@ pub(crate) struct Around<'a> {
     pub(crate) log: Option<&'a RefusalLog>,
     /// Why it cannot be appended to.
     pub(crate) problem: Option<&'a str>,
+    /// What epochs published of campaigns.
+    pub(crate) counts: &'a Counts,
     /// The time.
     pub(crate) now: Timestamp,
 }
@@ -80,11 +83,7 @@ impl Around<'_> {
     /// In the words of a condition.
     pub(crate) fn no_such_region(&self, region: &str) -> String {
         let known: Vec<&str> = self.regions.iter().map(String::as_str).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        format!(
-            "there is no Region {} in this cluster; there: {known}",
-            hushmark_crds::fits::quoted(region)
-        )
+        hushmark_crds::fits::no_region(region, &known).message
     }
 
     /// Why the log is waited for.
@@ -224,6 +223,19 @@ impl World {
             .chain(self.retention.keys())
             .chain(self.anonymization.keys())
             .chain(self.campaigns.keys())
+    }
+
+    /// The campaigns of these ids, as far as their status names one.
+    pub(crate) fn campaigns_by_id(&self, ids: &BTreeSet<&str>) -> impl Iterator<Item = Key> {
+        let has_it = |campaign: &&Arc<Campaign>| {
+            let id = campaign.status.as_ref().and_then(|status| status.id.as_deref());
+            id.is_some_and(|id| ids.contains(id))
+        };
+        let all = self.campaigns.all.values().flat_map(BTreeMap::values);
+        all.filter(has_it).map(|campaign| {
+            let (namespace, name) = names(&campaign.metadata);
+            key(Kind::Campaign, &namespace, &name)
+        })
     }
 
     /// The one tenant that a namespace has: the oldest, for it was there first.

@@ -11,7 +11,7 @@ use hushmark_tests::cluster::{Cluster, Shape};
 use hushmark_tests::figure::progress;
 use hushmark_tests::tools::Tools;
 
-/// A Kubernetes control plane with nodes that kwok plays, until `FOLDER/running` is removed.
+/// A Kubernetes control plane with nodes that kwok plays, or a real one, until `FOLDER/running` is removed.
 #[derive(Parser)]
 struct Arguments {
     /// Where its state is; `state/admin.kubeconfig` is the administrator's
@@ -20,6 +20,10 @@ struct Arguments {
     /// The folder that `cargo xtask cluster build` fills
     #[arg(long)]
     tools: PathBuf,
+    /// The folder of images that `cargo xtask cluster images` writes: with it there is one real node
+    /// instead of those that kwok plays
+    #[arg(long, conflicts_with = "nodes")]
+    images: Option<PathBuf>,
     /// Nodes in a region, as REGION=COUNT; may be repeated
     #[arg(long, value_parser = nodes)]
     nodes: Vec<(String, usize)>,
@@ -31,14 +35,18 @@ fn nodes(text: &str) -> Result<(String, usize)> {
 }
 
 fn main() -> Result<()> {
-    let Arguments { folder, tools, nodes } = Arguments::parse();
+    let Arguments { folder, tools: tools_folder, images, nodes } = Arguments::parse();
     // Whoever holds it is the one that runs here; the kernel lets go of it, however this ends.
     let lock = File::create(folder.join("lock"))?;
     if lock.try_lock().is_err() {
         bail!("a control plane runs in {} already", folder.display());
     }
-    let tools = Tools::new(PathBuf::new(), PathBuf::new()).with_cluster(Some(tools));
-    let shape = Shape { nodes, ..Shape::default() };
+    let shape = match images {
+        Some(_) => Shape::real(),
+        None => Shape { nodes, ..Shape::default() },
+    };
+    let tools = Tools::new(PathBuf::new(), PathBuf::new());
+    let tools = tools.with_cluster(Some(tools_folder)).with_images(images);
     let cluster = Cluster::start_at(&tools, &shape, &folder.join("state"))?;
     progress(&format!(
         "a control plane is up after {:.1} s; `cargo xtask cluster down` stops it",

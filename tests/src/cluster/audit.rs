@@ -30,6 +30,8 @@ pub struct Call {
     pub user: String,
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete` or `deletecollection`.
     pub verb: String,
+    /// The API group of what it was about; empty for the core.
+    pub group: String,
     /// What it was about: `campaigns`, `campaigns/status`; empty for what is no resource.
     pub resource: String,
     /// The namespace; empty for what has none.
@@ -90,8 +92,9 @@ struct User {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct Object {
+    api_group: String,
     resource: String,
     subresource: String,
     namespace: String,
@@ -107,12 +110,13 @@ struct Answer {
 impl From<Event> for Call {
     fn from(event: Event) -> Self {
         let Event { verb, request_uri, user, user_agent, object_ref, response_status } = event;
-        let Object { mut resource, subresource, namespace, name } = object_ref;
+        let Object { api_group: group, mut resource, subresource, namespace, name } = object_ref;
         if !subresource.is_empty() {
             resource = format!("{resource}/{subresource}");
         }
         let (user, code) = (user.username, response_status.code);
-        Self { user, verb, resource, namespace, name, code, uri: request_uri, agent: user_agent }
+        let (uri, agent) = (request_uri, user_agent);
+        Self { user, verb, group, resource, namespace, name, code, uri, agent }
     }
 }
 
@@ -197,7 +201,7 @@ mod tests {
             "responseStatus":{"metadata":{},"code":200}}"#;
         let written = call(patch);
         assert!(written.is_write() && !written.is_lease());
-        assert_eq!(written.resource, "campaigns/status");
+        assert_eq!((&*written.group, &*written.resource), ("hushmark.io", "campaigns/status"));
         assert_eq!((written.user, written.code), (account("hush", "op"), 200));
         assert!(!call(&patch.replace("?fieldManager", "?dryRun=All&fieldManager")).is_write());
         assert!(!call(&patch.replace(r#""patch""#, r#""get""#)).is_write());

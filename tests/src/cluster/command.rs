@@ -46,6 +46,15 @@ impl Cluster {
         serde_json::from_str(&text).context("kubectl printed something that is not JSON")
     }
 
+    /// What an entry of a Secret holds.
+    ///
+    /// # Errors
+    /// When there is no such Secret.
+    pub fn secret(&self, namespace: &str, name: &str, entry: &str) -> Result<Vec<u8>> {
+        let path = format!("jsonpath={{.data.{}}}", entry.replace('.', "\\."));
+        decoded(&self.kubectl(&["get", "secret", name, "-n", namespace, "-o", &path])?)
+    }
+
     /// Applies manifests as the administrator.
     ///
     /// # Errors
@@ -109,6 +118,17 @@ pub(crate) fn file_of(text: &str) -> Result<File> {
     file.write_all(text.as_bytes())?;
     file.rewind()?;
     Ok(file)
+}
+
+/// A Secret's value; coreutils read base64.
+fn decoded(text: &str) -> Result<Vec<u8>> {
+    let mut base64 = Command::new("base64");
+    let output = base64.arg("--decode").stdin(Stdio::from(file_of(text)?)).output();
+    let output = output.context("cannot start base64 (coreutils)")?;
+    if !output.status.success() {
+        bail!("the API server's base64 cannot be read");
+    }
+    Ok(output.stdout)
 }
 
 fn said(arguments: &[&str], output: Output) -> Result<String> {

@@ -20,6 +20,9 @@ pub struct Deployed {
     pub process: Process,
     /// Where its health and metrics are, instead of where the Deployment says.
     pub admin: SocketAddr,
+    /// Where an operator is asked for entries of the refusal log: on the one loopback of this
+    /// machine each has a port of its own.
+    pub asks: SocketAddr,
     /// What the API server calls it.
     pub user: String,
 }
@@ -47,9 +50,11 @@ impl Deployed {
         let kubeconfig = cluster.kubeconfig_of(namespace, service_account)?;
         let kubeconfig = kubeconfig.to_str().context("the folder's name is not text")?;
         env.insert("KUBECONFIG".into(), kubeconfig.to_owned());
+        let asks = ports::free()?;
+        env.insert("HUSHMARK_OPERATOR_ASKS".into(), asks.to_string());
         let recipe = Recipe { name: pod.into(), program: program.to_owned(), args, env };
         let process = Process::new(recipe, &cluster.folder().join("logs"));
-        Ok(Self { process, admin: listen, user: account(namespace, service_account) })
+        Ok(Self { process, admin: listen, asks, user: account(namespace, service_account) })
     }
 
     /// Whether it says that it is ready.

@@ -3,7 +3,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +16,8 @@ const USERS: &[(&str, &str, &str)] = &[
     ("controller-manager", "system:kube-controller-manager", ""),
     ("scheduler", "system:kube-scheduler", ""),
     ("kwok", "kwok", "system:masters"),
+    ("kubelet", "system:node:node-1", "system:nodes"),
+    ("kube-proxy", "system:kube-proxy", ""),
 ];
 
 /// The files that the parts are started with.
@@ -28,26 +30,56 @@ pub(super) struct Identities {
     pub(super) accounts_key: PathBuf,
     /// A line a user: token, name, id, group.
     pub(super) tokens: PathBuf,
+    /// What the API server shows to a kubelet.
+    pub(super) client: PathBuf,
+    pub(super) client_key: PathBuf,
+    /// What a kubelet shows to those who ask it.
+    pub(super) kubelet: PathBuf,
+    pub(super) kubelet_key: PathBuf,
 }
 
 impl Identities {
-    /// Makes everything anew, and `NAME.kubeconfig` in `configs` for each user.
-    pub(super) fn create(folder: &Path, configs: &Path, address: SocketAddr) -> Result<Self> {
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
+    /// The names of the files in a folder.
+    pub(super) fn within(folder: &Path) -> Self {
         let file = |name: &str| folder.join(name);
-        let identities = Self {
+        Self {
             ca: file("ca.crt"),
             ca_key: file("ca.key"),
             server: file("apiserver.crt"),
             server_key: file("apiserver.key"),
             accounts_key: file("accounts.key"),
             tokens: file("tokens.csv"),
-        };
+            client: file("apiserver-client.crt"),
+            client_key: file("apiserver-client.key"),
+            kubelet: file("kubelet.crt"),
+            kubelet_key: file("kubelet.key"),
+        }
+    }
+
+    /// What the API server and the kubelet of a real node show to each other.
+    pub(super) fn add_node(&self, folder: &Path, node: &str, address: IpAddr) -> Result<()> {
+        let names =
+            format!("subjectAltName=DNS:{node},IP:{address}\nextendedKeyUsage=serverAuth\n");
+        certificate(folder, "kubelet", &format!("/CN={node}"), &names)?;
+        let client = "/O=system:masters/CN=kube-apiserver";
+        certificate(folder, "apiserver-client", client, "extendedKeyUsage=clientAuth\n")
+    }
+
+    /// Makes everything anew, and `NAME.kubeconfig` in `configs` for each user.
+    pub(super) fn create(folder: &Path, configs: &Path, address: SocketAddr) -> Result<Self> {
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        let identities = Self::within(folder);
         authority(folder)?;
-        certificate(folder, address)?;
+        let names =
+            "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc";
+        let extensions = format!(
+            "subjectAltName={names},IP:{},IP:10.96.0.1\nextendedKeyUsage=serverAuth\n",
+            address.ip()
+        );
+        certificate(folder, "apiserver", "/CN=kube-apiserver", &extensions)?;
         // In its older form (SEC 1): the API server reads public keys from this file too, and finds
         // none in the newer one.
         let key = ["ecparam", "-genkey", "-noout", "-name", "prime256v1", "-out", "accounts.key"];
@@ -92,21 +124,19 @@ fn authority(folder: &Path) -> Result<()> {
     openssl(folder, &[&request[..], &key, &files].concat())
 }
 
-fn certificate(folder: &Path, address: SocketAddr) -> Result<()> {
-    let names = "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc";
-    let extensions = format!(
-        "subjectAltName={names},IP:{},IP:10.96.0.1\nextendedKeyUsage=serverAuth\n",
-        address.ip()
-    );
-    fs::write(folder.join("apiserver.ext"), extensions)?;
-    let request = ["req", "-new", "-subj", "/CN=kube-apiserver"];
-    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-    let files = ["-keyout", "apiserver.key", "-out", "apiserver.csr"];
-    openssl(folder, &[&request[..], &key, &files].concat())?;
-    let sign = ["x509", "-req", "-days", "365", "-in", "apiserver.csr", "-out", "apiserver.crt"];
-    let with = ["-CA", "ca.crt", "-CAkey", "ca.key", "-set_serial", "2"];
-    let what = ["-extfile", "apiserver.ext"];
-    openssl(folder, &[&sign[..], &with, &what].concat())
+/// A key and a certificate under our authority, `NAME.key` and `NAME.crt`.
+fn certificate(folder: &Path, name: &str, subject: &str, extensions: &str) -> Result<()> {
+    let file = |ending: &str| format!("{name}.{ending}");
+    let (key, request, signed, said) = (file("key"), file("csr"), file("crt"), file("ext"));
+    fs::write(folder.join(&said), extensions)?;
+    let ask = ["req", "-new", "-subj", subject];
+    let with = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    openssl(folder, &[&ask[..], &with, &["-keyout", &key, "-out", &request]].concat())?;
+    let sign = ["x509", "-req", "-days", "365", "-in", &request, "-out", &signed];
+    // No two of one authority may have the same number.
+    let number = format!("0x{}", &random()?[..15]);
+    let with = ["-CA", "ca.crt", "-CAkey", "ca.key", "-set_serial", &number];
+    openssl(folder, &[&sign[..], &with, &["-extfile", &said]].concat())
 }
 
 fn openssl(folder: &Path, arguments: &[&str]) -> Result<()> {

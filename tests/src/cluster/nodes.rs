@@ -10,18 +10,30 @@ pub const FAKE_CLASS: &str = "fake";
 pub struct Shape {
     /// Regions, and how many nodes each has.
     pub nodes: Vec<(String, usize)>,
-    /// Volumes of the class [`FAKE_CLASS`], each for one claim.
+    /// Volumes, each for one claim; of the class [`FAKE_CLASS`] where no node is real.
     pub volumes: usize,
+    /// Whether there is a real node, whose pods run.
+    pub real_node: bool,
 }
 
 impl Default for Shape {
     /// Two nodes in each of two regions, and volumes enough for two stacks.
     fn default() -> Self {
-        Self { nodes: vec![("eu-central".into(), 2), ("eu-west".into(), 2)], volumes: 32 }
+        Self {
+            nodes: vec![("eu-central".into(), 2), ("eu-west".into(), 2)],
+            volumes: 32,
+            real_node: false,
+        }
     }
 }
 
 impl Shape {
+    /// One real node, and volumes enough for two stacks of several edges.
+    #[must_use]
+    pub fn real() -> Self {
+        Self { nodes: Vec::new(), volumes: 16, real_node: true }
+    }
+
     /// The manifests of all of it.
     pub(super) fn manifests(&self) -> String {
         let mut yaml = String::new();
@@ -29,6 +41,9 @@ impl Shape {
             for number in 1..=*count {
                 yaml += &node(region, number);
             }
+        }
+        if self.real_node {
+            return yaml;
         }
         if self.volumes > 0 {
             yaml += &class();

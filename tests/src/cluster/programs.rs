@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::identity::Identities;
+use super::node::SERVICES;
 use crate::ports;
 use crate::process::Recipe;
 use crate::tools::Tools;
@@ -18,6 +19,8 @@ pub(super) struct Plan<'a> {
     pub(super) folder: &'a Path,
     /// Where the API server listens.
     pub(super) address: SocketAddr,
+    /// Whether there is a real node.
+    pub(super) real_node: bool,
 }
 
 impl Plan<'_> {
@@ -41,16 +44,19 @@ impl Plan<'_> {
 
     pub(super) fn api(&self, etcd: SocketAddr) -> Result<Recipe> {
         let Identities { ca, server, server_key, accounts_key, tokens, .. } = self.identities;
+        let Identities { client, client_key, .. } = self.identities;
         let issuer = "https://kubernetes.default.svc.cluster.local";
-        self.recipe(
+        // Pods find it by its Service; a loopback address is none that they could reach, and where
+        // no node is real there are none.
+        let endpoint = if self.real_node { "lease" } else { "none" };
+        let mut recipe = self.recipe(
             "kube-apiserver",
             [
                 ("--etcd-servers", format!("http://{etcd}")),
                 ("--bind-address", self.address.ip().to_string()),
                 ("--advertise-address", self.address.ip().to_string()),
                 ("--secure-port", self.address.port().to_string()),
-                // A loopback address is none that pods could reach, and there are no pods.
-                ("--endpoint-reconciler-type", "none".into()),
+                ("--endpoint-reconciler-type", endpoint.into()),
                 ("--tls-cert-file", text(server)?),
                 ("--tls-private-key-file", text(server_key)?),
                 ("--client-ca-file", text(ca)?),
@@ -58,7 +64,7 @@ impl Plan<'_> {
                 ("--authorization-mode", "Node,RBAC".into()),
                 ("--enable-admission-plugins", "NodeRestriction".into()),
                 ("--allow-privileged", "true".into()),
-                ("--service-cluster-ip-range", "10.96.0.0/16".into()),
+                ("--service-cluster-ip-range", SERVICES.into()),
                 ("--service-account-issuer", issuer.into()),
                 ("--service-account-key-file", text(accounts_key)?),
                 ("--service-account-signing-key-file", text(accounts_key)?),
@@ -68,7 +74,16 @@ impl Plan<'_> {
                 ("--audit-log-maxsize", "0".into()),
                 ("--profiling", "false".into()),
             ],
-        )
+        )?;
+        if self.real_node {
+            recipe.args.extend([
+                format!("--kubelet-certificate-authority={}", text(ca)?),
+                format!("--kubelet-client-certificate={}", text(client)?),
+                format!("--kubelet-client-key={}", text(client_key)?),
+                "--kubelet-preferred-address-types=InternalIP".into(),
+            ]);
+        }
+        Ok(recipe)
     }
 
     pub(super) fn controllers(&self) -> Result<Recipe> {

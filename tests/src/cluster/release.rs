@@ -8,15 +8,16 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{Cluster, Deployed};
+use super::{Cluster, Deployed, FAKE_CLASS};
 use crate::ports;
 use crate::process::{Process, Recipe};
+use crate::stack::Authority;
 
 /// The folder of our charts.
 pub const CHARTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts");
 
 /// The Secret that tells the operator where Redis is.
-const REDIS_SECRET: &str = "redis-outside";
+pub const REDIS_SECRET: &str = "redis-outside";
 
 /// A release of the chart `hushmark` and what is beside it.
 pub struct Release {
@@ -29,6 +30,10 @@ pub struct Release {
     /// A real Redis on this machine: in a pod that kwok plays there is none.
     pub redis: Process,
     redis_address: SocketAddr,
+    /// Where the same Redis takes connections by mutual TLS alone.
+    pub redis_by_tls: SocketAddr,
+    /// Who signed its certificate there, and whose certificates it takes.
+    pub authority: Authority,
 }
 
 impl Release {
@@ -55,6 +60,19 @@ impl Release {
     /// # Errors
     /// What helm or the API server says against it.
     pub fn install(cluster: &Cluster, name: &str, place: &str) -> Result<Self> {
+        Self::install_with(cluster, name, place, &[])
+    }
+
+    /// The same with values of the chart, like `operator.replicas=2`.
+    ///
+    /// # Errors
+    /// As [`Self::install`].
+    pub fn install_with(
+        cluster: &Cluster,
+        name: &str,
+        place: &str,
+        values: &[&str],
+    ) -> Result<Self> {
         let namespace = format!("hush-{name}");
         let chart = format!("{CHARTS}/hushmark");
         // As docs/install.md has it: no pod may ask for more than it needs.
@@ -69,13 +87,23 @@ metadata:
         let into = ["--namespace", &namespace, "--wait", "--timeout=120s"];
         let pin = format!(r"operator.nodeSelector.topology\.kubernetes\.io/region={place}");
         let pinned = ["install", name, &chart, "--set-string", &pin];
-        cluster.helm(&[&pinned[..], &into].concat())?;
+        let values: Vec<&str> = values.iter().flat_map(|value| ["--set", *value]).collect();
+        cluster.helm(&[&pinned[..], &values, &into].concat())?;
         let redis_address = ports::free()?;
         let password = super::identity::random()?;
-        let redis = redis(cluster, name, redis_address, &password)?;
+        let (redis_by_tls, authority) = (ports::free()?, Authority::new(name)?);
+        let listens = (redis_address, redis_by_tls);
+        let redis = redis(cluster, name, listens, &password, &authority)?;
         redis.start()?;
-        let release =
-            Self { name: name.into(), namespace, place: place.into(), redis, redis_address };
+        let release = Self {
+            name: name.into(),
+            namespace,
+            place: place.into(),
+            redis,
+            redis_address,
+            redis_by_tls,
+            authority,
+        };
         cluster.wait("Redis answers", || release.redis_answers(&password))?;
         cluster.apply(&format!(
             "apiVersion: v1
@@ -109,6 +137,7 @@ spec:
   ceilings: {{opens: individual, clicks: individual}}
   edge: {{replicas: 2}}
   redis: {{external: {{secret: {REDIS_SECRET}}}}}
+  storage: {{className: {FAKE_CLASS}}}
   nodeSelector: {{topology.kubernetes.io/region: {place}}}
 "
         )
@@ -172,17 +201,27 @@ spec:
     }
 }
 
-fn redis(cluster: &Cluster, name: &str, address: SocketAddr, password: &str) -> Result<Process> {
+fn redis(
+    cluster: &Cluster,
+    name: &str,
+    (address, by_tls): (SocketAddr, SocketAddr),
+    password: &str,
+    authority: &Authority,
+) -> Result<Process> {
     let folder = cluster.folder().join(format!("redis-{name}"));
     std::fs::create_dir_all(&folder)?;
+    authority.issue(&folder.join("tls"), &[authority])?;
     // In a file: what is in an argument, everyone on the machine can read.
     let settings = folder.join("redis.conf");
     let dir = folder.display();
     super::identity::write_secret(
         &settings,
         &format!(
-            "bind 127.0.0.1\nport {}\nrequirepass {password}\ndir {dir}\nsave \"\"\nappendonly yes\n",
-            address.port()
+            "bind 127.0.0.1\nport {}\nrequirepass {password}\ndir {dir}\nsave \"\"\nappendonly yes\n\
+             tls-port {}\ntls-auth-clients yes\ntls-ca-cert-file {dir}/tls/ca.crt\n\
+             tls-cert-file {dir}/tls/tls.crt\ntls-key-file {dir}/tls/tls.key\n",
+            address.port(),
+            by_tls.port()
         ),
     )?;
     let settings = settings.to_str().context("the folder's name is not text")?.to_owned();

@@ -18,7 +18,10 @@ const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/tests");
 pub(super) fn prove(run: &Run) -> Result<Figures> {
     let mut figures = Figures::default();
     // No pod runs here.
-    let cluster = Cluster::start_as(&run.tools, &Shape { nodes: Vec::new(), volumes: 0 })?;
+    let cluster = Cluster::start_as(
+        &run.tools,
+        &Shape { nodes: Vec::new(), volumes: 0, ..Shape::default() },
+    )?;
     Release::install_crds(&cluster)?;
     cluster.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: acme}\n")?;
 

@@ -21,18 +21,32 @@ const CONNECTIONS: usize = 64;
 pub(super) fn prove(run: &Run) -> Result<Figures> {
     let mut figures = Figures::default();
     let seeds = run.size(vec![run.seed(), run.seed() + 1], vec![run.seed()]);
-    for seed in seeds {
-        under_kills(run, seed, &mut figures)?;
+    for seed in &seeds {
+        under_kills(run, *seed, false, run.size(LONG, SHORT), &mut figures)?;
     }
+    // What is lost when a connection breaks is the same; that nothing else is, is to be seen.
+    under_kills(run, seeds[0], true, SHORT, &mut figures)?;
     failpoints::prove(run, &mut figures)?;
     Ok(figures)
 }
 
-fn under_kills(run: &Run, seed: u64, figures: &mut Figures) -> Result<()> {
-    let (hits, each) = run.size((1_100_000, 40), (20_000, 3));
-    let label = format!("seed {seed}: ");
+/// How many hits come, how many of them have to be answered at least, and how often each part is
+/// killed meanwhile.
+type Size = (u64, u64, u32);
+
+const LONG: Size = (1_100_000, 1_000_000, 40);
+const SHORT: Size = (20_000, 15_000, 3);
+
+fn under_kills(
+    run: &Run,
+    seed: u64,
+    tls: bool,
+    (hits, least, each): Size,
+    figures: &mut Figures,
+) -> Result<()> {
+    let label = format!("seed {seed}{}: ", if tls { ", by mutual TLS" } else { "" });
     let window_seconds = run.size(10, 1);
-    let shape = Shape { window_seconds, threads: 2, ..Shape::default() };
+    let shape = Shape { window_seconds, threads: 2, tls, ..Shape::default() };
     let stack = Stack::start(&run.tools, &shape, seed)?;
     progress(&format!("{label}the stack is ready, hits begin"));
 
@@ -57,7 +71,6 @@ fn under_kills(run: &Run, seed: u64, figures: &mut Figures) -> Result<()> {
         figures.at_least(&name, killer.0[part as usize].into(), each.into(), "kills");
     }
     figures.tell(format!("{label}kills of a standby writer"), killer.1, "kills");
-    let least = run.size(1_000_000, 15_000);
     figures.at_least(&format!("{label}hits answered"), outcome.answered.count(), least, "hits");
     figures.exactly(&format!("{label}silent for 30 s"), outcome.silent, 0, "hits");
     figures.exactly(&format!("{label}answered wrongly"), outcome.wrong_count, 0, "hits");

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::http;
+use super::authority::{End, Hops};
+use crate::http::{self, Answer};
 use crate::ports;
 use crate::process::{Process, Recipe};
 use crate::tools::Tools;
@@ -16,18 +17,25 @@ use crate::tools::Tools;
 pub struct ClickHouse {
     /// The process.
     pub process: Process,
-    /// Where it listens.
+    /// Where it listens in the open: for everything, or for `/ping` alone.
     pub address: SocketAddr,
+    /// Where it takes queries by TLS, and what it is shown there.
+    pub tls: Option<(SocketAddr, hushmark_hop::Files)>,
     /// Its data.
     pub folder: PathBuf,
 }
 
 impl ClickHouse {
-    pub(super) fn new(tools: &Tools, path: &Path, logs: &Path) -> Result<Self> {
+    pub(super) fn new(
+        tools: &Tools,
+        path: &Path,
+        logs: &Path,
+        hops: Option<&Hops>,
+    ) -> Result<Self> {
         let folder = path.join("clickhouse");
         let address = ports::free()?;
         let path_text = |path: &Path| path.to_str().map(str::to_owned).context("a path is text");
-        let args = vec![
+        let mut args = vec![
             "--lib".to_owned(),
             path_text(tools.engine_lib()?)?,
             "--data".to_owned(),
@@ -35,15 +43,47 @@ impl ClickHouse {
             "--listen".to_owned(),
             address.to_string(),
         ];
+        let tls = match hops {
+            None => None,
+            Some(hops) => {
+                let listen = ports::free()?;
+                let folder = path_text(&hops.folder(End::ClickHouse))?;
+                args.extend(["--tls".to_owned(), folder]);
+                args.extend(["--tls-listen".to_owned(), listen.to_string()]);
+                Some((listen, hops.files(End::Test)))
+            }
+        };
         let program = tools.program("hushmark-embedded")?;
         let recipe = Recipe { name: "engine".into(), program, args, env: BTreeMap::new() };
-        Ok(Self { process: Process::new(recipe, logs), address, folder })
+        Ok(Self { process: Process::new(recipe, logs), address, tls, folder })
+    }
+
+    /// The URL that writers are given.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match &self.tls {
+            None => format!("http://{}", self.address),
+            Some((address, _)) => format!("https://{address}"),
+        }
+    }
+
+    fn post(&self, sql: &str, patience: Duration) -> Result<Answer> {
+        match &self.tls {
+            None => http::post(self.address, "/", sql.as_bytes(), patience),
+            Some((address, files)) => http::post_by_tls(
+                *address,
+                (files.client()?, "127.0.0.1"),
+                "/",
+                sql.as_bytes(),
+                patience,
+            ),
+        }
     }
 
     /// Whether it answers queries.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        let answer = http::post(self.address, "/", b"SELECT 1", Duration::from_secs(5));
+        let answer = self.post("SELECT 1", Duration::from_secs(5));
         answer.is_ok_and(|answer| answer.status == 200)
     }
 
@@ -52,7 +92,7 @@ impl ClickHouse {
     /// # Errors
     /// What the engine says.
     pub fn query(&self, sql: &str) -> Result<String> {
-        let answer = http::post(self.address, "/", sql.as_bytes(), Duration::from_secs(120))?;
+        let answer = self.post(sql, Duration::from_secs(120))?;
         if answer.status != 200 {
             bail!("the engine refuses `{sql}`: {}", answer.text());
         }

@@ -1,11 +1,14 @@
 //! redis-server as the design runs it: a Unix socket, append-only file, fsync before every answer.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::authority::{End, Hops};
+use crate::ports;
 use crate::process::{Process, Recipe};
 
 /// The Redis of a stack.
@@ -13,12 +16,14 @@ pub struct Redis {
     /// The process.
     pub process: Process,
     socket: PathBuf,
+    /// Where it listens for TLS; its socket is there for us alone then.
+    pub tls: Option<SocketAddr>,
     /// The folder of its append-only file.
     pub folder: PathBuf,
 }
 
 impl Redis {
-    pub(super) fn new(path: &Path, logs: &Path, fsync: &str) -> Result<Self> {
+    pub(super) fn new(path: &Path, logs: &Path, fsync: &str, hops: Option<&Hops>) -> Result<Self> {
         let folder = path.join("redis");
         std::fs::create_dir_all(&folder)?;
         let socket = path.join("redis.sock");
@@ -32,15 +37,41 @@ impl Redis {
             ("--maxmemory-policy", "noeviction"),
             ("--maxmemory", "6gb"),
         ];
-        let args = settings.into_iter().flat_map(|(k, v)| [k.to_owned(), v.to_owned()]).collect();
+        let mut args: Vec<String> =
+            settings.into_iter().flat_map(|(k, v)| [k.to_owned(), v.to_owned()]).collect();
+        let tls = match hops {
+            None => None,
+            Some(hops) => {
+                let listen = ports::free()?;
+                let folder = hops.folder(End::Redis);
+                let folder = folder.to_str().context("the folder's name is not text")?;
+                for (name, value) in [
+                    ("--tls-port", listen.port().to_string()),
+                    ("--tls-auth-clients", "yes".to_owned()),
+                    ("--tls-ca-cert-file", format!("{folder}/ca.crt")),
+                    ("--tls-cert-file", format!("{folder}/tls.crt")),
+                    ("--tls-key-file", format!("{folder}/tls.key")),
+                ] {
+                    args.extend([name.to_owned(), value]);
+                }
+                Some(listen)
+            }
+        };
         let program = PathBuf::from("redis-server");
         let recipe = Recipe { name: "redis".into(), program, args, env: BTreeMap::new() };
-        Ok(Self { process: Process::new(recipe, logs), socket, folder })
+        Ok(Self { process: Process::new(recipe, logs), socket, tls, folder })
     }
 
     /// The URL that edges and writers are given.
     #[must_use]
     pub fn url(&self) -> String {
+        match self.tls {
+            None => self.socket_url(),
+            Some(address) => format!("rediss://{address}"),
+        }
+    }
+
+    fn socket_url(&self) -> String {
         format!("unix://{}", self.socket.display())
     }
 
@@ -49,7 +80,7 @@ impl Redis {
     /// # Errors
     /// When Redis does not answer.
     pub fn connect(&self) -> Result<redis::Connection> {
-        let client = redis::Client::open(self.url())?;
+        let client = redis::Client::open(self.socket_url())?;
         let connection = client.get_connection_with_timeout(Duration::from_secs(5));
         let connection = connection.context("cannot connect to Redis")?;
         connection.set_read_timeout(Some(Duration::from_secs(60)))?;

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
-use hushmark_operator::access::{NEEDED, Reach};
+use clap::ValueEnum as _;
+use hushmark_operator::access::{NEEDED, Need, Reach, needed_for};
+use hushmark_operator::config::OptionalApi;
 use serde_json::{Value, json};
 
 use crate::helm::{self, DEFAULT, HA, MINIMAL, Release, SECOND, find, objects, template};
@@ -87,8 +89,15 @@ fn two_regions_of_a_cluster_share_no_name_and_no_dashboard() -> Result<()> {
 
 #[test]
 fn every_permission_is_one_that_the_operator_needs_and_none_is_missing() -> Result<()> {
+    // The values of one ask for every API of others, those of the other for none.
+    let optional = OptionalApi::value_variants().iter().flat_map(|&api| needed_for(api));
+    holds_of(&HA, &NEEDED.iter().chain(optional).copied().collect::<Vec<_>>())?;
+    holds_of(&DEFAULT, NEEDED)
+}
+
+fn holds_of(release: &Release<'_>, needs: &[Need]) -> Result<()> {
     type Rules = BTreeMap<(String, String), BTreeSet<String>>;
-    let rendered = objects(CHART, &HA)?;
+    let rendered = objects(CHART, release)?;
     let of = |kind: &str| -> Result<Rules> {
         let mut all = Rules::new();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -105,7 +114,7 @@ fn every_permission_is_one_that_the_operator_needs_and_none_is_missing() -> Resu
         Ok(all)
     };
     let needed = |reach: Reach| -> Rules {
-        let needs = NEEDED.iter().filter(|need| need.reach == reach);
+        let needs = needs.iter().filter(|need| need.reach == reach);
         needs
             .map(|need| {
                 let verbs = need.verbs.iter().map(|verb| (*verb).to_owned()).collect();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hushmark_event::Total;
 use hushmark_event::cell::Dimension;
 use hushmark_policy::Mode;
 use hushmark_policy::shown::{self, Count, Measure, People, Shown};
@@ -164,6 +165,25 @@ impl Counted {
     }
 }
 
+/// What is told of one kind of hit outside reports: the total as it is published, and nothing of a
+/// kind that is not tracked.
+#[must_use]
+pub(super) fn told(mode: Mode, shown: &BTreeMap<Place, Shown>) -> Option<Total> {
+    let total = shown.get(&(Dimension::Total, String::new()));
+    if total.is_none() && mode == Mode::Off {
+        return None;
+    }
+    // A campaign of known readers without a hit has no cell, and nothing to hide.
+    let none = (!mode.is_guarded()).then_some(Measure { hits: 0, uniq: Some(0) });
+    let (raw, human) = total.map_or((none, none), |total| (total.raw, total.human));
+    Some(Total {
+        raw: raw.map(|raw| raw.hits),
+        human: human.map(|human| human.hits),
+        messages: raw.and_then(|raw| raw.uniq),
+        human_messages: human.and_then(|human| human.uniq),
+    })
+}
+
 /// A cell of a mode whose readers agreed to be known.
 const fn whole(count: &Count) -> Shown {
     Shown {
@@ -256,6 +276,21 @@ mod tests {
         assert_eq!(names(&before), ["", "a", "b", "c"]);
         let later = three_clients(Mode::Anonymous, [130, 30, 35]);
         assert_eq!(later.shown(Mode::Anonymous, 200, &before, 10), before);
+    }
+
+    #[test]
+    fn what_is_told_is_what_the_epoch_shows_and_nothing_else() {
+        let of = |mode, raw: [u64; 3]| {
+            told(mode, &three_clients(mode, raw).shown(mode, 200, &BTreeMap::new(), 10))
+        };
+        let shown = of(Mode::Anonymous, [60, 30, 30]).unwrap();
+        assert_eq!((shown.raw, shown.messages), (Some(120), Some(120)));
+        assert_eq!(of(Mode::Anonymous, [3, 2, 2]), Some(Total::default()), "withheld");
+        assert_eq!(of(Mode::Individual, [3, 2, 2]).unwrap().raw, Some(7));
+        let nothing = BTreeMap::new();
+        assert_eq!(told(Mode::Off, &nothing), None);
+        assert_eq!(told(Mode::Overall, &nothing), Some(Total::default()));
+        assert_eq!(told(Mode::Individual, &nothing).unwrap().raw, Some(0));
     }
 
     #[test]

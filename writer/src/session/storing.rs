@@ -14,6 +14,7 @@ use crate::failpoints::{self, Point};
 use crate::judge::Judge;
 use crate::rows::{CounterRow, HitRow};
 use crate::store::StoreError;
+use crate::told;
 
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -208,6 +209,7 @@ impl Session {
             Body::Hits(rows) => connection.insert(target, cut, round, rows).await?,
         }
         self.parts.status.metrics.insert_seconds.observe(begun.elapsed().as_secs_f64());
+        self.parts.status.troubled(None);
         Ok(())
     }
 
@@ -220,7 +222,10 @@ impl Session {
     ) -> Result<Option<String>, SessionError> {
         match &error {
             StoreError::Running => tracing::info!(target = target.table(), "insert still runs"),
-            error => tracing::warn!(target = target.table(), %error, "insert failed"),
+            error => {
+                tracing::warn!(target = target.table(), %error, "insert failed");
+                self.parts.status.troubled(Some(told::clickhouse(error)));
+            }
         }
         match error {
             // Its fate is unknown, and so is that of everything on its connection.
@@ -257,8 +262,14 @@ impl Session {
                 return Err(SessionError::LeaseLost);
             }
             match self.try_ask_ledger().await {
-                Ok(()) => return Ok(()),
-                Err(error) => tracing::warn!(%error, "waiting for clickhouse"),
+                Ok(()) => {
+                    self.parts.status.troubled(None);
+                    return Ok(());
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "waiting for clickhouse");
+                    self.parts.status.troubled(Some(told::clickhouse(&error)));
+                }
             }
             self.observe();
             backoff.wait().await;

@@ -1,10 +1,12 @@
 //! What a session does beside storing: behaviour verdicts, caps, epochs.
 
 use ed25519_dalek::SigningKey;
-use hushmark_event::Lane;
-use hushmark_event::redis_keys::{REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
+use hushmark_event::redis_keys::{
+    PUBLISHED, PUBLISHED_EPOCH, REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD,
+};
 use hushmark_event::refusal::{CapScope, Entry, RefusalLog, Refuses};
-use hushmark_policy::{Kind, Mode, Place};
+use hushmark_event::{Lane, Total, Totals};
+use hushmark_policy::{CampaignId, Kind, Mode, Place};
 
 use crate::support::{LosesAnswers, SIGNING, Stack, hit, now_ms, wait_or};
 
@@ -62,7 +64,8 @@ fn a_cap_that_the_edge_did_not_know_decides_when_the_hit_is_stored() {
         (1..=3).map(|campaign| hit(Mode::Individual, Kind::Open, campaign, 5)).collect();
     hits.iter_mut().for_each(|hit| hit.country = Some(*b"NO"));
     stack.append(LANE, 1, &hits);
-    let writer = stack.writer(&[]);
+    let start = || stack.writer_in("kept", stack.clickhouse, &["--window-seconds", "0"], &[]);
+    let writer = start();
     stack.wait_stored(LANE, 1);
     let of = |what: &str| {
         stack.query(&format!(
@@ -80,7 +83,7 @@ fn a_cap_that_the_edge_did_not_know_decides_when_the_hit_is_stored() {
     // Whoever holds more than Redis shows puts it back.
     redis::cmd("DEL").arg(REFUSALS).arg(REFUSALS_HEAD).query::<i64>(&mut redis).unwrap();
     stack.expire_lease();
-    let _writer = stack.writer(&[]);
+    let _writer = start();
     wait_or(
         "the refusal log to be put back",
         || stack.logs(),
@@ -145,12 +148,31 @@ fn an_epoch_shows_what_may_be_shown_and_no_more() {
                     12\topen\tindividual\texact\t10\t4\n12\tclick\tindividual\texact\t10\t4";
     assert_eq!(how(), expected);
     assert_eq!(shown(91, "open", "total").unwrap(), "\t\\N\t\\N\t\\N", "nobody knows of how many");
+    // In short in Redis, for the status of campaigns: no more than what the table shows.
+    let told = |campaign: u64| -> Option<Totals> {
+        let mut get = redis::cmd("HGET");
+        get.arg(PUBLISHED).arg(CampaignId(campaign).to_string());
+        Totals::parse(&get.query::<Option<Vec<u8>>>(&mut stack.redis()).unwrap()?)
+    };
+    wait_or("the totals in redis", || stack.logs(), || told(91).is_some());
+    let total =
+        |raw, human, messages, human_messages| Some(Total { raw, human, messages, human_messages });
+    let anonymous = told(11).unwrap();
+    assert_eq!(anonymous.opens, total(Some(60), None, Some(60), None));
+    assert_eq!(anonymous.clicks, total(None, None, None, None), "none is as little told as nine");
+    let individual = told(12).unwrap();
+    assert_eq!(individual.clicks, total(Some(3), Some(3), Some(2), Some(2)));
+    assert_eq!(individual.opens.unwrap().raw, Some(0));
+    assert_eq!(told(91).unwrap().opens, Some(Total::default()));
+    let epoch: u32 = redis::cmd("GET").arg(PUBLISHED_EPOCH).query(&mut stack.redis()).unwrap();
+    assert!(epoch >= anonymous.epoch);
     // Nine more are fewer than the minimum group.
     let nine: Vec<_> = (100..109).map(|n| hit(Mode::Anonymous, Kind::Open, 10, n)).collect();
     stack.append(LANE, 3, &nine);
     stack.wait_stored(LANE, 3);
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert_eq!(shown(11, "open", "total").unwrap(), "\t60\t\\N\t60");
+    assert_eq!(told(11).unwrap().opens, anonymous.opens, "nor in redis");
     stack.append(LANE, 4, &[hit(Mode::Anonymous, Kind::Open, 10, 110)]);
     wait_or(
         "growth by ten",

@@ -199,6 +199,32 @@ fn a_drain_stores_at_once_what_the_window_would_hold_back() {
 }
 
 #[test]
+fn a_drain_without_redis_ends_and_leaves_the_rest_to_the_next_writer() {
+    let mut stack = Stack::start();
+    let mut writer = stack.writer_with(&["--window-seconds", "60"], &[]);
+    wait("the lease", || {
+        redis::cmd("EXISTS").arg(WRITER_LEASE).query::<bool>(&mut stack.redis()).unwrap()
+    });
+    stack.append(LANE, 1, &one(1));
+    stack.stop_redis();
+    signal(&writer, "TERM");
+    // A drain that goes on waiting would take its whole two minutes.
+    let mut ended = None;
+    wait_or(
+        "the writer to end",
+        || stack.logs(),
+        || {
+            ended = writer.0.try_wait().unwrap();
+            ended.is_some()
+        },
+    );
+    assert!(ended.is_some_and(|status| status.success()), "{}", stack.logs());
+    stack.kill_redis();
+    let _next = stack.writer(&[]);
+    stack.wait_stored(LANE, 1);
+}
+
+#[test]
 fn what_is_stored_is_trimmed_and_an_old_number_that_comes_again_is_skipped() {
     let stack = Stack::start();
     let _writer = stack.writer(&[]);

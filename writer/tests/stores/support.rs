@@ -79,7 +79,7 @@ impl Stack {
     pub(crate) fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path();
-        for sub in ["redis", "ring", "salts", "state"] {
+        for sub in ["redis", "ring", "salts"] {
             std::fs::create_dir(path.join(sub)).unwrap();
         }
         let today = Day::of_unix_ms(now_ms());
@@ -122,9 +122,14 @@ impl Stack {
     }
 
     pub(crate) fn kill_redis(&mut self) {
+        self.stop_redis();
+        self.redis = start_redis(self.folder.path());
+    }
+
+    /// It is away until [`Self::kill_redis`] starts it again.
+    pub(crate) fn stop_redis(&mut self) {
         drop(self.redis.0.kill());
         drop(self.redis.0.wait());
-        self.redis = start_redis(self.folder.path());
     }
 
     pub(crate) fn redis_url(&self) -> String {
@@ -161,9 +166,25 @@ impl Stack {
         args: &[&str],
         env: &[(&str, &str)],
     ) -> Process {
+        // Of its own, as in every pod: one that stands by lives beside the one that works.
+        let state =
+            (0..).map(|n| format!("state-{n}")).find(|name| !self.path().join(name).exists());
+        self.writer_in(&state.unwrap(), clickhouse, args, env)
+    }
+
+    /// A writer that finds what an earlier one left in that folder.
+    pub(crate) fn writer_in(
+        &self,
+        state: &str,
+        clickhouse: SocketAddr,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Process {
         let path = self.path();
         let admin = free_port();
         std::fs::write(path.join("admin"), admin.to_string()).unwrap();
+        let state = path.join(state);
+        std::fs::create_dir_all(&state).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_hushmark-writer"))
             .args(["--redis", &self.redis_url()])
             .args(["--clickhouse", &format!("http://{clickhouse}")])
@@ -172,7 +193,7 @@ impl Stack {
             .arg("--salts")
             .arg(path.join("salts"))
             .arg("--state")
-            .arg(path.join("state"))
+            .arg(state)
             .arg("--refusal-key")
             .arg(path.join("refusal.pub"))
             .args(["--admin", &admin.to_string()])

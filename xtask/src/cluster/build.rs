@@ -16,56 +16,89 @@ use crate::tree::{self, Tree, program};
 /// There once everything is: what it holds is for people.
 const COMPLETE: &str = "complete";
 
+/// The program that is no Go program.
+const PAUSE: &str = "pause";
+
 /// What kwok does to nodes and pods, from the files of its own module: it has none built in, and
 /// ends with "no stages found" without them.
 const STAGES: &[&str] = &["node/fast", "node/heartbeat-with-lease", "pod/fast"];
 
 /// Returns the folder with `bin/`, `kwok-stages.yaml` and `schemas/`, building what is not there.
 ///
+/// It holds links alone: each module's programs lie in a folder of their own, named by what they
+/// are built from, so that a change of one leaves the others where they are.
+///
 /// Two at once are safe: one builds while the other waits. A build that was cut short goes on
 /// where it stopped, because each program appears whole or not at all.
 pub(crate) fn ensure(tree: &Tree) -> Result<PathBuf> {
-    let folder = tree.cache.join("cluster").join(modules::key(&tree.root)?);
+    let store = tree.cache.join("cluster");
+    let folder = store.join(modules::key(&tree.root)?);
     if is_whole(&folder) {
         return Ok(folder);
     }
     fs::create_dir_all(folder.join("bin"))
         .with_context(|| format!("cannot create {}", folder.display()))?;
-    let lock = File::create(folder.join("lock"))
-        .with_context(|| format!("cannot write in {}", folder.display()))?;
+    let lock = File::create(store.join("lock"))
+        .with_context(|| format!("cannot write in {}", store.display()))?;
     if lock.try_lock().is_err() {
-        println!("   another run is building the control plane: waiting for it");
-        lock.lock().context("waiting for another build of the control plane")?;
+        println!("   another run is building the cluster's programs: waiting for it");
+        lock.lock().context("waiting for another build of the cluster's programs")?;
     }
     if is_whole(&folder) {
         return Ok(folder);
     }
     let go = go()?;
     println!(
-        "   building a Kubernetes control plane from Go modules, once: about ten minutes on two \
-         cores, 1.5 GB of downloads, 8 GB in Go's own caches"
+        "   building what of Kubernetes is not there yet, from Go modules, once: from nothing about \
+         fifteen minutes on two cores, 2 GB of downloads, 9 GB in Go's own caches"
     );
     let began = Instant::now();
     let mut told = String::new();
     for (number, module) in (1..).zip(MODULES) {
         let version = module.version(&tree.root)?;
         println!("   {number} of {}: {} {version}", MODULES.len(), module.name);
-        let seconds = build(&go, tree, module, &version, &folder)?;
+        let own =
+            store.join("programs").join(format!("{}-{}", module.name, module.key(&tree.root)?));
+        let seconds = build(&go, tree, module, &version, &own)?;
+        for (name, _) in module.programs {
+            link(&own.join(name), &folder.join("bin").join(name))?;
+        }
         told += &format!("{} {version} {seconds:.0} s\n", module.name);
     }
     stages(&go, tree, &folder)?;
-    let swagger = source(&go, tree, &KUBERNETES)?.join("api/openapi-spec/swagger.json");
-    schemas::write(&go, &KUBERNETES.version(&tree.root)?, &swagger, &folder)?;
+    let kubernetes = source(&go, tree, &KUBERNETES)?;
+    pause(&kubernetes, &folder)?;
+    let swagger = kubernetes.join("api/openapi-spec/swagger.json");
+    let version = KUBERNETES.version(&tree.root)?;
+    schemas::write(&go, &version, &swagger, &store.join("schemas"), &folder.join("schemas"))?;
     let total = began.elapsed().as_secs_f64();
     fs::write(folder.join(COMPLETE), format!("{told}in all {total:.0} s\n"))?;
-    println!("   control plane: built in {total:.0} s, {}", folder.display());
+    println!("   the cluster's programs: there after {total:.0} s, {}", folder.display());
     Ok(folder)
 }
 
 fn is_whole(folder: &Path) -> bool {
-    let mut programs = MODULES.iter().flat_map(|module| module.programs);
+    let programs = MODULES.iter().flat_map(|module| module.programs).map(|(name, _)| *name);
     folder.join(COMPLETE).is_file()
-        && programs.all(|(name, _)| folder.join("bin").join(name).is_file())
+        && programs.chain([PAUSE]).all(|name| folder.join("bin").join(name).is_file())
+}
+
+/// The same file under a second name.
+fn link(from: &Path, to: &Path) -> Result<()> {
+    if to.is_file() {
+        fs::remove_file(to)?;
+    }
+    fs::hard_link(from, to)
+        .with_context(|| format!("cannot link {} to {}", from.display(), to.display()))
+}
+
+/// What holds a pod's network while its containers come and go: one C file of the same module.
+fn pause(kubernetes: &Path, folder: &Path) -> Result<()> {
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-Os", "-static", "-s", "-DVERSION=hushmark", "-o"])
+        .arg(folder.join("bin").join(PAUSE));
+    gcc.arg(kubernetes.join("build/pause/linux/pause.c"));
+    tree::output(&mut gcc).context("`pause` is one C file: install gcc and libc6-dev").map(drop)
 }
 
 /// Go as it is here, if it is new enough to fetch the release that a module asks for by itself.
@@ -73,7 +106,7 @@ fn go() -> Result<PathBuf> {
     const REMEDY: &str = "install Go 1.21 or newer (go.dev/dl, or Debian's package golang-go from \
                           release 13 on): it fetches the release that Kubernetes asks for by itself";
     let Some(go) = program("go") else {
-        bail!("the control plane is built with Go, and there is no `go` here: {REMEDY}");
+        bail!("Kubernetes is built with Go, and there is no `go` here: {REMEDY}");
     };
     let version = tree::output(Command::new(&go).args(["env", "GOVERSION"]))?;
     let minor = minor_of(version.trim());
@@ -98,10 +131,11 @@ fn go_in(go: &Path, folder: &Path) -> Command {
     command
 }
 
-/// Builds a module's programs unless all of them are there; returns the seconds that it took.
+/// Builds those of a module's programs that are not there; returns the seconds that it took.
 fn build(go: &Path, tree: &Tree, module: &Module, version: &str, folder: &Path) -> Result<f64> {
-    let bin = folder.join("bin");
-    if module.programs.iter().all(|(name, _)| bin.join(name).is_file()) {
+    let missing: Vec<_> =
+        module.programs.iter().filter(|(name, _)| !folder.join(name).is_file()).collect();
+    if missing.is_empty() {
         return Ok(0.0);
     }
     let began = Instant::now();
@@ -109,15 +143,15 @@ fn build(go: &Path, tree: &Tree, module: &Module, version: &str, folder: &Path) 
     fs::create_dir_all(&partial)?;
     let mut command = go_in(go, &module.folder(&tree.root));
     command.args(["build", "-ldflags", &module.linker_flags(version), "-o"]);
-    match module.programs {
+    match missing.as_slice() {
         // A package that ends in a version would name its program after what stands before it.
         [(name, _)] => command.arg(partial.join(name)),
         _ => command.arg(format!("{}/", partial.display())),
     };
-    command.args(module.programs.iter().map(|(_, package)| package));
+    command.args(missing.iter().map(|(_, package)| package));
     watched(&mut command, module.name, &folder.join("build.log"))?;
-    for (name, _) in module.programs {
-        fs::rename(partial.join(name), bin.join(name))
+    for (name, _) in missing {
+        fs::rename(partial.join(name), folder.join(name))
             .with_context(|| format!("go built no {name}"))?;
     }
     let seconds = began.elapsed().as_secs_f64();

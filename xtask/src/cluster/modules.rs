@@ -33,6 +33,8 @@ pub(super) const KUBERNETES: Module = Module {
         ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
         ("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
         ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+        ("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
+        ("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
     ],
     stamp: kubernetes_version,
 };
@@ -55,6 +57,12 @@ pub(super) const MODULES: &[Module] = &[
     },
     KWOK,
     Module {
+        name: "coredns",
+        path: "github.com/coredns/coredns",
+        programs: &[("coredns", "github.com/coredns/coredns")],
+        stamp: unstamped,
+    },
+    Module {
         name: "etcd",
         path: "go.etcd.io/etcd/server/v3",
         programs: &[("etcd", "go.etcd.io/etcd/server/v3")],
@@ -69,7 +77,7 @@ pub(super) const MODULES: &[Module] = &[
 ];
 
 /// Raised when what is made of the modules changes and the modules do not.
-const LAYOUT: &str = "1";
+const LAYOUT: &str = "2";
 
 impl Module {
     /// Where its `go.mod` lies.
@@ -84,6 +92,22 @@ impl Module {
             fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let version = required(&text, self.path);
         version.with_context(|| format!("{} does not require {}", file.display(), self.path))
+    }
+
+    /// A name for what its programs are built from.
+    pub(super) fn key(&self, root: &Path) -> Result<String> {
+        let read = |name: &str| {
+            let file = self.folder(root).join(name);
+            fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
+        };
+        let mut hash = Sha256::new();
+        for line in pins(&read("go.mod")?) {
+            hash.update(line);
+            hash.update("\n");
+        }
+        hash.update(read("go.sum")?);
+        hash.update(self.linker_flags(&self.version(root)?));
+        Ok(short(hash))
     }
 
     pub(super) fn linker_flags(&self, version: &str) -> String {
@@ -120,20 +144,26 @@ pub(super) fn key(root: &Path) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(LAYOUT);
     for module in MODULES {
-        for name in ["go.mod", "go.sum"] {
-            let file = module.folder(root).join(name);
-            let bytes =
-                fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            hash.update((bytes.len() as u64).to_be_bytes());
-            hash.update(bytes);
+        hash.update(module.key(root)?);
+        for (name, _) in module.programs {
+            hash.update(name);
         }
-        hash.update(module.linker_flags(&module.version(root)?));
     }
     for (version, sum) in schemas::FURTHER {
         hash.update(version);
         hash.update(sum);
     }
-    Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    Ok(short(hash))
+}
+
+fn short(hash: Sha256) -> String {
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What of a `go.mod` decides about a program: a tool that is named beside it changes nothing in it,
+/// so that another program does not make those that are there be built again.
+fn pins(go_mod: &str) -> impl Iterator<Item = &str> {
+    go_mod.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("tool "))
 }
 
 #[cfg(test)]
@@ -159,6 +189,15 @@ mod tests {
         assert_eq!(required(text, "a.io/x").as_deref(), Some("v1.2.3"));
         assert_eq!(required(text, "a.io/y").as_deref(), Some("v0.4.0"));
         assert_eq!(required(text, "a.io/z"), None);
+    }
+
+    #[test]
+    fn another_tool_of_a_module_leaves_its_programs_as_they_are() {
+        let one = "module m\n\ntool a.io/x/cmd/x\n\nrequire a.io/x v1.2.3\n";
+        let two = "module m\n\ntool a.io/x/cmd/x\n\ntool a.io/x/cmd/y\n\nrequire a.io/x v1.2.3\n";
+        let raised = two.replace("1.2.3", "1.2.4");
+        assert!(pins(one).eq(pins(two)));
+        assert!(!pins(two).eq(pins(&raised)));
     }
 
     #[test]

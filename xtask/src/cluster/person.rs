@@ -1,4 +1,5 @@
-//! The control plane of the tests, for a person: in the background until it is stopped.
+//! The control plane of the tests, for a person: in the background until it is stopped, with a real
+//! node where that is asked for.
 //!
 //! `hushmark-cluster` of the room `tests` holds it. It runs as long as the file `running` is in its
 //! folder, and holds the lock there as long as it runs.
@@ -12,9 +13,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::build;
-use crate::check;
+use crate::setup::{self, Need};
 use crate::tree::Tree;
+use crate::{check, image};
 
 /// How long a start may take on a busy machine, and a stop.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -26,10 +27,17 @@ pub(crate) struct Options {
     /// Nodes that kwok plays in a region, as REGION=COUNT; may be repeated
     #[arg(long, value_name = "REGION=COUNT", default_value = "eu-central=3")]
     nodes: Vec<String>,
+    /// One real node instead, whose pods run our images; needs root
+    #[arg(long, conflicts_with = "nodes")]
+    node: bool,
 }
 
 pub(super) fn up(tree: &Tree, options: &Options) -> Result<()> {
-    let programs = build::ensure(tree)?;
+    let need = if options.node { Need::Node } else { Need::Tests };
+    let ready = setup::run(tree, need)?;
+    if options.node {
+        image::build_for_a_node(tree, &ready)?;
+    }
     println!("   building {PROGRAM}");
     check::build_binaries(tree, &[PROGRAM])?;
     let folder = folder(tree);
@@ -49,8 +57,12 @@ pub(super) fn up(tree: &Tree, options: &Options) -> Result<()> {
     // In a session of its own: a closed terminal or Ctrl-C must not take it along.
     let mut command = Command::new("setsid");
     command.arg(tree.binaries().join(PROGRAM)).arg("--folder").arg(&folder);
-    command.arg("--tools").arg(programs);
-    command.args(options.nodes.iter().flat_map(|nodes| ["--nodes", nodes]));
+    command.arg("--tools").arg(ready.cluster()?);
+    if options.node {
+        command.arg("--images").arg(tree.images());
+    } else {
+        command.args(options.nodes.iter().flat_map(|nodes| ["--nodes", nodes]));
+    }
     let mut child = command
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,22 +20,36 @@ pub(super) const FURTHER: &[(&str, &str)] = &[
     ("v1.35.0", "h1:PUOojD8c8E3csMP5NX+nLLne6SGqZjrYCscptyBfWMY="),
 ];
 
-/// Writes `schemas/v1.MINOR/` for the release that is built and for the further ones.
-pub(super) fn write(go: &Path, built: &str, swagger: &Path, folder: &Path) -> Result<()> {
-    let schemas = folder.join("schemas");
-    render(swagger, &schemas.join(minor(built)))?;
+/// Makes `v1.MINOR` in `links` lead to the schemas of the release that is built and of the further
+/// ones, which lie in `store` by their whole version and are fetched once.
+pub(super) fn write(
+    go: &Path,
+    built: &str,
+    swagger: &Path,
+    store: &Path,
+    links: &Path,
+) -> Result<()> {
+    render(swagger, &store.join(built))?;
     for (version, sum) in FURTHER {
-        let into = schemas.join(minor(version));
+        let into = store.join(version);
         if into.is_dir() {
             continue;
         }
         println!("   schemas of Kubernetes {version}");
         // A module cache of its own, thrown away after: one file of each is wanted.
-        let scratch = folder.join("partial-schemas");
+        let scratch = store.join("partial-module");
         fs::create_dir_all(&scratch)?;
         let fetched = fetch(go, version, sum, &scratch).and_then(|swagger| render(&swagger, &into));
         fs::remove_dir_all(&scratch)?;
         fetched.with_context(|| format!("the schemas of Kubernetes {version}"))?;
+    }
+    fs::create_dir_all(links)?;
+    for version in FURTHER.iter().map(|(version, _)| *version).chain([built]) {
+        let link = links.join(minor(version));
+        if link.is_symlink() {
+            fs::remove_file(&link)?;
+        }
+        symlink(store.join(version), link)?;
     }
     Ok(())
 }

@@ -77,6 +77,28 @@ pub(super) const IMAGES: &[Image] = &[
     },
 ];
 
+/// What a real node of the tests needs beside them: its programs come out of the cache.
+pub(super) const OF_A_NODE: &[Image] = &[
+    Image {
+        name: "pause",
+        description: "Holds a pod's namespaces on a node of the tests",
+        program: None,
+        entrypoint: &["/usr/bin/pause"],
+        arguments: &[],
+        ports: &[],
+        writes: &[],
+    },
+    Image {
+        name: "coredns",
+        description: "The names of a cluster of the tests",
+        program: None,
+        entrypoint: &["/usr/bin/coredns"],
+        arguments: &[],
+        ports: &[53],
+        writes: &[],
+    },
+];
+
 impl Image {
     /// What it starts, as a path in the image.
     pub(super) fn starts(&self) -> &'static str {
@@ -84,17 +106,16 @@ impl Image {
     }
 }
 
+/// Everything in an image of a node's, whose program is named after it.
+pub(super) fn files_of_a_node(image: &Image, programs: &Path) -> Result<Files> {
+    let mut files = base(image);
+    files.program(image.starts(), &programs.join(image.name))?;
+    Ok(files)
+}
+
 /// Everything in an image: its programs, their libraries, and what a process expects to find.
 pub(super) fn files(image: &Image, binaries: &Path, engine: &Path) -> Result<Files> {
-    let mut files = Files::default();
-    files.folder("/tmp", 0o1777, 0);
-    files.text("/etc/passwd", &format!("nonroot:x:{USER}:{USER}:nonroot:/:/sbin/nologin\n"));
-    files.text("/etc/group", &format!("nonroot:x:{USER}:\n"));
-    // Without it the C library asks the network before it reads /etc/hosts.
-    files.text("/etc/nsswitch.conf", "hosts: files dns\n");
-    for folder in image.writes {
-        files.folder(folder, 0o755, USER);
-    }
+    let mut files = base(image);
     match image.program {
         Some(name) => files.program(image.starts(), &binaries.join(name))?,
         None => {
@@ -108,6 +129,20 @@ pub(super) fn files(image: &Image, binaries: &Path, engine: &Path) -> Result<Fil
         files.library(ENGINE, engine)?;
     }
     Ok(files)
+}
+
+/// What every process expects to find, and the folders that this one writes to.
+fn base(image: &Image) -> Files {
+    let mut files = Files::default();
+    files.folder("/tmp", 0o1777, 0);
+    files.text("/etc/passwd", &format!("nonroot:x:{USER}:{USER}:nonroot:/:/sbin/nologin\n"));
+    files.text("/etc/group", &format!("nonroot:x:{USER}:\n"));
+    // Without it the C library asks the network before it reads /etc/hosts.
+    files.text("/etc/nsswitch.conf", "hosts: files dns\n");
+    for folder in image.writes {
+        files.folder(folder, 0o755, USER);
+    }
+    files
 }
 
 fn installed(name: &str) -> Result<PathBuf> {

@@ -82,7 +82,7 @@ fn labels(image: &Image) -> BTreeMap<&'static str, String> {
 
 /// The licences of the program that the image is for; of all else, see its SBOM.
 fn licences(image: &Image) -> &'static str {
-    if image.program.is_some() { "Apache-2.0" } else { "BSD-3-Clause" }
+    if image.name == "redis" { "BSD-3-Clause" } else { "Apache-2.0" }
 }
 
 fn config(

@@ -48,6 +48,10 @@ pub(crate) const PROOFS: &[Proof] = &[
     proof("soak", "30 minutes at 60 % of capacity: lag, parts and memory stay flat, nothing lost"),
     proof("report", "a campaign's full report in under 100 ms over 100 million hits"),
     proof("tokens", "a million valid tokens accepted, ten million others refused, no nonce twice"),
+    proof(
+        "hops",
+        "hits cross by mutual TLS, strangers do not; a renewed certificate needs no restart",
+    ),
     Proof {
         needs: Need::Tests,
         starts: &[],
@@ -67,6 +71,46 @@ pub(crate) const PROOFS: &[Proof] = &[
         ..proof(
             "ten-thousand",
             "10,000 campaigns of 200 tenants Ready within a minute, at most 2 writes each",
+        )
+    },
+    Proof {
+        needs: Need::Node,
+        starts: &[],
+        ..proof(
+            "cold-start",
+            "on a real node: Region applied to Ready under 60 s, the operator ready under 2 s",
+        )
+    },
+    Proof {
+        needs: Need::Node,
+        starts: &[],
+        ..proof(
+            "rollout",
+            "on a real node: upgrade, scaling, drain and key rotation under load fail no request",
+        )
+    },
+    Proof {
+        needs: Need::Tests,
+        starts: &["hushmark-operator", "hushmark-edge", "hushmark-writer", "hushmark-embedded"],
+        ..proof(
+            "dashboards",
+            "no query is refused or shows nothing; each alert fires when its fault is caused",
+        )
+    },
+    Proof {
+        needs: Need::Tests,
+        starts: &["hushmark-operator"],
+        ..proof(
+            "hostility",
+            "500 deletions and edits, servers and leaders killed: repaired, and nothing fights",
+        )
+    },
+    Proof {
+        needs: Need::Tests,
+        starts: &["hushmark-operator"],
+        ..proof(
+            "permissions",
+            "each verb taken away is named within 10 s; none is unused, none wider than needed",
         )
     },
     Proof {

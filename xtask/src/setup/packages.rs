@@ -34,6 +34,18 @@ const FOR_TESTS: &[Wanted] = &[
     Wanted { package: "nginx", found: || program("nginx").is_some() },
 ];
 
+/// For a real node, beside what the tests want.
+const FOR_A_NODE: &[Wanted] = &[
+    Wanted { package: "containerd", found: || program("containerd").is_some() },
+    Wanted { package: "runc", found: || program("runc").is_some() },
+    Wanted { package: "containernetworking-plugins", found: || Path::new(CNI_PTP).is_file() },
+    // kube-proxy and the enforcer of NetworkPolicies write its rules.
+    Wanted { package: "nftables", found: || program("nft").is_some() },
+    Wanted { package: "iproute2", found: || program("ip").is_some() },
+];
+
+const CNI_PTP: &str = "/usr/lib/cni/ptp";
+
 const FOR_PEERS: &[Wanted] = &[
     Wanted { package: "nginx", found: || program("nginx").is_some() },
     Wanted { package: "libnginx-mod-http-lua", found: || Path::new(NGINX_LUA).is_file() },
@@ -42,12 +54,13 @@ const FOR_PEERS: &[Wanted] = &[
 const NGINX_LUA: &str = "/usr/lib/nginx/modules/ngx_http_lua_module.so";
 
 pub(crate) fn ensure(need: Need) -> Result<()> {
-    let more: &[Wanted] = match need {
+    let more: &[&[Wanted]] = match need {
         Need::Stack => &[],
-        Need::Tests => FOR_TESTS,
-        Need::Peers => FOR_PEERS,
+        Need::Tests => &[FOR_TESTS],
+        Need::Node => &[FOR_TESTS, FOR_A_NODE],
+        Need::Peers => &[FOR_PEERS],
     };
-    let wanted = FOR_ALL.iter().chain(more);
+    let wanted = FOR_ALL.iter().chain(more.iter().copied().flatten());
     let missing: Vec<&str> = wanted.filter(|w| !(w.found)()).map(|w| w.package).collect();
     if missing.is_empty() { Ok(()) } else { install(&missing) }
 }

@@ -1,21 +1,26 @@
 //! The edge: a StatefulSet, because each replica has a volume for its lane logs.
 
-use hushmark_crds::region::{Acknowledgement, IngressSpec, PrivacySignals};
+use hushmark_crds::region::{Acknowledgement, PrivacySignals};
 use serde_json::{Value, json};
 
+use super::hop::{Hop, To};
 use super::pod::{Arguments, Pod, mount, mount_to_read, probe, secret_volume};
 use super::{Edge, claim_template, disruption, keep_volumes, object, selector, service_account};
 use crate::apply::{Kind, Wanted};
 use crate::region::validate::{Edges, Store, ValidatedRegion};
 
-const COMPONENT: &str = "edge";
+pub(super) const COMPONENT: &str = "edge";
 
-/// Where mail clients connect, and where operators look.
-pub(super) const HTTP: u16 = 8080;
+/// Where mail clients connect, in the open or by TLS, and where operators look.
+const HTTP: u16 = 8080;
+const HTTPS: u16 = 8443;
 pub(super) const ADMIN: u16 = 9080;
 
 /// Its user, as its image knows it.
-const USER: u32 = 65_532;
+pub(super) const USER: u32 = 65_532;
+
+/// Where the volume with lane logs is in a container, and the folder on it.
+pub(super) const LANES: (&str, &str) = ("/var/lib/hushmark", "/var/lib/hushmark/lanes");
 
 /// Two seconds until every node sends requests elsewhere, twenty for what is in flight and in the
 /// lane log, and some to spare.
@@ -36,29 +41,44 @@ pub(super) fn build(region: &ValidatedRegion) -> Edge {
         pods_service: pods_service(region),
         disruption: disruption(region, COMPONENT),
         autoscaler: autoscaler(region),
-        ingress: region.ingress.as_ref().map(|ingress| way_in(region, ingress)),
+    }
+}
+
+/// The one way in: its name, the pod's port, and the Service's.
+pub(super) struct Door {
+    pub(super) name: &'static str,
+    pub(super) port: u16,
+    pub(super) service_port: u16,
+}
+
+impl Door {
+    pub(super) fn of(region: &ValidatedRegion) -> Self {
+        if region.edge_tls.is_some() {
+            Self { name: "https", port: HTTPS, service_port: 443 }
+        } else {
+            Self { name: "http", port: HTTP, service_port: 80 }
+        }
     }
 }
 
 fn arguments(region: &ValidatedRegion) -> Value {
     let mut arguments = Arguments::default();
-    arguments.flag("--listen", format!("0.0.0.0:{HTTP}"));
+    arguments.flag("--listen", format!("0.0.0.0:{}", Door::of(region).port));
+    if region.edge_tls.is_some() {
+        arguments.flag("--tls-certificate", "/etc/hushmark/tls/tls.crt");
+        arguments.flag("--tls-key", "/etc/hushmark/tls/tls.key");
+    }
+    if region.proxy_protocol {
+        arguments.switch("--proxy-protocol");
+    }
     arguments.flag("--admin", format!("0.0.0.0:{ADMIN}"));
     arguments.flag("--keys", "/etc/hushmark/keys");
     arguments.flag("--ring", "/etc/hushmark/ring");
     arguments.flag("--refusal-key", "/etc/hushmark/refusal/refusal.pub");
-    arguments.flag("--redis", region.redis_url());
-    let (user, has_password) = match &region.redis {
-        Store::Managed => (Some("edge"), true),
-        Store::External(at) => (at.user.as_deref(), at.password_secret.is_some()),
-    };
-    if let Some(user) = user.filter(|_| has_password) {
-        arguments.flag("--redis-user", user);
+    for (name, value) in redis_access(region).arguments {
+        arguments.flag(name, value);
     }
-    if has_password {
-        arguments.flag("--redis-password-file", "/etc/hushmark/redis/password");
-    }
-    arguments.flag("--lane-log", "/var/lib/hushmark/lanes");
+    arguments.flag("--lane-log", LANES.1);
     arguments.flag("--lane-log-max-bytes", region.lane_log_bytes.to_string());
     if let Some(threads) = region.threads {
         arguments.flag("--threads", threads.to_string());
@@ -78,22 +98,56 @@ fn arguments(region: &ValidatedRegion) -> Value {
     arguments.into_value()
 }
 
+/// What it takes to speak to Redis as an edge does.
+pub(super) struct RedisAccess {
+    pub(super) arguments: Vec<(&'static str, String)>,
+    pub(super) mounts: Vec<Value>,
+    pub(super) volumes: Vec<Value>,
+}
+
+pub(super) fn redis_access(region: &ValidatedRegion) -> RedisAccess {
+    let (mut mounts, mut volumes) = (Vec::new(), Vec::new());
+    let mut arguments = vec![("--redis", region.redis_url())];
+    if let Some((secret, entry)) = redis_password(region, "edge.password") {
+        let user = match &region.redis {
+            Store::Managed => Some("edge"),
+            Store::External(at) => at.user.as_deref(),
+        };
+        arguments.extend(user.map(|user| ("--redis-user", user.to_owned())));
+        arguments.push(("--redis-password-file", "/etc/hushmark/redis/password".to_owned()));
+        mounts.push(mount_to_read("redis", "/etc/hushmark/redis"));
+        volumes.push(secret_volume("redis", &secret, &[(entry, "password")]));
+    }
+    if let Some(hop) = Hop::new(region, COMPONENT, To::Redis) {
+        arguments.extend(hop.arguments());
+        let (volume, mounted) = hop.files();
+        volumes.push(volume);
+        mounts.push(mounted);
+    }
+    RedisAccess { arguments, mounts, volumes }
+}
+
 fn stateful_set(region: &ValidatedRegion) -> Wanted {
     let mut mounts = vec![
         mount_to_read("keys", "/etc/hushmark/keys"),
         mount_to_read("ring", "/etc/hushmark/ring"),
         mount_to_read("refusal", "/etc/hushmark/refusal"),
-        mount("lanes", "/var/lib/hushmark"),
+        mount("lanes", LANES.0),
     ];
     let mut volumes = vec![
         secret_volume("keys", &region.named("region-keys"), &[]),
         secret_volume("ring", &region.named("batch-keys"), &[]),
         secret_volume("refusal", &region.named("refusal-pub"), &[]),
     ];
-    if let Some((secret, entry)) = redis_password(region, "edge.password") {
-        mounts.push(mount_to_read("redis", "/etc/hushmark/redis"));
-        volumes.push(secret_volume("redis", &secret, &[(entry, "password")]));
+    let RedisAccess { mounts: more, volumes: secrets, .. } = redis_access(region);
+    mounts.extend(more);
+    volumes.extend(secrets);
+    if let Some(secret) = &region.edge_tls {
+        mounts.push(mount_to_read("tls", "/etc/hushmark/tls"));
+        let entries = [("tls.crt", "tls.crt"), ("tls.key", "tls.key")];
+        volumes.push(secret_volume("tls", secret, &entries));
     }
+    let Door { name, port, .. } = Door::of(region);
     let container = json!({
         "args": arguments(region),
         "image": region.config.image_edge,
@@ -102,7 +156,7 @@ fn stateful_set(region: &ValidatedRegion) -> Wanted {
         "livenessProbe": probe("/healthz", 10, 3),
         "name": COMPONENT,
         "ports": [
-            {"containerPort": HTTP, "name": "http", "protocol": "TCP"},
+            {"containerPort": port, "name": name, "protocol": "TCP"},
             {"containerPort": ADMIN, "name": "admin", "protocol": "TCP"},
         ],
         "readinessProbe": probe("/readyz", 2, 2),
@@ -119,7 +173,7 @@ fn stateful_set(region: &ValidatedRegion) -> Wanted {
         container,
         volumes,
         figures: Some(ADMIN),
-        version: None,
+        versions: &[],
     };
     let lanes = claim_template(region, COMPONENT, "lanes", &region.storage.lane_log);
     let mut spec = json!({
@@ -145,13 +199,14 @@ pub(super) fn redis_password<'a>(
 ) -> Option<(String, &'a str)> {
     match &region.redis {
         Store::Managed => Some((region.named("redis-auth"), entry)),
-        Store::External(at) => Some((at.password_secret.clone()?, "password")),
+        Store::External(at) => at.has_password.then(|| (at.secret.clone(), "password")),
     }
 }
 
 fn service(region: &ValidatedRegion) -> Wanted {
+    let Door { name, service_port, .. } = Door::of(region);
     let value = json!({"spec": {
-        "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http"}],
+        "ports": [{"name": name, "port": service_port, "protocol": "TCP", "targetPort": name}],
         "selector": selector(region, COMPONENT),
         "type": "ClusterIP",
     }});
@@ -187,46 +242,4 @@ fn autoscaler(region: &ValidatedRegion) -> Option<Wanted> {
         },
     }});
     Some(object(region, Kind::HorizontalPodAutoscaler, COMPONENT, "edge", value))
-}
-
-/// Whether an Ingress can be told to keep no log: its lines would hold addresses and tokens.
-pub(in crate::region) fn quiet_logs(ingress: &IngressSpec) -> Option<(&'static str, &'static str)> {
-    let class = ingress.class_name.as_deref()?;
-    class.contains("nginx").then_some(("nginx.ingress.kubernetes.io/enable-access-log", "false"))
-}
-
-fn way_in(region: &ValidatedRegion, ingress: &IngressSpec) -> Wanted {
-    let mut annotations = ingress.annotations.clone();
-    if let Some((name, value)) = quiet_logs(ingress) {
-        annotations.entry(name.to_owned()).or_insert_with(|| value.to_owned());
-    }
-    // An Ingress knows hosts without ports.
-    let mut hosts: Vec<&str> = Vec::new();
-    for host in &region.hosts {
-        let host = host.split(':').next().unwrap_or(host);
-        if !hosts.contains(&host) {
-            hosts.push(host);
-        }
-    }
-    let rules: Vec<Value> = hosts
-        .iter()
-        .map(|host| {
-            let to = json!({"service": {"name": region.named("edge"), "port": {"name": "http"}}});
-            let path = json!({"backend": to, "path": "/", "pathType": "Prefix"});
-            json!({"host": host, "http": {"paths": [path]}})
-        })
-        .collect();
-    let mut tls = json!({"hosts": hosts});
-    if let Some(secret) = &ingress.tls_secret {
-        tls["secretName"] = secret.clone().into();
-    }
-    let mut spec = json!({"rules": rules, "tls": [tls]});
-    if let Some(class) = &ingress.class_name {
-        spec["ingressClassName"] = class.clone().into();
-    }
-    let mut value = json!({"spec": spec, "metadata": super::metadata(region, COMPONENT)});
-    if !annotations.is_empty() {
-        value["metadata"]["annotations"] = json!(annotations);
-    }
-    Wanted::new(Kind::Ingress, &region.named("edge"), &region.config.namespace, value)
 }

@@ -4,8 +4,12 @@
 
 use serde_json::{Value, json};
 
-use super::{MANAGED_BY, Network, clickhouse, edge, object, redis, selector, writer};
+use super::{
+    MANAGED_BY, Network, clickhouse, clickhouse_cluster, edge, object, probe, redis, selector,
+    writer,
+};
 use crate::apply::{Kind, Wanted};
+use crate::region::edges::REPLAY;
 use crate::region::validate::{External, Host, Store, ValidatedRegion};
 
 pub(super) fn build(region: &ValidatedRegion) -> Network {
@@ -13,12 +17,18 @@ pub(super) fn build(region: &ValidatedRegion) -> Network {
         deny: deny(region),
         edge: edge_policy(region),
         writer: writer_policy(region),
+        probe: probe_policy(region),
+        replay: replay_policy(region),
         redis: (region.redis == Store::Managed).then(|| redis_policy(region)),
-        clickhouse: (region.clickhouse == Store::Managed).then(|| clickhouse_policy(region)),
+        clickhouse: match (&region.clickhouse, region.clickhouse_cluster) {
+            (_, Some(_)) => Some(clickhouse_cluster::server_policy(region, clickhouse::PORT)),
+            (Store::Managed, None) => Some(clickhouse_policy(region)),
+            (Store::External(_), None) => None,
+        },
     }
 }
 
-fn tcp(port: u16) -> Value {
+pub(super) fn tcp(port: u16) -> Value {
     json!({"port": port, "protocol": "TCP"})
 }
 
@@ -28,7 +38,7 @@ fn pods(region: &ValidatedRegion, component: &str) -> Value {
 }
 
 /// The cluster's names.
-fn dns() -> Value {
+pub(super) fn dns() -> Value {
     json!({
         "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}],
         "to": [{
@@ -74,11 +84,21 @@ fn policy(
     ingress: Vec<Value>,
     egress: Vec<Value>,
 ) -> Wanted {
+    policy_of(region, component, &json!(selector(region, component)), ingress, egress)
+}
+
+pub(super) fn policy_of(
+    region: &ValidatedRegion,
+    component: &str,
+    pods: &Value,
+    ingress: Vec<Value>,
+    egress: Vec<Value>,
+) -> Wanted {
     // Both lists are always said, so that nobody else can add one.
     let value = json!({"spec": {
         "egress": egress,
         "ingress": ingress,
-        "podSelector": {"matchLabels": selector(region, component)},
+        "podSelector": {"matchLabels": pods},
         "policyTypes": ["Ingress", "Egress"],
     }});
     object(region, Kind::NetworkPolicy, component, component, value)
@@ -100,35 +120,52 @@ fn deny(region: &ValidatedRegion) -> Wanted {
 }
 
 fn edge_policy(region: &ValidatedRegion) -> Wanted {
-    let mut clients = json!({"ports": [tcp(edge::HTTP)]});
-    let namespace = region.ingress.as_ref().map(|ingress| &ingress.namespace_selector);
+    let mut clients = json!({"ports": [tcp(edge::Door::of(region).port)]});
+    let ingress = region.ingress.as_ref().map(|ingress| &ingress.namespace_selector);
+    let gateway = region.gateway.as_ref().map(|gateway| &gateway.namespace_selector);
+    let namespace = ingress.or(gateway);
     if let Some(labels) = namespace.filter(|labels| !labels.is_empty()) {
         clients["from"] = json!([{"namespaceSelector": {"matchLabels": labels}}]);
     }
-    policy(
-        region,
-        "edge",
-        vec![clients, admin(edge::ADMIN)],
-        vec![to_store(region, &region.redis, "redis", redis::PORT), dns()],
-    )
+    policy(region, "edge", vec![clients, admin(edge::ADMIN)], edge_egress(region))
+}
+
+fn edge_egress(region: &ValidatedRegion) -> Vec<Value> {
+    vec![to_store(region, &region.redis, "redis", redis::PORT), dns()]
 }
 
 fn writer_policy(region: &ValidatedRegion) -> Wanted {
-    policy(
-        region,
-        "writer",
-        vec![admin(writer::ADMIN)],
-        vec![
-            to_store(region, &region.redis, "redis", redis::PORT),
-            to_store(region, &region.clickhouse, "clickhouse", clickhouse::PORT),
-            dns(),
-        ],
-    )
+    policy(region, "writer", vec![admin(writer::ADMIN)], writer_egress(region))
+}
+
+fn writer_egress(region: &ValidatedRegion) -> Vec<Value> {
+    let clickhouse = match region.clickhouse_cluster {
+        Some(_) => clickhouse_cluster::from_writer(region, clickhouse::PORT),
+        None => to_store(region, &region.clickhouse, "clickhouse", clickhouse::PORT),
+    };
+    vec![to_store(region, &region.redis, "redis", redis::PORT), clickhouse, dns()]
+}
+
+/// All that any pod of the stack may reach: who gets out by none of these gets out by no pod.
+fn probe_policy(region: &ValidatedRegion) -> Wanted {
+    let mut all = Vec::new();
+    for rule in edge_egress(region).into_iter().chain(writer_egress(region)) {
+        if !all.contains(&rule) {
+            all.push(rule);
+        }
+    }
+    policy(region, probe::COMPONENT, vec![], all)
+}
+
+/// A Job that replays speaks to Redis alone.
+fn replay_policy(region: &ValidatedRegion) -> Wanted {
+    let egress = vec![to_store(region, &region.redis, "redis", redis::PORT), dns()];
+    policy(region, REPLAY, vec![], egress)
 }
 
 fn redis_policy(region: &ValidatedRegion) -> Wanted {
     let from: Vec<Value> =
-        ["edge", "operator", "writer"].iter().map(|name| pods(region, name)).collect();
+        ["edge", "operator", REPLAY, "writer"].iter().map(|name| pods(region, name)).collect();
     policy(region, "redis", vec![json!({"from": from, "ports": [tcp(redis::PORT)]})], vec![])
 }
 

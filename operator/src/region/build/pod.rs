@@ -20,21 +20,21 @@ pub(super) struct Pod<'a> {
     /// The port of the admin page with figures, if it has one.
     pub(super) figures: Option<u16>,
     /// What changes when its pods have to be replaced though nothing else in them changed.
-    pub(super) version: Option<(&'a str, String)>,
+    pub(super) versions: &'a [(&'a str, &'a str)],
 }
 
 impl Pod<'_> {
     /// The template: the restricted Pod Security Standard, and the region's nodes.
     pub(super) fn template(self, region: &ValidatedRegion) -> Value {
-        let Self { component, user, grace, container, volumes, figures, version } = self;
+        let Self { component, user, grace, container, volumes, figures, versions } = self;
         let mut annotations = serde_json::Map::new();
         if let Some(port) = figures {
             annotations.insert("prometheus.io/path".into(), "/metrics".into());
             annotations.insert("prometheus.io/port".into(), port.to_string().into());
             annotations.insert("prometheus.io/scrape".into(), "true".into());
         }
-        if let Some((name, version)) = version {
-            annotations.insert(name.to_owned(), version.into());
+        for (name, version) in versions {
+            annotations.insert((*name).to_owned(), (*version).into());
         }
         let mut spec = json!({
             "automountServiceAccountToken": false,
@@ -72,7 +72,7 @@ impl Pod<'_> {
     }
 }
 
-fn hardened(mut container: Value) -> Value {
+pub(super) fn hardened(mut container: Value) -> Value {
     container["securityContext"] = json!({
         "allowPrivilegeEscalation": false,
         "capabilities": {"drop": ["ALL"]},
@@ -129,6 +129,10 @@ impl Arguments {
     pub(super) fn flag(&mut self, name: &str, value: impl Into<String>) {
         self.0.push(name.to_owned());
         self.0.push(value.into());
+    }
+
+    pub(super) fn switch(&mut self, name: &str) {
+        self.0.push(name.to_owned());
     }
 
     pub(super) fn into_value(self) -> Value {

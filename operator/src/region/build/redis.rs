@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 
+use super::hop::{self, SERVER};
 use super::pod::{Arguments, Pod, mount, mount_to_read, secret_volume};
-use super::{StorePod, claim_template, keep_volumes, object, selector, service_account};
+use super::{StorePod, Version, claim_template, keep_volumes, object, selector, service_account};
 use crate::apply::{Kind, Wanted};
-use crate::region::keys::acl;
 use crate::region::validate::ValidatedRegion;
 
 const COMPONENT: &str = "redis";
@@ -17,13 +17,10 @@ pub(super) const PORT: u16 = 6379;
 /// Its user in the usual images.
 const USER: u32 = 999;
 
-/// Changes when Redis has to read its ACL file again.
-const ACL_ANNOTATION: &str = "hushmark.io/acl";
-
-pub(super) fn build(region: &ValidatedRegion) -> StorePod {
+pub(super) fn build(region: &ValidatedRegion, version: &Version) -> StorePod {
     StorePod {
         service_account: service_account(region, COMPONENT),
-        stateful_set: stateful_set(region),
+        stateful_set: stateful_set(region, version),
         service: service(region),
     }
 }
@@ -38,26 +35,48 @@ fn arguments() -> Value {
     arguments.flag("--maxmemory", "1gb");
     arguments.flag("--maxmemory-policy", "noeviction");
     arguments.flag("--aclfile", "/etc/hushmark/redis/users.acl");
+    // By TLS alone, and only with a certificate of this region's authority.
+    arguments.flag("--port", "0");
+    arguments.flag("--tls-port", PORT.to_string());
+    arguments.flag("--tls-auth-clients", "yes");
+    arguments.flag("--tls-ca-cert-file", format!("{SERVER}/ca.crt"));
+    arguments.flag("--tls-cert-file", format!("{SERVER}/tls.crt"));
+    arguments.flag("--tls-key-file", format!("{SERVER}/tls.key"));
     // Everyone has a password; without one only PING is answered.
     arguments.flag("--protected-mode", "no");
     arguments.into_value()
 }
 
-fn stateful_set(region: &ValidatedRegion) -> Wanted {
-    // Fails while the file is being read: an error is an error, and `-e` says so.
-    let ping = json!(["redis-cli", "-e", "ping"]);
+fn stateful_set(region: &ValidatedRegion, version: &Version) -> Wanted {
+    // Each shows the server's own certificate. A bare connection would be an error in Redis's log.
+    let file = |name: &str| format!("{SERVER}/{name}");
+    let tls_options = [
+        "-p",
+        &PORT.to_string(),
+        "--tls",
+        "--cacert",
+        &file("ca.crt"),
+        "--cert",
+        &file("tls.crt"),
+        "--key",
+        &file("tls.key"),
+    ];
+    // While the file is being read, Redis answers with an error: alive, and not ready, as `-e` says.
+    let alive = [&["redis-cli"][..], &tls_options, &["ping"]].concat();
+    let ready = [&["redis-cli", "-e"][..], &tls_options, &["ping"]].concat();
+    let (tls, tls_mount) = hop::server(region, COMPONENT);
     let container = json!({
         "args": arguments(),
         "image": region.config.image_redis,
         "imagePullPolicy": region.config.image_pull_policy.as_str(),
         "livenessProbe": {
-            "failureThreshold": 6, "periodSeconds": 10,
-            "tcpSocket": {"port": "redis"}, "timeoutSeconds": 5,
+            "exec": {"command": alive}, "failureThreshold": 6,
+            "periodSeconds": 10, "timeoutSeconds": 5,
         },
         "name": COMPONENT,
         "ports": [{"containerPort": PORT, "name": "redis", "protocol": "TCP"}],
         "readinessProbe": {
-            "exec": {"command": ping}, "failureThreshold": 3,
+            "exec": {"command": ready}, "failureThreshold": 3,
             "periodSeconds": 2, "timeoutSeconds": 3,
         },
         "resources": {
@@ -67,6 +86,7 @@ fn stateful_set(region: &ValidatedRegion) -> Wanted {
         "volumeMounts": [
             mount("data", "/data"),
             mount_to_read("acl", "/etc/hushmark/redis"),
+            tls_mount,
         ],
     });
     let acl_file = [("users.acl", "users.acl")];
@@ -75,9 +95,9 @@ fn stateful_set(region: &ValidatedRegion) -> Wanted {
         user: USER,
         grace: 30,
         container,
-        volumes: vec![secret_volume("acl", &region.named("redis-auth"), &acl_file)],
+        volumes: vec![secret_volume("acl", &region.named("redis-auth"), &acl_file), tls],
         figures: None,
-        version: Some((ACL_ANNOTATION, acl::version())),
+        versions: &version.annotations(),
     };
     let data = claim_template(region, COMPONENT, "data", &region.storage.redis);
     let value = json!({"spec": {

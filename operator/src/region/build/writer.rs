@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::edge::redis_password;
+use super::hop::{Hop, To};
 use super::pod::{Arguments, Pod, mount, mount_to_read, probe, secret_volume};
 use super::{Writer, disruption, object, selector, service_account};
 use crate::apply::{Kind, Wanted};
@@ -35,7 +36,7 @@ fn arguments(region: &ValidatedRegion) -> Value {
     arguments.flag("--redis", region.redis_url());
     let (user, has_password) = match &region.redis {
         Store::Managed => (Some(COMPONENT), true),
-        Store::External(at) => (at.user.as_deref(), at.password_secret.is_some()),
+        Store::External(at) => (at.user.as_deref(), at.has_password),
     };
     if let Some(user) = user.filter(|_| has_password) {
         arguments.flag("--redis-user", user);
@@ -46,13 +47,16 @@ fn arguments(region: &ValidatedRegion) -> Value {
     arguments.flag("--clickhouse", region.clickhouse_url());
     let (user, has_password) = match &region.clickhouse {
         Store::Managed => (Some("hushmark"), true),
-        Store::External(at) => (at.user.as_deref(), at.password_secret.is_some()),
+        Store::External(at) => (at.user.as_deref(), at.has_password),
     };
     if let Some(user) = user {
         arguments.flag("--clickhouse-user", user);
     }
     if has_password {
         arguments.flag("--clickhouse-password-file", "/etc/hushmark/clickhouse/password");
+    }
+    for (name, file) in hops(region).flat_map(|hop| hop.arguments()) {
+        arguments.flag(name, file);
     }
     arguments.flag("--ring", "/etc/hushmark/ring");
     arguments.flag("--salts", "/etc/hushmark/salts");
@@ -62,6 +66,11 @@ fn arguments(region: &ValidatedRegion) -> Value {
     arguments.flag("--epoch-seconds", region.epoch_seconds.to_string());
     arguments.flag("--minimum-group", region.minimum_group.to_string());
     arguments.into_value()
+}
+
+/// It reaches both stores.
+fn hops(region: &ValidatedRegion) -> impl Iterator<Item = Hop> + '_ {
+    [To::Redis, To::Clickhouse].into_iter().filter_map(|to| Hop::new(region, COMPONENT, to))
 }
 
 fn deployment(region: &ValidatedRegion) -> Wanted {
@@ -84,11 +93,16 @@ fn deployment(region: &ValidatedRegion) -> Wanted {
     }
     let clickhouse = match &region.clickhouse {
         Store::Managed => Some(region.named("clickhouse-auth")),
-        Store::External(at) => at.password_secret.clone(),
+        Store::External(at) => at.has_password.then(|| at.secret.clone()),
     };
     if let Some(secret) = clickhouse {
         mounts.push(mount_to_read("clickhouse", "/etc/hushmark/clickhouse"));
         volumes.push(secret_volume("clickhouse", &secret, &[("password", "password")]));
+    }
+    for hop in hops(region) {
+        let (volume, mounted) = hop.files();
+        volumes.push(volume);
+        mounts.push(mounted);
     }
     let container = json!({
         "args": arguments(region),
@@ -111,7 +125,7 @@ fn deployment(region: &ValidatedRegion) -> Wanted {
         container,
         volumes,
         figures: Some(ADMIN),
-        version: None,
+        versions: &[],
     };
     let value = json!({"spec": {
         "replicas": REPLICAS,

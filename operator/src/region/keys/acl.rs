@@ -18,16 +18,16 @@ pub(in crate::region) const USERS: [User; 3] = [
     },
     User {
         name: "writer",
-        rules: "~ev:* %R~edge:* ~dead ~writer:* ~refusals ~refusals:head ~days:* -@all +ping \
-                +info +get +set +del +pexpire +scan +xadd +xlen +xrange +xrevrange +xread +xtrim \
-                +hget +hset +hsetnx +hdel +hkeys +hgetall +hscan +sadd +eval +evalsha \
-                +script|load",
+        rules: "~ev:* %R~edge:* ~dead ~writer:* ~refusals ~refusals:head ~days:* ~published \
+                ~published:epoch -@all +ping +info +get +set +del +pexpire +scan +xadd +xlen \
+                +xrange +xrevrange +xread +xtrim +hget +hset +hsetnx +hdel +hkeys +hgetall +hscan \
+                +hlen +hexists +sadd +eval +evalsha +script|load",
     },
     User {
         name: "operator",
-        rules: "~refusals ~refusals:head ~asks ~days:* %R~edge:* -@all +ping +info +get +set \
-                +scan +xadd +xlen +xrange +xrevrange +xread +xdel +smembers +srem +eval +evalsha \
-                +script|load",
+        rules: "~refusals ~refusals:head ~asks ~days:* %R~edge:* %R~published %R~published:epoch \
+                %R~writer:told:* -@all +ping +info +get +set +scan +hscan +xadd +xlen +xrange \
+                +xrevrange +xread +xdel +smembers +srem +eval +evalsha +script|load",
     },
 ];
 
@@ -42,11 +42,6 @@ pub(in crate::region) fn file(password: impl Fn(&'static str) -> String) -> Stri
         lines.push(format!("user {name} on #{hash} resetkeys resetchannels {rules}"));
     }
     lines.join("\n") + "\n"
-}
-
-/// Changes when the rules do: Redis reads its file at the start alone.
-pub(in crate::region) fn version() -> String {
-    hex::encode(&Sha256::digest(file(|_| String::new()))[..8])
 }
 
 #[cfg(test)]

@@ -20,6 +20,28 @@ pub(super) type Data = BTreeMap<String, Vec<u8>>;
 /// Entries that change; `None` takes one out.
 pub(super) type Changes = BTreeMap<String, Option<Vec<u8>>>;
 
+/// What a Secret notes beside its entries.
+pub(super) type Notes = BTreeMap<String, String>;
+
+/// A Secret as it was read.
+pub(super) struct Stored {
+    pub(super) data: Data,
+    /// Its annotations.
+    pub(super) annotations: Notes,
+    /// Its version: a change goes over this one alone.
+    pub(super) version: String,
+}
+
+impl From<Secret> for Stored {
+    fn from(secret: Secret) -> Self {
+        Self {
+            version: secret.metadata.resource_version.clone().unwrap_or_default(),
+            annotations: secret.metadata.annotations.clone().unwrap_or_default(),
+            data: data_of(secret),
+        }
+    }
+}
+
 /// The Secrets of a release.
 pub(super) struct Vault<'a> {
     api: Api<Secret>,
@@ -37,22 +59,35 @@ impl<'a> Vault<'a> {
 
     /// What it holds, and its version.
     pub(super) async fn get_versioned(&self, name: &str) -> Result<Option<(Data, String)>, Error> {
+        Ok(self.stored(name).await?.map(|stored| (stored.data, stored.version)))
+    }
+
+    /// All of it.
+    pub(super) async fn stored(&self, name: &str) -> Result<Option<Stored>, Error> {
         let found = self.api.get_opt(name).await;
         let found = found.map_err(Error::api(format!("read the Secret {name}")))?;
-        Ok(found.map(|secret| {
-            let version = secret.metadata.resource_version.clone().unwrap_or_default();
-            (data_of(secret), version)
-        }))
+        Ok(found.map(Stored::from))
     }
 
     /// Makes a Secret. If somebody else was quicker, theirs is the one.
     pub(super) async fn create(&self, name: &str, data: Data) -> Result<Data, Error> {
+        Ok(self.create_noted(name, data, Notes::new()).await?.data)
+    }
+
+    /// As [`Self::create`], with annotations.
+    pub(super) async fn create_noted(
+        &self,
+        name: &str,
+        data: Data,
+        notes: Notes,
+    ) -> Result<Stored, Error> {
         let bytes = data.into_iter().map(|(entry, bytes)| (entry, ByteString(bytes))).collect();
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),
                 // No ownerReference: keys outlive the Region and the release.
                 labels: Some(labels(self.region, "keys")),
+                annotations: (!notes.is_empty()).then_some(notes),
                 ..ObjectMeta::default()
             },
             data: Some(bytes),
@@ -64,10 +99,10 @@ impl<'a> Vault<'a> {
         match self.api.create(&params, &secret).await {
             Ok(secret) => {
                 tracing::info!(secret = name, "made");
-                Ok(data_of(secret))
+                Ok(secret.into())
             }
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                let found = self.get(name).await?;
+                let found = self.stored(name).await?;
                 found.ok_or_else(|| Error::Blocked(format!("the Secret {name} comes and goes")))
             }
             Err(error) => Err(Error::api(format!("make the Secret {name}"))(error)),
@@ -96,10 +131,22 @@ impl<'a> Vault<'a> {
         changes: &Changes,
         version: &str,
     ) -> Result<(), Error> {
+        self.change_noted(name, changes, &Notes::new(), version).await
+    }
+
+    /// As [`Self::change`], and annotations in the same write.
+    pub(super) async fn change_noted(
+        &self,
+        name: &str,
+        changes: &Changes,
+        notes: &Notes,
+        version: &str,
+    ) -> Result<(), Error> {
         let encode = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| STANDARD.encode(bytes));
         let data: BTreeMap<&String, Option<String>> =
             changes.iter().map(|(entry, bytes)| (entry, encode(bytes))).collect();
-        let patch = json!({"metadata": {"resourceVersion": version}, "data": data});
+        let metadata = json!({"resourceVersion": version, "annotations": notes});
+        let patch = json!({"metadata": metadata, "data": data});
         let params =
             PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         self.api

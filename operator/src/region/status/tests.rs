@@ -9,43 +9,70 @@ use super::*;
 use crate::apply::{Id, Kind};
 use crate::config::tests::config;
 use crate::redis_link::RedisAddress;
+use crate::region::edges::Replay;
 use crate::region::health::Workload;
-use crate::region::residency;
+use crate::region::keys::{Held, Rotation};
 use crate::region::validate::{Around, tests as fixtures, validate};
+use crate::region::{encryption, residency, writers};
 
 struct Scene {
     region: ValidatedRegion,
     applied: Applied,
     health: Health,
+    rotation: Rotation,
+    edges: Edges,
     missing: Vec<String>,
+    reached: Wanted,
+    schema: Wanted,
+    clickhouse: Option<String>,
 }
 
 impl Scene {
     fn of(region: &Region) -> Self {
         let secrets = fixtures::secrets();
-        let around = Around { others: &[], secrets: &secrets };
+        let around = Around { others: &[], secrets: &secrets, usable: &fixtures::usable() };
         let region = validate(region, &config(), &around).unwrap();
         let (applied, health) = (Applied::default(), Health::default());
-        Self { region, applied, health, missing: Vec::new() }
+        let (rotation, edges) = (Rotation::default(), Edges::default());
+        let schema = writers::schema_in_sync(Some(&[]), &RegionStatus::default());
+        let missing = Vec::new();
+        let reached = Wanted::new(STORES_ANSWER, True, "RedisAnswers", "");
+        let clickhouse = None;
+        Self { region, applied, health, rotation, edges, missing, reached, schema, clickhouse }
     }
 
     fn conditions(&self) -> BTreeMap<&'static str, Wanted> {
-        let redis = RedisAddress { url: String::new(), user: None, password: None };
+        let redis = RedisAddress { url: String::new(), tls: None, user: None, password: None };
         let keys = Keys {
-            kids: vec![1],
+            held: Held::of([1]),
+            rotation: self.rotation.clone(),
             days: Some((Day(20_000), Day(20_407))),
             signing: Arc::new(SigningKey::from_bytes(&[1; 32])),
             redis,
+            versions: Default::default(),
         };
         let done = Done {
             region: &self.region,
             keys: &keys,
             applied: &self.applied,
             health: &self.health,
-            residency: residency::judge(&self.region.node_selector, &[]),
+            edges: &self.edges,
+            residency: residency::judge(&residency::Case {
+                selector: &self.region.node_selector,
+                facts: &residency::Facts::default(),
+                open: left_open(&self.region, &self.applied),
+                asked: None,
+                probes: &[],
+                trouble: None,
+            }),
+            encryption: encryption::judge(&self.region, None),
+            reached: self.reached.clone(),
+            probes: &[],
+            schema: self.schema.clone(),
+            clickhouse: self.clickhouse.clone(),
             missing: &self.missing,
         };
-        let all = compose(&Outcome::Done(done));
+        let all = compose(&Outcome::Done(&done));
         all.into_iter().map(|wanted| (wanted.type_, wanted)).collect()
     }
 
@@ -73,6 +100,33 @@ fn what_is_not_ready_yet_is_under_way() {
     scene.health.workloads = vec![Workload { name: "edge", replicas, settled: false }];
     assert_eq!(scene.summary(), (False, True, False, "NotAllReady"));
     assert!(scene.conditions()[HEALTHY].message.starts_with("edge: 1 of 2 ready"));
+}
+
+#[test]
+fn a_store_that_refuses_is_told_in_its_words() {
+    let mut scene = Scene::of(&fixtures::external());
+    scene.reached = Wanted::new(STORES_ANSWER, False, "RedisRefuses", "give one that it trusts");
+    assert_eq!(scene.summary(), (False, True, False, "RedisRefuses"));
+    assert_eq!(scene.conditions()[READY].message, "give one that it trusts");
+}
+
+#[test]
+fn a_schema_that_no_writer_knows_needs_a_person_and_a_clickhouse_that_refuses_is_waited_for() {
+    let mut scene = Scene::of(&fixtures::minimal());
+    scene.clickhouse = Some("the writer w says: no".into());
+    assert_eq!(scene.summary(), (False, True, False, "ClickHouseRefuses"));
+    scene.schema = Wanted::new(SCHEMA_IN_SYNC, False, "NewerThanWriter", "upgrade");
+    assert_eq!(scene.summary(), (False, False, True, "NewerThanWriter"));
+}
+
+#[test]
+fn an_edge_by_tls_behind_an_ingress_is_told_about() {
+    let mut scene = Scene::of(&fixtures::door());
+    assert_eq!(scene.conditions()[INGRESS_BY_TLS].status, True);
+    scene.region.ingress.as_mut().unwrap().class_name = Some("traefik".into());
+    assert_eq!(scene.conditions()[INGRESS_BY_TLS].status, Unknown);
+    scene.region.edge_tls = None;
+    assert!(!scene.conditions().contains_key(INGRESS_BY_TLS));
 }
 
 #[test]
@@ -128,6 +182,26 @@ fn access_logs_are_known_to_be_off_for_one_controller_and_unknown_for_others() {
     region.spec.ingress.as_mut().unwrap().class_name = Some("traefik".into());
     assert_eq!(Scene::of(&region).conditions()[ACCESS_LOGS_OFF].status, Unknown);
     assert!(!Scene::of(&fixtures::minimal()).conditions().contains_key(ACCESS_LOGS_OFF));
+}
+
+#[test]
+fn a_key_that_waits_and_a_volume_that_is_replayed_are_told_and_stop_nobody() {
+    let mut scene = Scene::of(&fixtures::minimal());
+    assert_eq!(scene.conditions()[KEYS_ROTATING].status, False);
+    assert_eq!(scene.conditions()[LANE_LOGS_REPLAYED].reason, "NothingLeft");
+    let text = "waits for demo-edge-1 (has 1)".to_owned();
+    scene.rotation.waits = Some(Waits { kid: 2, reason: "WaitsForEdges", text });
+    scene.edges = Edges { desired: Some(1), volumes: [0, 1].into(), ..Edges::default() };
+    assert_eq!(scene.summary(), (True, False, False, "Ready"));
+    let told = scene.conditions();
+    assert_eq!(
+        told[KEYS_ROTATING].message,
+        "key 2 does not seal yet: waits for demo-edge-1 (has 1)"
+    );
+    assert_eq!(told[LANE_LOGS_REPLAYED].status, False);
+    assert!(told[LANE_LOGS_REPLAYED].message.contains("lanes-demo-edge-1"));
+    scene.edges.jobs.insert(1, Replay::Done);
+    assert_eq!(scene.conditions()[LANE_LOGS_REPLAYED].reason, "Replayed");
 }
 
 #[test]

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use hushmark_crds::Region;
+use hushmark_hop::Pem;
 use k8s_openapi::api::core::v1::Secret;
 use url::Url;
 
 use super::Problem;
+use crate::config::Config;
 
 /// Where a store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +31,37 @@ pub struct External {
     pub port: u16,
     /// Who asks.
     pub user: Option<String>,
-    /// The Secret that holds the password, if there is one.
-    pub password_secret: Option<String>,
+    /// The Secret that says all this.
+    pub secret: String,
+    /// Whether it holds a password.
+    pub has_password: bool,
+    /// What it holds for TLS, where the url asks for that.
+    pub tls: Option<ExternalTls>,
+}
+
+/// TLS to a store that runs already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExternalTls {
+    /// Whether there is a certificate to show.
+    pub has_own: bool,
+}
+
+impl External {
+    /// The one replica of a ClickHouseCluster, by the name that its operator gives it. Any Service
+    /// in front would choose for each connection anew.
+    pub(super) fn of_cluster(config: &Config) -> Self {
+        let Config { name, namespace, .. } = config;
+        let host = format!("{name}-clickhouse-0-0-0.{name}-clickhouse-headless.{namespace}.svc");
+        Self {
+            url: format!("http://{host}:8123"),
+            host: Host::Cluster(host),
+            port: 8123,
+            user: Some("default".into()),
+            secret: format!("{name}-clickhouse-auth"),
+            has_password: true,
+            tls: None,
+        }
+    }
 }
 
 /// Where a host is, as far as its name tells.
@@ -81,17 +112,19 @@ impl StoreKind {
         }
     }
 
-    const fn scheme(self) -> &'static str {
+    /// The schemes of its URLs, plain and by TLS.
+    const fn schemes(self) -> [&'static str; 2] {
         match self {
-            Self::Redis => "redis",
-            Self::Clickhouse => "http",
+            Self::Redis => ["redis", "rediss"],
+            Self::Clickhouse => ["http", "https"],
         }
     }
 
-    const fn port(self) -> u16 {
-        match self {
-            Self::Redis => 6379,
-            Self::Clickhouse => 80,
+    const fn port(self, by_tls: bool) -> u16 {
+        match (self, by_tls) {
+            (Self::Redis, _) => 6379,
+            (Self::Clickhouse, false) => 80,
+            (Self::Clickhouse, true) => 443,
         }
     }
 
@@ -117,16 +150,15 @@ impl StoreKind {
                 .map_err(|_| wrong(format!("has a {key} that is no text")))?;
             Ok(Some(text.trim_end().to_owned()).filter(|text| !text.is_empty()))
         };
-        let url = entry("url")?.ok_or_else(|| {
-            wrong(format!("has no url: add one like {}://host:port", self.scheme()))
-        })?;
+        let [plain, secure] = self.schemes();
+        let url = entry("url")?
+            .ok_or_else(|| wrong(format!("has no url: add one like {secure}://host:port")))?;
         let parsed = Url::parse(&url).map_err(|e| wrong(format!("has a url that is none: {e}")))?;
-        if parsed.scheme() != self.scheme() {
+        if ![plain, secure].contains(&parsed.scheme()) {
             return Err(wrong(format!(
-                "has a url that begins with {}://, and this version speaks {}:// alone: TLS to \
-                 the stores is not there yet",
-                parsed.scheme(),
-                self.scheme()
+                "has a url that begins with {}://: it has to be {secure}://, or {plain}:// without \
+                 TLS",
+                parsed.scheme()
             )));
         }
         if !parsed.username().is_empty() || parsed.password().is_some() {
@@ -136,15 +168,75 @@ impl StoreKind {
         }
         let host = parsed.host_str().filter(|host| !host.is_empty());
         let host = host.ok_or_else(|| wrong("has a url without a host".into()))?;
-        let has_password = entry("password")?.is_some();
+        let by_tls = parsed.scheme() == secure;
+        let certificates = certificates(secret).map_err(&wrong)?;
+        let tls = match (by_tls, certificates) {
+            (true, None) => {
+                return Err(wrong(format!(
+                    "has a url that begins with {secure}:// and no ca.crt: add the authorities that \
+                     signed the store's certificate, in PEM"
+                )));
+            }
+            (false, Some(_)) => {
+                return Err(wrong(format!(
+                    "has a ca.crt and a url that begins with {plain}://: certificates are for \
+                     {secure}:// alone, so change the url, or take ca.crt, tls.crt and tls.key away"
+                )));
+            }
+            (_, tls) => tls,
+        };
         Ok(External {
             host: Host::parse(host),
-            port: parsed.port().unwrap_or(self.port()),
+            port: parsed.port().unwrap_or(self.port(by_tls)),
             user: entry("user")?,
-            password_secret: has_password.then(|| name.to_owned()),
+            secret: name.to_owned(),
+            has_password: entry("password")?.is_some(),
+            tls,
             url,
         })
     }
+}
+
+/// What a Secret holds for TLS; `Err` says what is missing or cannot be used.
+fn certificates(secret: &Secret) -> Result<Option<ExternalTls>, String> {
+    let entry = |name: &str| {
+        let bytes = &secret.data.as_ref()?.get(name)?.0;
+        (!bytes.is_empty()).then(|| (format!("its {name}"), bytes.clone()))
+    };
+    let own = match (entry("tls.crt"), entry("tls.key")) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) => return Err("has a tls.crt and no tls.key: add its key, in PEM".into()),
+        (None, Some(_)) => {
+            return Err("has a tls.key and no tls.crt: add its certificate, in PEM".into());
+        }
+    };
+    let has_own = own.is_some();
+    match entry("ca.crt") {
+        None if has_own => {
+            Err("has a tls.crt and no ca.crt: add the authorities that signed the store's \
+                 certificate, in PEM"
+                .into())
+        }
+        None => Ok(None),
+        Some(ca) => Pem::parse(ca, own)
+            .and_then(|pem| pem.client())
+            .map(|_| Some(ExternalTls { has_own }))
+            .map_err(|error| format!("cannot be used for TLS: {error}")),
+    }
+}
+
+/// Stores of which it is not known where they are: in this cluster, and no entry of `egress[]`
+/// says where.
+pub(super) fn unplaced(region: &Region, stores: [&Store; 2]) -> Vec<String> {
+    let is_unplaced = |external: &&External| {
+        matches!(external.host, Host::Cluster(_)) && !is_declared(region, external)
+    };
+    let external = stores.into_iter().filter_map(|store| match store {
+        Store::External(external) => Some(external),
+        Store::Managed => None,
+    });
+    external.filter(is_unplaced).map(|external| external.host.to_string()).collect()
 }
 
 fn is_declared(region: &Region, external: &External) -> bool {

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use hushmark_crds::{Campaign, Region, RetentionPolicy, Tenant};
-use hushmark_event::refusal::{Entry, RefusalLog};
+use hushmark_event::refusal::{Entry, RefusalLog, Refuses};
 use hushmark_policy::{Kind as Hit, Mode, Place};
 use k8s_openapi::jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
+use crate::counts::Counts;
 use crate::tenancy::seen::{Object, Seen};
 use crate::tenancy::world::{Key, Kind, World};
 use crate::tenancy::{Around, Plan};
@@ -74,6 +75,7 @@ pub(super) struct Cluster {
     pub(super) region: Option<Region>,
     pub(super) regions: BTreeSet<String>,
     pub(super) log: Option<RefusalLog>,
+    pub(super) counts: Counts,
     invalid: Option<String>,
     writes: usize,
     version: u64,
@@ -91,6 +93,7 @@ impl Cluster {
             region: Some(region(Mode::Individual, Mode::Individual)),
             regions: BTreeSet::from(["eu".to_owned()]),
             log: Some(RefusalLog::default()),
+            counts: Counts::new(),
             invalid: None,
             writes: 0,
             version: 0,
@@ -114,6 +117,7 @@ impl Cluster {
             is_settled: true,
             log: self.log.as_ref(),
             problem: None,
+            counts: &self.counts,
             now: "2026-11-22T00:00:00Z".parse::<Timestamp>().unwrap(),
         }
     }
@@ -124,14 +128,17 @@ impl Cluster {
         plan: Plan<S>,
         old: Option<S>,
     ) -> Option<S> {
-        for refuses in plan.append {
-            let log = self.log.as_mut().unwrap();
-            let entry = Entry { n: log.length() + 1, at_ms: 0, refuses };
-            log.append(&entry.to_bytes()).unwrap();
-        }
+        plan.append.into_iter().for_each(|refuses| self.append(refuses));
         conditions::patch(old.as_ref(), &plan.status)?;
         self.writes += 1;
         Some(plan.status)
+    }
+
+    /// Appends to the log, as the operator does for itself and for people.
+    pub(super) fn append(&mut self, refuses: Refuses) {
+        let log = self.log.as_mut().unwrap();
+        let entry = Entry { n: log.length() + 1, at_ms: 0, refuses };
+        log.append(&entry.to_bytes()).unwrap();
     }
 
     /// Reconciles everything until nothing changes, and returns how often something was written.

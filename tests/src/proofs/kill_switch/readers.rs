@@ -1,9 +1,7 @@
 //! The edge and the writer of a region whose Redis has a password, and readers of its mail.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read as _;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{JoinHandle, sleep};
@@ -13,7 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use hushmark_policy::{CampaignId, Generation, MailType, Mode, Place, TenantId};
 use hushmark_token::{Claims, Route, Sealer};
 
-use crate::cluster::{Cluster, Release, file_of};
+use crate::cluster::{Cluster, Release};
 use crate::http;
 use crate::keys::Keys;
 use crate::ports;
@@ -47,11 +45,7 @@ impl Servers {
         let (lane_log, state) = (folder.join("edge"), folder.join("writer"));
         std::fs::create_dir_all(&lane_log)?;
         std::fs::create_dir_all(&state)?;
-        let secret = |name: &str, key: &str| -> Result<Vec<u8>> {
-            let path = format!("jsonpath={{.data.{}}}", key.replace('.', "\\."));
-            let namespace = release.namespace.as_str();
-            decoded(&cluster.kubectl(&["get", "secret", name, "-n", namespace, "-o", &path])?)
-        };
+        let secret = |name: &str, key: &str| cluster.secret(&release.namespace, name, key);
         let url = String::from_utf8(secret("redis-outside", "url")?)?;
         let password = folder.join("redis.password");
         std::fs::write(&password, secret("redis-outside", "password")?)?;
@@ -111,17 +105,6 @@ impl Servers {
     pub(super) fn last_words(&self) -> String {
         self.processes.each_ref().map(Process::last_words).join("\n")
     }
-}
-
-/// A Secret's value; coreutils read base64.
-fn decoded(text: &str) -> Result<Vec<u8>> {
-    let mut base64 = Command::new("base64");
-    base64.arg("--decode").stdin(Stdio::from(file_of(text)?)).stdout(Stdio::piped());
-    let mut child = base64.spawn().context("cannot start base64 (coreutils)")?;
-    let mut bytes = Vec::new();
-    child.stdout.take().context("base64 prints")?.read_to_end(&mut bytes)?;
-    child.wait()?;
-    Ok(bytes)
 }
 
 /// One answered request, each to a link of its own.

@@ -56,7 +56,7 @@ pub(in crate::proofs) fn load(
 ) -> Result<Duration> {
     let salts = Ring::load(&stack.keys.salt_folder())?;
     let url = format!("http://{}", stack.clickhouse.address);
-    let address = Address { url, user: None, password: None };
+    let address = Address { url, tls: None, user: None, password: None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(migrate::migrate(&address.client())).context("cannot apply the schema")?;
     let began = Instant::now();

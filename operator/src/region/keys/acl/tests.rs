@@ -115,7 +115,12 @@ fn everyone_may_do_what_the_wire_says_and_no_more() {
                 "SADD days:closable 2026-01-01",
                 "HGETALL days:pods",
                 "GET edge:0123456789abcdef",
+                "SET writer:told:eu-writer-x x EX 15",
                 "XADD refusals 1-0 e x",
+                "HSET published 0123456789abcdef x",
+                "HLEN published",
+                "HEXISTS published 0123456789abcdef",
+                "SET published:epoch 1",
             ],
         ),
         (
@@ -127,7 +132,12 @@ fn everyone_may_do_what_the_wire_says_and_no_more() {
                 "XDEL asks 1-0",
                 "SMEMBERS days:closable",
                 "SREM days:closable 2026-01-01",
+                "SCAN 0 MATCH edge:*",
                 "GET edge:0123456789abcdef",
+                "GET published:epoch",
+                "HSCAN published 0",
+                "SCAN 0 MATCH writer:told:*",
+                "GET writer:told:eu-writer-x",
             ],
         ),
     ];
@@ -148,6 +158,10 @@ fn everyone_may_do_what_the_wire_says_and_no_more() {
         (Some("writer"), "FLUSHALL"),
         (Some("operator"), "XADD ev:0123456789abcdef.1 2-0 b x"),
         (Some("operator"), "DEL refusals"),
+        (Some("operator"), "SET published:epoch 1"),
+        (Some("operator"), "HSCAN dead 0"),
+        (Some("operator"), "SET writer:told:eu-writer-x x"),
+        (Some("operator"), "GET writer:cut"),
         (Some("operator"), "CONFIG SET appendonly no"),
     ] {
         assert!(!may(&mut redis.connect(user), command), "{user:?} {command}");

@@ -1,0 +1,51 @@
+//! The commands that talk to a cluster, as `kubectl hushmark` and as `hushmark`.
+//!
+//! Each reads as: fetch (the only part with a client) → judge (pure) → say (pure: text or JSON).
+//! What is said is made of what the API server knows; hits, contacts and keys are out of reach.
+//!
+//! In reading order: [`args`] and [`connect`]; [`world`] is what is fetched; [`status`],
+//! [`explain`] and [`plan`] look; [`ask`] and [`rotate`] change something; [`bundle`] collects;
+//! [`complete`] answers kubectl's question of how a word goes on.
+
+pub(crate) mod args;
+mod ask;
+mod bundle;
+pub(crate) mod complete;
+mod connect;
+mod explain;
+mod paint;
+mod plan;
+mod port;
+mod rotate;
+mod status;
+mod world;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use args::{Cluster, Keys, PluginCommand};
+
+/// Something is not as it should be, or failed.
+const NOT_WELL: u8 = 1;
+
+/// `plan` found changes.
+const CHANGES: u8 = 3;
+
+pub(crate) async fn run(command: Cluster) -> Result<ExitCode> {
+    match command {
+        Cluster::Status(options) => status::run(&options).await,
+        Cluster::Explain(options) => explain::run(&options).await,
+        Cluster::Plan(options) => plan::run(&options).await,
+        Cluster::Withdraw(options) => ask::withdraw(&options).await,
+        Cluster::Keys(Keys::Rotate(options)) => rotate::run(&options).await,
+        Cluster::SupportBundle(options) => bundle::run(&options).await,
+    }
+}
+
+pub(crate) async fn run_plugin(command: PluginCommand) -> Result<ExitCode> {
+    match command {
+        PluginCommand::Cluster(command) => run(command).await,
+        PluginCommand::Takedown(options) => ask::takedown(&options).await,
+        PluginCommand::Completions { shell } => crate::completions::<args::Plugin>(shell),
+    }
+}

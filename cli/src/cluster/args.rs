@@ -1,0 +1,292 @@
+//! What can be typed at a cluster: as `kubectl hushmark …`, and as `hushmark …`.
+
+use std::path::PathBuf;
+
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::args::http_url;
+
+/// Hushmark in a cluster: what is, why, and what would change
+#[derive(Parser)]
+#[command(
+    name = "kubectl-hushmark",
+    bin_name = "kubectl hushmark",
+    version,
+    propagate_version = true
+)]
+#[command(
+    after_help = "Exit status: 0 all is well or done, 1 something is not, 2 wrong usage; plan \
+                        says 3 where there are changes."
+)]
+pub(crate) struct Plugin {
+    #[command(subcommand)]
+    pub(crate) command: PluginCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PluginCommand {
+    #[command(flatten)]
+    Cluster(Cluster),
+    /// Answer links with a plain 404 from now on; it cannot be undone
+    #[command(after_help = "Examples:
+  kubectl hushmark takedown --campaign acme/spring
+  kubectl hushmark takedown --region eu --url https://www.acme.example/recalled
+  kubectl hushmark takedown --region eu --kid 3        a key that leaked")]
+    Takedown(Takedown),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// The commands that talk to a cluster.
+#[derive(Subcommand)]
+pub(crate) enum Cluster {
+    /// Show on one screen what is not as it should be in a cluster, and what to do next
+    #[command(after_help = "Examples:
+  kubectl hushmark status                 every Region of the cluster
+  kubectl hushmark status eu --watch      one Region, again every two seconds
+  kubectl hushmark status --json | jq -e .well
+
+Exit status: 0 all is well, 1 something is not, 2 wrong usage.")]
+    Status(Status),
+    /// Explain what a Campaign's or a Tenant's mail may tell, who decided that, and what is stored
+    #[command(after_help = "Examples:
+  kubectl hushmark explain campaign acme/spring
+  kubectl hushmark explain tenant acme")]
+    Explain(Explain),
+    /// Show what applying manifests would change, without changing anything
+    #[command(after_help = "Examples:
+  kubectl hushmark plan -f manifests/
+  kustomize build overlays/eu | kubectl hushmark plan -f -
+
+Exit status: 0 nothing would change, 1 something is wrong, 2 wrong usage, 3 there are changes.")]
+    Plan(Plan),
+    /// End the tracking of a campaign or a tenant for good, mail that was sent included
+    #[command(after_help = "Links go on working. It cannot be undone: a kill switch or a \
+                            Campaign's own tracking can.
+
+Examples:
+  kubectl hushmark withdraw --campaign acme/spring
+  kubectl hushmark withdraw --tenant acme --type campaign --only opens")]
+    Withdraw(Withdraw),
+    /// Look after a Region's keys
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Collect what a person who helps needs, without a secret and without a person in it
+    #[command(
+        after_help = "Only what is on a list of harmless fields is taken; README.txt in the \
+                            archive says which. Look at it before you send it.
+
+Examples:
+  kubectl hushmark support-bundle
+  kubectl hushmark support-bundle eu -o eu.tar.gz"
+    )]
+    SupportBundle(SupportBundle),
+}
+
+/// How the cluster is reached.
+#[derive(Clone, Debug, Default, Group)]
+#[command(next_help_heading = "Cluster")]
+pub(crate) struct Connection {
+    /// The kubeconfig; default: as kubectl finds it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context; default: its current one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// The namespace of names without one; default: the context's
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+}
+
+#[derive(Group)]
+pub(crate) struct Status {
+    /// The Region; default: all of them
+    pub(crate) region: Option<String>,
+    /// Show it again every two seconds until Ctrl-C
+    #[arg(long, short, conflicts_with = "json")]
+    pub(crate) watch: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Group)]
+pub(crate) struct Explain {
+    /// What kind of thing
+    pub(crate) kind: Kind,
+    /// Which one: NAME or NAMESPACE/NAME; a tenant by its namespace alone
+    pub(crate) name: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// What can be explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// One mailing
+    #[value(alias = "camp")]
+    Campaign,
+    /// Who sends
+    #[value(alias = "ten")]
+    Tenant,
+}
+
+#[derive(Group)]
+pub(crate) struct Plan {
+    /// A folder of manifests, one file, or - for standard input
+    #[arg(long, short, value_name = "PATH")]
+    pub(crate) filename: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Group)]
+pub(crate) struct Withdraw {
+    #[command(flatten)]
+    pub(crate) whose: Whose,
+    /// A tenant's mail of this type alone; default: both
+    #[arg(long = "type", value_name = "TYPE", requires = "tenant")]
+    pub(crate) mail_type: Option<MailType>,
+    /// One kind of hits alone; default: both
+    #[arg(long, value_name = "KIND")]
+    pub(crate) only: Option<Only>,
+    #[command(flatten)]
+    pub(crate) sure: Sure,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// Whose tracking ends.
+#[derive(Group)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Whose {
+    /// The campaign: NAME or NAMESPACE/NAME
+    #[arg(long, value_name = "CAMPAIGN")]
+    pub(crate) campaign: Option<String>,
+    /// The tenant, by its namespace
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) tenant: Option<String>,
+}
+
+/// How something is done that cannot be undone.
+#[derive(Group)]
+pub(crate) struct Sure {
+    /// The Region, where no resource names it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) region: Option<String>,
+    /// Do not ask whether it is meant
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Mean it also where the cluster has no such resource any more; needs --region
+    #[arg(long, requires = "region")]
+    pub(crate) deleted: bool,
+    /// Where the operator's asks are reached already, instead of by a port-forward of this command
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) operator: Option<std::net::SocketAddr>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A type of mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MailType {
+    /// Newsletters and announcements
+    Campaign,
+    /// What one person's action caused
+    Transactional,
+}
+
+/// One kind of hits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Only {
+    /// Opens
+    Opens,
+    /// Clicks
+    Clicks,
+}
+
+#[derive(Group)]
+pub(crate) struct Takedown {
+    #[command(flatten)]
+    pub(crate) what: TakenDown,
+    #[command(flatten)]
+    pub(crate) sure: Sure,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// What is taken down.
+#[derive(Group)]
+#[group(required = true, multiple = false)]
+pub(crate) struct TakenDown {
+    /// Every link of the tenant in this namespace
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) tenant: Option<String>,
+    /// Every link of this campaign: NAME or NAMESPACE/NAME
+    #[arg(long, value_name = "CAMPAIGN")]
+    pub(crate) campaign: Option<String>,
+    /// Every link to this destination, byte for byte
+    #[arg(long, value_parser = http_url)]
+    pub(crate) url: Option<String>,
+    /// Every token sealed under this key
+    #[arg(long)]
+    pub(crate) kid: Option<u16>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Keys {
+    /// Make a new key, wait until every edge has it, and seal with it from then on
+    #[command(
+        after_help = "Mail that was sent stays readable: old keys stay as long as its links \
+                            live.
+
+Examples:
+  kubectl hushmark keys rotate
+  kubectl hushmark keys rotate eu --no-wait"
+    )]
+    Rotate(Rotate),
+}
+
+#[derive(Group)]
+pub(crate) struct Rotate {
+    /// The Region; may be left out where there is one
+    pub(crate) region: Option<String>,
+    /// Only ask for it
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// How many seconds to wait at most
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub(crate) timeout: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Group)]
+pub(crate) struct SupportBundle {
+    /// The Region; default: all of them
+    pub(crate) region: Option<String>,
+    /// The archive; default: hushmark-support-DATE.tar.gz
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Lines of each log
+    #[arg(long, value_name = "LINES", default_value_t = 500)]
+    pub(crate) tail: i64,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}

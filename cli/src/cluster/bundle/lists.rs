@@ -1,0 +1,203 @@
+//! The lists of what is harmless, in the language of `keep`. What is on none of them is in no
+//! bundle.
+
+/// Of every object's metadata.
+pub(super) const META: &[&str] = &[
+    "kind",
+    "apiVersion",
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.generation",
+    "metadata.creationTimestamp",
+    "metadata.deletionTimestamp",
+    "metadata.finalizers[]",
+    "metadata.annotations{}",
+    "metadata.labels{}",
+    "metadata.ownerReferences[].kind",
+    "metadata.ownerReferences[].name",
+    "metadata.managedFields[].manager",
+    "metadata.managedFields[].operation",
+    "metadata.managedFields[].subresource",
+    "metadata.managedFields[].time",
+];
+
+/// Of every status of ours.
+pub(super) const OUR_STATUS: &[&str] = &[
+    "status.observedGeneration",
+    "status.conditions[].type",
+    "status.conditions[].status",
+    "status.conditions[].reason",
+    "status.conditions[].observedGeneration",
+    "status.conditions[].lastTransitionTime",
+    "status.conditions[].message~",
+];
+
+pub(super) const REGION: &[&str] = &[
+    "spec.jurisdiction",
+    "spec.baseUrl",
+    "spec.formerBaseUrls#",
+    "spec.edge*",
+    "spec.acknowledgement",
+    "spec.trustedProxies#",
+    "spec.placeDatabase#",
+    "spec.ceilings*",
+    "spec.minimumGroup",
+    "spec.epoch",
+    "spec.longestTrackingDays",
+    "spec.privacySignals",
+    "spec.egress#",
+    "spec.redis.external.secret",
+    "spec.clickhouse.external.secret",
+    "spec.storage*",
+    "spec.ingress.className",
+    "spec.ingress.tlsSecret",
+    "spec.ingress.annotations{}",
+    "spec.nodeSelector{}",
+    "spec.keys.rotateEvery",
+    "status.owner.namespace",
+    "status.owner.name",
+    "status.owner.uid",
+    "status.edge*",
+    "status.writer*",
+    "status.keys.kids[]",
+    "status.keys.sealing",
+    "status.keys.sealingSince",
+    "status.keys.firstDay",
+    "status.keys.lastDay",
+    "status.refusalLog.length",
+    "status.refusalLog.hash",
+];
+
+pub(super) const TENANT: &[&str] = &[
+    "spec.region",
+    "spec.defaults*",
+    "spec.killSwitch",
+    "status.id",
+    "status.campaign*",
+    "status.transactional*",
+];
+
+pub(super) const CAMPAIGN: &[&str] = &[
+    "spec.type",
+    "spec.tracking*",
+    "spec.recipients",
+    "spec.place",
+    "spec.trackForDays",
+    "spec.schedule.at",
+    "spec.retentionPolicy",
+    "spec.anonymizationPolicy",
+    "spec.deletionPolicy",
+    "status.phase",
+    "status.id",
+    "status.effective*",
+];
+
+pub(super) const POLICY: &[&str] = &["spec.mode"];
+
+/// Of a pod's template, below where it is.
+macro_rules! pod {
+    ($at:literal) => {
+        [
+            concat!($at, ".nodeName"),
+            concat!($at, ".nodeSelector{}"),
+            concat!($at, ".serviceAccountName"),
+            concat!($at, ".terminationGracePeriodSeconds"),
+            concat!($at, ".priorityClassName"),
+            concat!($at, ".securityContext*"),
+            concat!($at, ".containers[].name"),
+            concat!($at, ".containers[].image"),
+            concat!($at, ".containers[].imagePullPolicy"),
+            concat!($at, ".containers[].env[].name"),
+            concat!($at, ".containers[].ports[].containerPort"),
+            concat!($at, ".containers[].resources*"),
+            concat!($at, ".containers[].securityContext*"),
+            concat!($at, ".containers[].volumeMounts[].name"),
+            concat!($at, ".containers[].volumeMounts[].mountPath"),
+            concat!($at, ".volumes[].name"),
+            concat!($at, ".volumes[].secret.secretName"),
+            concat!($at, ".volumes[].persistentVolumeClaim.claimName"),
+        ]
+    };
+}
+
+/// Of everything that the releases made: each path is kept where an object has it.
+pub(super) const OBJECT: &[&str] = &[
+    "spec.replicas",
+    "spec.minReplicas",
+    "spec.maxReplicas",
+    "spec.minAvailable",
+    "spec.maxUnavailable",
+    "spec.type",
+    "spec.clusterIP#",
+    "spec.ports[].name",
+    "spec.ports[].port",
+    "spec.ports[].targetPort",
+    "spec.ingressClassName",
+    "spec.rules#",
+    "spec.policyTypes[]",
+    "spec.ingress#",
+    "spec.egress#",
+    "spec.accessModes[]",
+    "spec.storageClassName",
+    "spec.volumeName",
+    "spec.resources*",
+    "spec.holderIdentity",
+    "spec.leaseDurationSeconds",
+    "spec.leaseTransitions",
+    "spec.renewTime",
+    "status.phase",
+    "status.reason",
+    "status.replicas",
+    "status.readyReplicas",
+    "status.availableReplicas",
+    "status.updatedReplicas",
+    "status.currentRevision",
+    "status.updateRevision",
+    "status.observedGeneration",
+    "status.capacity*",
+    "status.currentReplicas",
+    "status.desiredReplicas",
+    "status.currentHealthy",
+    "status.desiredHealthy",
+    "status.disruptionsAllowed",
+    "status.startTime",
+    "status.conditions[].type",
+    "status.conditions[].status",
+    "status.conditions[].reason",
+    "status.conditions[].lastTransitionTime",
+    "status.conditions[].message~",
+    "status.containerStatuses[].name",
+    "status.containerStatuses[].image",
+    "status.containerStatuses[].imageID",
+    "status.containerStatuses[].ready",
+    "status.containerStatuses[].restartCount",
+    "status.containerStatuses[].state.waiting.reason",
+    "status.containerStatuses[].state.waiting.message~",
+    "status.containerStatuses[].state.running.startedAt",
+    "status.containerStatuses[].state.terminated.reason",
+    "status.containerStatuses[].state.terminated.exitCode",
+    "status.containerStatuses[].lastState.terminated.reason",
+    "status.containerStatuses[].lastState.terminated.exitCode",
+    "status.containerStatuses[].lastState.terminated.finishedAt",
+];
+
+pub(super) const POD: [&str; 18] = pod!("spec");
+pub(super) const TEMPLATE: [&str; 18] = pod!("spec.template.spec");
+
+pub(super) const EVENT: &[&str] = &[
+    "metadata.namespace",
+    "regarding.kind",
+    "regarding.namespace",
+    "regarding.name",
+    "reason",
+    "type",
+    "action",
+    "note~",
+    "reportingController",
+    "eventTime",
+    "series.count",
+    "series.lastObservedTime",
+    "deprecatedCount",
+    "deprecatedFirstTimestamp",
+    "deprecatedLastTimestamp",
+];

@@ -1,0 +1,201 @@
+//! What a cluster has of ours, as far as this person may see it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Result, bail};
+use hushmark_crds::{AnonymizationPolicy, Campaign, Region, RetentionPolicy, Tenant};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::ListParams;
+use kube::{Api, Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+
+use super::connect::{Connected, is_forbidden, is_missing, said};
+
+/// Objects of one answer: 10,000 campaigns come in twenty.
+const PAGE: u32 = 500;
+
+/// An object's namespace, empty for one of the cluster, and name.
+pub(crate) type Key = (String, String);
+
+/// Everything of ours.
+#[derive(Clone, Default)]
+pub(crate) struct World {
+    pub(crate) regions: BTreeMap<String, Region>,
+    pub(crate) tenants: BTreeMap<Key, Tenant>,
+    pub(crate) campaigns: BTreeMap<Key, Campaign>,
+    pub(crate) retention: BTreeMap<Key, RetentionPolicy>,
+    pub(crate) anonymization: BTreeMap<Key, AnonymizationPolicy>,
+    /// What this person may not see.
+    pub(crate) unseen: Vec<String>,
+}
+
+/// A condition's parts, and where it comes from.
+pub(crate) fn ready(conditions: &[Condition]) -> Option<&Condition> {
+    conditions.iter().find(|condition| condition.type_ == "Ready")
+}
+
+pub(crate) fn key(meta: &impl Resource) -> Key {
+    let meta = meta.meta();
+    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+}
+
+impl World {
+    /// Everything, or what one namespace has where this person may not see all of them.
+    pub(crate) async fn fetch(at: &Connected) -> Result<Self> {
+        let mut unseen = Vec::new();
+        let regions = regions(&at.client, &mut unseen).await?;
+        let tenants = everywhere::<Tenant>(at, "tenants", &mut unseen).await?;
+        let campaigns = everywhere::<Campaign>(at, "campaigns", &mut unseen).await?;
+        let retention = everywhere::<RetentionPolicy>(at, "retentionpolicies", &mut unseen).await?;
+        let anonymization =
+            everywhere::<AnonymizationPolicy>(at, "anonymizationpolicies", &mut unseen).await?;
+        Ok(Self { regions, tenants, campaigns, retention, anonymization, unseen })
+    }
+
+    /// The one tenant that a namespace has: the oldest, for it was there first.
+    pub(crate) fn tenant_of(&self, namespace: &str) -> Option<&Tenant> {
+        let here = self.tenants.values().filter(|tenant| {
+            tenant.metadata.namespace.as_deref() == Some(namespace)
+                && tenant.metadata.deletion_timestamp.is_none()
+        });
+        here.min_by_key(|tenant| {
+            let created = tenant.metadata.creation_timestamp.as_ref().map(|time| time.0);
+            // One that is not there yet is younger than any other.
+            (created.is_none(), created, tenant.metadata.name.clone())
+        })
+    }
+
+    /// One Region and what is in it.
+    pub(crate) fn keep(&mut self, region: &str) {
+        self.tenants.retain(|_, tenant| tenant.spec.region == region);
+        let ours: BTreeSet<String> =
+            self.tenants.keys().map(|(namespace, _)| namespace.clone()).collect();
+        self.regions.retain(|name, _| name == region);
+        self.campaigns.retain(|(namespace, _), _| ours.contains(namespace));
+        self.retention.retain(|(namespace, _), _| ours.contains(namespace));
+        self.anonymization.retain(|(namespace, _), _| ours.contains(namespace));
+    }
+
+    /// The Region of a namespace's tenant, if both are there.
+    pub(crate) fn region_of(&self, namespace: &str) -> Option<&Region> {
+        self.regions.get(&self.tenant_of(namespace)?.spec.region)
+    }
+}
+
+async fn regions(client: &Client, unseen: &mut Vec<String>) -> Result<BTreeMap<String, Region>> {
+    let listed = list::<Region>(&Api::all(client.clone())).await;
+    match listed {
+        Ok(all) => Ok(all.into_iter().map(|region| (region.name_any(), region)).collect()),
+        Err(error) if is_missing(&error) => bail!(
+            "this cluster does not know Hushmark's resources: install the chart hushmark-crds, as \
+             docs/install.md says, or give another --context"
+        ),
+        Err(error) if is_forbidden(&error) => {
+            unseen
+                .push("you may not list regions: what they allow is not taken into account".into());
+            Ok(BTreeMap::new())
+        }
+        Err(error) => Err(said("list regions", error)),
+    }
+}
+
+async fn everywhere<K>(
+    at: &Connected,
+    what: &str,
+    unseen: &mut Vec<String>,
+) -> Result<BTreeMap<Key, K>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
+{
+    let all = match list(&Api::<K>::all(at.client.clone())).await {
+        Err(error) if is_forbidden(&error) => {
+            let here = list(&Api::<K>::namespaced(at.client.clone(), &at.namespace)).await;
+            match here {
+                Err(error) if is_forbidden(&error) => {
+                    unseen.push(format!("you may not list {what}"));
+                    Ok(Vec::new())
+                }
+                here => {
+                    let namespace = &at.namespace;
+                    unseen.push(format!("you may list {what} of namespace {namespace} alone"));
+                    here
+                }
+            }
+        }
+        all => all,
+    };
+    let all = all.map_err(|error| said(format!("list {what}"), error))?;
+    Ok(all.into_iter().map(|object| (key(&object), object)).collect())
+}
+
+/// Every object of a kind, a page at a time.
+pub(crate) async fn list<K>(api: &Api<K>) -> Result<Vec<K>, kube::Error>
+where
+    K: Clone + std::fmt::Debug + DeserializeOwned,
+{
+    list_by(api, ListParams::default()).await
+}
+
+/// Every object of a kind that a selector names.
+pub(crate) async fn list_by<K>(api: &Api<K>, by: ListParams) -> Result<Vec<K>, kube::Error>
+where
+    K: Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let mut all = Vec::new();
+    let mut by = by.limit(PAGE);
+    loop {
+        let page = api.list(&by).await?;
+        all.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => by = by.continue_token(&token),
+            None => return Ok(all),
+        }
+    }
+}
+
+/// One Region: the one that was named, or the only one.
+pub(crate) async fn one_region(client: &Client, named: Option<&str>) -> Result<Region> {
+    let api: Api<Region> = Api::all(client.clone());
+    if let Some(name) = named {
+        return match api.get(name).await {
+            Ok(region) => Ok(region),
+            Err(error) if is_missing(&error) => {
+                let known = list(&api).await.unwrap_or_default();
+                let known: Vec<String> = known.iter().map(kube::ResourceExt::name_any).collect();
+                bail!("there is no Region {name}; there: {}", named_or_none(&known))
+            }
+            Err(error) => Err(said(format!("read the Region {name}"), error)),
+        };
+    }
+    let mut all = list(&api).await.map_err(|error| said("list regions", error))?;
+    match all.len() {
+        1 => Ok(all.remove(0)),
+        0 => bail!("there is no Region in this cluster"),
+        _ => {
+            let names: Vec<String> = all.iter().map(kube::ResourceExt::name_any).collect();
+            bail!("say which Region is meant: {}", names.join(", "))
+        }
+    }
+}
+
+/// A list for people.
+pub(crate) fn named_or_none(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// One object of a namespace.
+pub(crate) async fn get<K>(client: &Client, namespace: &str, name: &str) -> Result<Option<K>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    let kind = K::kind(&());
+    api.get_opt(name).await.map_err(|error| said(format!("read {kind} {namespace}/{name}"), error))
+}

@@ -1,0 +1,214 @@
+//! What a person's command asks of the operator, who alone appends to the refusal log. `WIRE.md`,
+//! "Asking the operator".
+//!
+//! What is asked can never be taken back, so it is checked here once more by the one who appends,
+//! and only what a person means to say is taken: takedowns, and withdrawals of one tenant's or one
+//! campaign's tracking.
+
+use hushmark_policy::{Generation, Mode, Place, Scope, Tracking};
+use serde::{Deserialize, Serialize};
+
+use crate::refusal::{Allowed, CapScope, Refuses, Takedown};
+
+/// The port on the loopback of the operator's pod.
+pub const PORT: u16 = 9083;
+
+/// Where asks are posted.
+pub const PATH: &str = "/asks";
+
+/// The longest body that is read: an entry of the log at its longest, and what is around it.
+pub const BODY_MAX: usize = crate::refusal::ENTRY_MAX + 1024;
+
+/// One thing that is asked for. Asked twice, it is in the log once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ask {
+    /// The Region whose log is meant: ids are derived from its name.
+    pub region: String,
+    /// What is to be refused.
+    pub refuses: Refuses,
+}
+
+/// It is in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Its place in the log, from 1.
+    pub position: u64,
+    /// Whether it is there since now; else it was there already.
+    pub appended: bool,
+    /// The log's length.
+    pub length: u64,
+    /// The chain's hash at that length, in hex.
+    pub hash: String,
+}
+
+/// It is not in the log as far as is known, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declined {
+    /// What is wrong and what to do.
+    pub error: String,
+}
+
+/// Why something is not appended, whoever asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAskable {
+    /// Another Region's log is meant.
+    #[error("this operator runs the Region {ours}, and not {asked}: ask in that one's namespace")]
+    AnotherRegion {
+        /// Whose operator it is.
+        ours: String,
+        /// Which one was meant.
+        asked: String,
+    },
+    /// An id that none has.
+    #[error("what it names is no id: 16 lower-case hex digits")]
+    Impossible,
+    /// A cap that is no withdrawal.
+    #[error(
+        "only withdrawals of one tenant's or one campaign's tracking can be asked for: change the \
+         Tenant or the Campaign itself for anything less"
+    )]
+    NotForGood,
+    /// A key that the Region never had.
+    #[error("the Region {region} has no key {kid}; it has {}", list(.kids))]
+    NoSuchKey {
+        /// Whose operator it is.
+        region: String,
+        /// What was asked for.
+        kid: u16,
+        /// The keys that there are.
+        kids: Vec<u16>,
+    },
+    /// A destination that no link can have.
+    #[error("a link leads to a whole address, like https://www.example.com/page")]
+    NoAddress,
+}
+
+impl Ask {
+    /// Whether it may be appended to this Region's log.
+    ///
+    /// # Errors
+    /// [`NotAskable`].
+    pub fn check(&self, region: &str, kids: &[u16]) -> Result<(), NotAskable> {
+        if self.region != region {
+            let (ours, asked) = (region.to_owned(), self.region.clone());
+            return Err(NotAskable::AnotherRegion { ours, asked });
+        }
+        if !self.refuses.is_possible() {
+            return Err(NotAskable::Impossible);
+        }
+        match &self.refuses {
+            Refuses::Takedown(Takedown::Kid(kid)) if !kids.contains(kid) => {
+                let (region, kids) = (region.to_owned(), kids.to_vec());
+                Err(NotAskable::NoSuchKey { region, kid: *kid, kids })
+            }
+            Refuses::Takedown(Takedown::Url(url)) if !is_web(url) => Err(NotAskable::NoAddress),
+            Refuses::Takedown(_) => Ok(()),
+            Refuses::Cap { scope: CapScope::All, .. } => Err(NotAskable::NotForGood),
+            cap if cap.is_for_good() => Ok(()),
+            Refuses::Cap { .. } => Err(NotAskable::NotForGood),
+        }
+    }
+}
+
+/// An address with a scheme of the web and a host.
+fn is_web(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    rest.is_some_and(|rest| rest.chars().next().is_some_and(|c| !matches!(c, '/' | '?' | '#')))
+}
+
+fn list(kids: &[u16]) -> String {
+    let kids: Vec<String> = kids.iter().map(ToString::to_string).collect();
+    if kids.is_empty() { "none".to_owned() } else { kids.join(", ") }
+}
+
+impl Refuses {
+    /// What ends a tracking for good: a cap that covers every generation there can ever be, so that
+    /// no loosening gets past it. Edges and writers obey it like any other.
+    #[must_use]
+    pub fn withdrawal(scope: Scope, allowed: Allowed) -> Self {
+        let Allowed { tracking: Tracking { opens, clicks }, place } = allowed;
+        Self::Cap { scope: scope.into(), up_to: Generation(u32::MAX).0, opens, clicks, place }
+    }
+
+    /// Whether it holds for all mail that will ever be sealed.
+    #[must_use]
+    pub const fn is_for_good(&self) -> bool {
+        match self {
+            Self::Cap { up_to, .. } => *up_to == u32::MAX,
+            Self::Takedown(_) => true,
+        }
+    }
+}
+
+/// What a withdrawal leaves. A place belongs to both kinds of hits, so it goes with both.
+#[must_use]
+pub fn left_after(opens: bool, clicks: bool) -> Allowed {
+    let of = |withdrawn| if withdrawn { Mode::Off } else { Mode::Individual };
+    let place = if opens && clicks { Place::None } else { Place::City };
+    Allowed { tracking: Tracking { opens: of(opens), clicks: of(clicks) }, place }
+}
+
+#[cfg(test)]
+mod tests {
+    use hushmark_policy::{CampaignId, MailType, TenantId};
+
+    use super::*;
+
+    fn asked(refuses: Refuses) -> Result<(), String> {
+        let ask = Ask { region: "eu".into(), refuses };
+        ask.check("eu", &[1, 2]).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_person_may_ask_for_takedowns_and_withdrawals_and_for_nothing_else() {
+        let campaign = Scope::Campaign(CampaignId(7));
+        let tenant = Scope::Tenant(TenantId(7), MailType::Campaign);
+        let nothing = left_after(true, true);
+        for refuses in [
+            Refuses::withdrawal(campaign, nothing),
+            Refuses::withdrawal(tenant, left_after(true, false)),
+            Refuses::Takedown(Takedown::Kid(2)),
+            Refuses::Takedown(Takedown::Url("https://example.org/x".into())),
+            Refuses::Takedown(Takedown::Campaign("0000000000000007".into())),
+        ] {
+            assert_eq!(asked(refuses), Ok(()));
+        }
+        let everything = Refuses::withdrawal(Scope::All, nothing);
+        assert!(asked(everything).unwrap_err().contains("only withdrawals of one tenant's"));
+        let a_while = Refuses::Cap {
+            scope: campaign.into(),
+            up_to: 3,
+            opens: Mode::Off,
+            clicks: Mode::Off,
+            place: Place::None,
+        };
+        assert!(asked(a_while).unwrap_err().contains("only withdrawals"));
+        let unknown = asked(Refuses::Takedown(Takedown::Kid(3))).unwrap_err();
+        assert_eq!(unknown, "the Region eu has no key 3; it has 1, 2");
+        let nobody = Refuses::Takedown(Takedown::Tenant("XYZ".into()));
+        assert!(asked(nobody).unwrap_err().contains("no id"));
+        for url in ["", "example.org", "https://", "https:///x", "javascript:alert(1)"] {
+            assert!(asked(Refuses::Takedown(Takedown::Url(url.into()))).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn another_regions_log_is_never_written() {
+        let ask = Ask { region: "ca".into(), refuses: Refuses::Takedown(Takedown::Kid(1)) };
+        let refused = ask.check("eu", &[1]).unwrap_err().to_string();
+        assert!(refused.contains("runs the Region eu, and not ca"), "{refused}");
+    }
+
+    #[test]
+    fn the_bytes_on_the_wire() {
+        let scope = Scope::Campaign(CampaignId(7));
+        let refuses = Refuses::withdrawal(scope, left_after(true, false));
+        let ask = Ask { region: "eu".into(), refuses };
+        let text = serde_json::to_string(&ask).unwrap();
+        insta::assert_snapshot!(text, @r#"{"region":"eu","refuses":{"cap":{"scope":{"campaign":{"id":"0000000000000007"}},"up_to":4294967295,"opens":"off","clicks":"individual","place":"city"}}}"#);
+        assert_eq!(serde_json::from_str::<Ask>(&text).unwrap(), ask);
+        let more = text.replace("\"region\"", "\"please\":1,\"region\"");
+        assert!(serde_json::from_str::<Ask>(&more).is_err(), "what is not known is not guessed");
+    }
+}
