@@ -1,5 +1,6 @@
 //! The user's whole way on a real node, in pods of our own images: two regions installed, mail
-//! read, counted, switched off, upgraded while it is read, and uninstalled with its data kept.
+//! read while the release is upgraded, its key replaced and its stores' passwords lost, then
+//! counted, reported, switched off and taken down, and all of it uninstalled with its data kept.
 //!
 //! It takes root: `cargo xtask test` runs it, `--no-node` leaves it out.
 
@@ -26,7 +27,7 @@ const EVERY: Duration = Duration::from_millis(10);
 /// it came.
 const STORED_WITHIN: Duration = Duration::from_secs(60);
 
-/// How long pods may take to go: a writer waits 130 seconds for a Redis that went before it.
+/// How long pods may take to go.
 const GONE_WITHIN: Duration = Duration::from_secs(180);
 
 #[test]
@@ -71,10 +72,16 @@ fn the_users_whole_way_in_pods_of_our_own_images() -> Result<()> {
     every_pod_is_of(&cluster, &eu, "next")?;
     eu.wait_ready(&cluster)?;
     clock.tell("one region is upgraded");
+    let later = a_new_key_seals_and_lost_passwords_are_replaced(&cluster, &eu)?;
+    clock.tell("it has another key, and its stores have other passwords");
+    let read_later = Reader::start(&later, &eu.region_key(&cluster)?, eu.edge(&cluster)?, EVERY);
     sleep(Duration::from_secs(2));
     let (in_europe, in_canada) = (in_europe.stop()?, in_canada.stop()?);
+    let read_later = read_later.stop()?;
 
-    for (release, campaign, hits) in [(&eu, &acme, &in_europe), (&ca, &canada, &in_canada)] {
+    for (release, campaign, hits) in
+        [(&eu, &acme, &in_europe), (&eu, &later, &read_later), (&ca, &canada, &in_canada)]
+    {
         let failed: Vec<_> =
             hits.iter().filter(|hit| !hit.was_led_on()).map(|hit| &hit.answer).collect();
         ensure!(
@@ -88,8 +95,12 @@ fn the_users_whole_way_in_pods_of_our_own_images() -> Result<()> {
         let name = &release.name;
         clock.tell(&format!("{name}: {} hits led on, each counted once", hits.len()));
     }
+    its_status_reports(&cluster, &acme, in_europe.len())?;
+    clock.tell("the Campaign's status reports them");
     a_killed_tenant_is_counted_no_more(&cluster, &eu, &ca, &acme, &canada)?;
     clock.tell("a tenant was switched off, and its links went on working");
+    what_is_taken_down_leads_nowhere(&cluster, &eu, &acme)?;
+    clock.tell("a campaign was taken down");
     uninstalled_and_installed_again_it_knows_what_it_counted(&cluster, &eu, &acme)?;
     clock.tell("uninstalled, installed again, and nothing forgotten");
     Ok(())
@@ -156,6 +167,57 @@ fn every_pod_is_of(cluster: &Cluster, release: &Installed, tag: &str) -> Result<
         }))
     });
     upgraded.with_context(|| cluster.pods_report(&release.namespace))
+}
+
+/// Both under load: every pod has to fetch what changed, and the stores begin again with it.
+/// Returns a campaign to read under the new key.
+fn a_new_key_seals_and_lost_passwords_are_replaced(
+    cluster: &Cluster,
+    release: &Installed,
+) -> Result<Campaign> {
+    let before = release.region_key(cluster)?.0;
+    for store in ["redis-auth", "clickhouse-auth"] {
+        let secret = release.named(store);
+        cluster.kubectl(&["delete", "secret", &secret, "-n", &release.namespace])?;
+    }
+    let rotated = cluster.hushmark(&["keys", "rotate", &release.name, "--timeout", "240"]);
+    rotated.with_context(|| cluster.pods_report(&release.namespace))?;
+    ensure!(release.region_key(cluster)?.0 > before, "the newest key is still {}", before.0);
+    release.wait_ready(cluster)?;
+    Ok(Campaign::new(&release.name, "acme", "under-a-new-key"))
+}
+
+/// What an epoch published reaches the Campaign.
+fn its_status_reports(cluster: &Cluster, campaign: &Campaign, hits: usize) -> Result<()> {
+    let until = Instant::now() + STORED_WITHIN;
+    loop {
+        let object = cluster.get(&["campaign", &campaign.name, "-n", &campaign.namespace])?;
+        let clicks = object["status"]["counts"]["clicks"].clone();
+        if clicks["raw"] == hits {
+            return Ok(());
+        }
+        ensure!(Instant::now() < until, "{hits} hits, and the status says {clicks}");
+        sleep(Duration::from_millis(300));
+    }
+}
+
+/// By a port-forward to the operator, into the signed log, to every edge.
+fn what_is_taken_down_leads_nowhere(
+    cluster: &Cluster,
+    release: &Installed,
+    campaign: &Campaign,
+) -> Result<()> {
+    let whole = format!("{}/{}", campaign.namespace, campaign.name);
+    cluster.hushmark(&["takedown", "--campaign", &whole, "--yes"])?;
+    sleep(Duration::from_secs(1));
+    let (key, edge) = (release.region_key(cluster)?, release.edge(cluster)?);
+    let reader = Reader::start(campaign, &key, edge, EVERY);
+    sleep(Duration::from_secs(1));
+    let hits = reader.stop()?;
+    let led_on = hits.iter().filter(|hit| hit.was_led_on()).count();
+    ensure!(led_on == 0, "{led_on} of {} links lead on after a takedown", hits.len());
+    ensure!(hits.iter().all(|hit| hit.answer.is_ok()), "an edge fell silent");
+    Ok(())
 }
 
 fn each_counted_once(

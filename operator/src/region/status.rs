@@ -9,7 +9,6 @@ use kube::runtime::events::{Event, EventType};
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 
-use super::build::speaks_tls;
 use super::edges::Edges;
 use super::health::Health;
 use super::keys::{Keys, Waits};
@@ -23,12 +22,12 @@ use crate::conditions::{
 };
 use crate::{Context, Error, FIELD_MANAGER, context};
 
-use outside::{ACCESS_LOGS_OFF, access_logs, available, egress_limited};
+use outside::{
+    ACCESS_LOGS_OFF, FRONT_SPEAKS_TLS, access_logs, available, egress_limited, front_speaks_tls,
+};
 
 pub(super) use outside::left_open;
 
-/// Whether an Ingress is told that the edge behind it speaks TLS.
-const INGRESS_BY_TLS: &str = "IngressByTls";
 /// True while a region key waits until every edge has it.
 pub(super) const KEYS_ROTATING: &str = "KeysRotating";
 
@@ -42,7 +41,7 @@ const OURS: [&str; 17] = [
     RESIDENCY_PROVEN,
     EGRESS_LIMITED,
     ACCESS_LOGS_OFF,
-    INGRESS_BY_TLS,
+    FRONT_SPEAKS_TLS,
     ENCRYPTED_AT_REST,
     STORES_ANSWER,
     APIS_AVAILABLE,
@@ -159,7 +158,7 @@ impl Done<'_> {
         ];
         all.extend(available);
         all.extend(access_logs(self.region));
-        all.extend(ingress_by_tls(self.region));
+        all.extend(front_speaks_tls(self.region));
         all.extend(summary(state, reason, &message));
         all
     }
@@ -243,30 +242,6 @@ fn rotating(keys: &Keys) -> Wanted {
         }
         None => Wanted::new(KEYS_ROTATING, Status::False, "Settled", ""),
     }
-}
-
-fn ingress_by_tls(region: &ValidatedRegion) -> Option<Wanted> {
-    let ingress = region.ingress.as_ref().filter(|_| region.edge_tls.is_some())?;
-    Some(match speaks_tls(ingress) {
-        Some((name, value)) if ingress.annotations.get(name).is_none_or(|said| said == value) => {
-            let message = format!("the Ingress carries {name}: \"{value}\"");
-            Wanted::new(INGRESS_BY_TLS, Status::True, "Annotated", message)
-        }
-        Some((name, value)) => {
-            let message = format!(
-                "spec.ingress.annotations sets {name}, and the edge speaks TLS: take it away, or \
-                 set it to {value}"
-            );
-            Wanted::new(INGRESS_BY_TLS, Status::False, "AskedFor", message)
-        }
-        None => Wanted::new(
-            INGRESS_BY_TLS,
-            Status::Unknown,
-            "NotKnownHow",
-            "how this ingress controller is told to speak TLS to the edge is not known here: say so in \
-             spec.ingress.annotations, as its documentation has it",
-        ),
-    })
 }
 
 /// Writes the status if it says anything new.

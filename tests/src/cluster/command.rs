@@ -85,6 +85,17 @@ impl Cluster {
         said(arguments, self.run("helm", &self.kubeconfig(), arguments, None)?)
     }
 
+    /// Runs `hushmark` as the administrator, as `kubectl hushmark` does, and returns what it prints.
+    ///
+    /// # Errors
+    /// What it says when it fails.
+    pub fn hushmark(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new("timeout");
+        command.arg(LONGEST).arg(self.tools.program("hushmark")?).args(arguments);
+        command.env("KUBECONFIG", self.kubeconfig()).stdin(Stdio::null());
+        said(arguments, command.output().context("cannot start hushmark")?)
+    }
+
     /// Runs one of the control plane's programs as someone, whatever comes of it.
     ///
     /// # Errors

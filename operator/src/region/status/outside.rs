@@ -2,11 +2,14 @@
 
 use crate::apply::{Applied, Kind};
 use crate::conditions::{APIS_AVAILABLE, EGRESS_LIMITED, Status, Wanted};
-use crate::region::build::quiet_logs;
+use crate::region::build::{quiet_logs, speaks_tls};
 use crate::region::validate::{Host, Store, ValidatedRegion};
 
 /// Whether what is in front of the edge keeps no log of addresses and tokens.
 pub(super) const ACCESS_LOGS_OFF: &str = "AccessLogsOff";
+
+/// Whether what is in front of the edge is told that the edge speaks TLS.
+pub(super) const FRONT_SPEAKS_TLS: &str = "FrontSpeaksTls";
 
 /// Whether every kind of others that is asked for can be made; nothing where none is.
 pub(super) fn available(region: &ValidatedRegion) -> Option<Wanted> {
@@ -106,6 +109,44 @@ pub(super) fn access_logs(region: &ValidatedRegion) -> Option<Wanted> {
             "NotKnownHow",
             "how this ingress controller is told to keep no access log is not known here: switch it \
              off there, because its lines hold addresses and tokens",
+        ),
+    })
+}
+
+/// Nothing where the edge speaks plainly, or where nothing is in front of it.
+pub(super) fn front_speaks_tls(region: &ValidatedRegion) -> Option<Wanted> {
+    region.edge_tls.as_ref()?;
+    if region.gateway.is_some() {
+        return Some(Wanted::new(
+            FRONT_SPEAKS_TLS,
+            Status::Unknown,
+            "NeedsAPolicy",
+            format!(
+                "the edge speaks TLS, and a Gateway asks it plainly until a BackendTLSPolicy says \
+                 otherwise: make one for the Service {} with the authority of spec.edge.tls",
+                region.named("edge")
+            ),
+        ));
+    }
+    let ingress = region.ingress.as_ref()?;
+    Some(match speaks_tls(ingress) {
+        Some((name, value)) if ingress.annotations.get(name).is_none_or(|said| said == value) => {
+            let message = format!("the Ingress carries {name}: \"{value}\"");
+            Wanted::new(FRONT_SPEAKS_TLS, Status::True, "Annotated", message)
+        }
+        Some((name, value)) => {
+            let message = format!(
+                "spec.ingress.annotations sets {name}, and the edge speaks TLS: take it away, or \
+                 set it to {value}"
+            );
+            Wanted::new(FRONT_SPEAKS_TLS, Status::False, "AskedFor", message)
+        }
+        None => Wanted::new(
+            FRONT_SPEAKS_TLS,
+            Status::Unknown,
+            "NotKnownHow",
+            "how this ingress controller is told to speak TLS to the edge is not known here: say so in \
+             spec.ingress.annotations, as its documentation has it",
         ),
     })
 }

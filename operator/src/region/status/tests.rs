@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
@@ -120,13 +120,25 @@ fn a_schema_that_no_writer_knows_needs_a_person_and_a_clickhouse_that_refuses_is
 }
 
 #[test]
-fn an_edge_by_tls_behind_an_ingress_is_told_about() {
+fn the_documentation_explains_every_condition_and_no_other() {
+    let page = include_str!("../../../../docs/conditions.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let explained: BTreeSet<&str> = rows.map(|(name, _)| name).collect();
+    let summary = [READY, RECONCILING, STALLED];
+    let ours = OURS.into_iter().filter(|name| !summary.contains(name));
+    assert_eq!(explained, ours.chain([conditions::PAUSED]).collect());
+}
+
+#[test]
+fn an_edge_by_tls_behind_something_is_told_about() {
     let mut scene = Scene::of(&fixtures::door());
-    assert_eq!(scene.conditions()[INGRESS_BY_TLS].status, True);
+    assert_eq!(scene.conditions()[FRONT_SPEAKS_TLS].status, True);
     scene.region.ingress.as_mut().unwrap().class_name = Some("traefik".into());
-    assert_eq!(scene.conditions()[INGRESS_BY_TLS].status, Unknown);
+    assert_eq!(scene.conditions()[FRONT_SPEAKS_TLS].status, Unknown);
+    scene.region.gateway = Scene::of(&fixtures::of_others()).region.gateway;
+    assert_eq!(scene.conditions()[FRONT_SPEAKS_TLS].reason, "NeedsAPolicy");
     scene.region.edge_tls = None;
-    assert!(!scene.conditions().contains_key(INGRESS_BY_TLS));
+    assert!(!scene.conditions().contains_key(FRONT_SPEAKS_TLS));
 }
 
 #[test]

@@ -59,6 +59,17 @@ pub(super) const FAULTS: &[Fault] = &[
         quick: false,
     },
     Fault {
+        how: "a new region key while no edge says what it has",
+        alerts: &["HushmarkKeyRotationWaits"],
+        cause: Cause::Once(|stage| {
+            let region = &stage.scene.release.name;
+            let asked = "hushmark.io/rotate-keys=because nobody has it";
+            stage.scene.cluster.kubectl(&["annotate", "region", region, asked]).map(drop)
+        }),
+        mend: nothing,
+        quick: true,
+    },
+    Fault {
         how: "the operator killed",
         alerts: &["HushmarkNoOperator"],
         cause: Cause::Once(|stage| stage.scene.operator.process.kill9()),

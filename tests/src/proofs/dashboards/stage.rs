@@ -171,8 +171,10 @@ fn differ(stack: &Stack, redis_apart: SocketAddr) {
 fn redis_apart(folder: &TempDir) -> Result<(Process, SocketAddr)> {
     let address = ports::free()?;
     let port = address.port().to_string();
-    let args = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--dir"];
-    let mut args: Vec<String> = args.map(str::to_owned).into();
+    // It keeps the head over its death: an edge is not ready without one.
+    let kept = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
+    let args = [&["--port", &port, "--bind", "127.0.0.1"][..], &kept, &["--dir"]].concat();
+    let mut args: Vec<String> = args.into_iter().map(str::to_owned).collect();
     args.push(folder.path().display().to_string());
     let name = "redis-apart".to_owned();
     let recipe = Recipe { name, program: "redis-server".into(), args, env: BTreeMap::new() };
