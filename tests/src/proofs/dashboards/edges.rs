@@ -68,6 +68,14 @@ pub(super) const FAULTS: &[Fault] = &[
         mend: nothing,
         quick: false,
     },
+    // Before hits are dropped, which leaves gaps as well.
+    Fault {
+        how: "somebody else's entry in a lane, a thousand numbers ahead",
+        alerts: &["HushmarkLaneConflict", "HushmarkDeadLetters", "HushmarkLaneGaps"],
+        cause: Cause::Once(intruder),
+        mend: restart_edges,
+        quick: true,
+    },
     Fault {
         how: "every Redis killed, and an edge with a lane log of 2,000 bytes",
         alerts: &[
@@ -86,13 +94,6 @@ pub(super) const FAULTS: &[Fault] = &[
             stage.stack.redis.process.start()?;
             stage.wait_ready()
         },
-        quick: true,
-    },
-    Fault {
-        how: "somebody else's entry in a lane, a thousand numbers ahead",
-        alerts: &["HushmarkLaneConflict", "HushmarkDeadLetters", "HushmarkLaneGaps"],
-        cause: Cause::Once(intruder),
-        mend: restart_edges,
         quick: true,
     },
     Fault {
