@@ -32,7 +32,7 @@ pub(crate) enum Command {
     /// Send a realistic morning of hits at the running edge, and check every counter
     Demo(Demo),
     /// Answer links with a plain 404 from now on; it cannot be undone
-    Takedown(Takedown),
+    Takedown(TakenDown),
     #[command(flatten)]
     Cluster(Cluster),
     /// Print a completion script for a shell
@@ -103,13 +103,14 @@ pub(crate) struct Demo {
     pub(crate) quiet: bool,
 }
 
+/// What is taken down, on one machine and in a cluster.
 #[derive(Group)]
 #[group(required = true, multiple = false)]
-pub(crate) struct Takedown {
+pub(crate) struct TakenDown {
     /// Every link of the tenant in this namespace
     #[arg(long, value_name = "NAMESPACE")]
     pub(crate) tenant: Option<String>,
-    /// Every link of this campaign
+    /// Every link of this campaign: NAME or NAMESPACE/NAME
     #[arg(long, value_name = "CAMPAIGN")]
     pub(crate) campaign: Option<String>,
     /// Every link to this destination, byte for byte

@@ -15,7 +15,7 @@ use crate::{args, campaigns};
 /// How long `up` may take to append what was asked.
 const APPENDED_WITHIN: Duration = Duration::from_secs(5);
 
-pub(crate) async fn run(data: &Path, options: &args::Takedown) -> Result<()> {
+pub(crate) async fn run(data: &Path, options: &args::TakenDown) -> Result<()> {
     let folder = DataFolder::new(data);
     let state = folder.state()?;
     let (what, said) = what(&folder, &state, options).await?;
@@ -59,10 +59,10 @@ pub(crate) async fn run(data: &Path, options: &args::Takedown) -> Result<()> {
 async fn what(
     folder: &DataFolder,
     state: &State,
-    options: &args::Takedown,
+    options: &args::TakenDown,
 ) -> Result<(Takedown, String)> {
     Ok(match options {
-        args::Takedown { tenant: Some(namespace), .. } => {
+        args::TakenDown { tenant: Some(namespace), .. } => {
             if !state.namespaces.contains(namespace) {
                 bail!(
                     "no tenant in namespace {namespace}; there are {}",
@@ -72,16 +72,16 @@ async fn what(
             let id = TenantId::derive(&state.region, namespace);
             (Takedown::Tenant(id.to_string()), format!("every link of tenant {namespace}"))
         }
-        args::Takedown { campaign: Some(campaign), .. } => {
+        args::TakenDown { campaign: Some(campaign), .. } => {
             let (name, _, id) = state.campaign(campaign)?;
             campaigns::known(state, campaign, id).await?;
             (Takedown::Campaign(id.to_string()), format!("every link of {name}"))
         }
-        args::Takedown { url: Some(url), .. } => {
+        args::TakenDown { url: Some(url), .. } => {
             let to = url.as_str();
             (Takedown::Url(to.to_owned()), format!("every link to {to}, byte for byte"))
         }
-        args::Takedown { kid: Some(kid), .. } => {
+        args::TakenDown { kid: Some(kid), .. } => {
             if !folder.path("keys").join(format!("{kid}.key")).exists() {
                 bail!("there is no region key {kid} in {}", folder.path("keys").display());
             }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::args::http_url;
+use crate::args::TakenDown;
 
 /// Hushmark in a cluster: what is, why, and what would change
 #[derive(Parser)]
@@ -226,24 +226,6 @@ pub(crate) struct Takedown {
     pub(crate) sure: Sure,
     #[command(flatten)]
     pub(crate) connection: Connection,
-}
-
-/// What is taken down.
-#[derive(Group)]
-#[group(required = true, multiple = false)]
-pub(crate) struct TakenDown {
-    /// Every link of the tenant in this namespace
-    #[arg(long, value_name = "NAMESPACE")]
-    pub(crate) tenant: Option<String>,
-    /// Every link of this campaign: NAME or NAMESPACE/NAME
-    #[arg(long, value_name = "CAMPAIGN")]
-    pub(crate) campaign: Option<String>,
-    /// Every link to this destination, byte for byte
-    #[arg(long, value_parser = http_url)]
-    pub(crate) url: Option<String>,
-    /// Every token sealed under this key
-    #[arg(long)]
-    pub(crate) kid: Option<u16>,
 }
 
 #[derive(Subcommand)]

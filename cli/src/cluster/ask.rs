@@ -21,6 +21,7 @@ use super::args::{self, Only, Sure};
 use super::connect::{Connected, said};
 use super::port::{to_address, to_pod};
 use super::world::{get, named_or_none, one_region};
+use crate::args::TakenDown;
 use crate::report::print;
 
 /// What is asked for, and how it is said to people.
@@ -71,19 +72,19 @@ pub(crate) async fn takedown(options: &args::Takedown) -> Result<ExitCode> {
     let sure = &options.sure;
     let named = sure.region.as_deref();
     let (region, what, which) = match &options.what {
-        args::TakenDown { tenant: Some(tenant), .. } => {
+        TakenDown { tenant: Some(tenant), .. } => {
             let (region, id) = tenant_meant(&at, tenant, sure).await?;
             (region, Takedown::Tenant(id.to_string()), format!("every link of tenant {tenant}"))
         }
-        args::TakenDown { campaign: Some(campaign), .. } => {
+        TakenDown { campaign: Some(campaign), .. } => {
             let (region, id, name) = campaign_meant(&at, campaign, sure).await?;
             (region, Takedown::Campaign(id.to_string()), format!("every link of campaign {name}"))
         }
-        args::TakenDown { url: Some(url), .. } => {
+        TakenDown { url: Some(url), .. } => {
             let region = one_region(&at.client, named).await?;
             (region, Takedown::Url(url.clone()), format!("every link to {url}, byte for byte,"))
         }
-        args::TakenDown { kid: Some(kid), .. } => {
+        TakenDown { kid: Some(kid), .. } => {
             let region = one_region(&at.client, named).await?;
             (region, Takedown::Kid(*kid), format!("every token under key {kid}"))
         }

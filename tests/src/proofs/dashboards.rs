@@ -138,11 +138,13 @@ fn happens(stage: &Stage, fault: &Fault) -> Result<()> {
     if let Cause::Once(cause) = fault.cause {
         cause(stage)?;
     }
+    let mut fires = BTreeSet::new();
     loop {
         if let Cause::Again(cause) = fault.cause {
             cause(stage)?;
         }
-        let fires = firing()?;
+        // One may be over before another begins.
+        fires.extend(firing()?);
         if fault.alerts.iter().all(|alert| fires.contains(*alert)) {
             break;
         }

@@ -9,7 +9,8 @@ pub(crate) fn completion(stage: &Stage) -> Result<()> {
     let said = stage.kubectl(&stage.person, &["__complete", "hushmark", "st"])?;
     ensure!(said.out.starts_with("status\t"), "{}{}", said.out, said.err);
     let script = stage.person(&["completions", "bash"])?.ended(0)?;
-    let completes = |line: &str| line.contains("complete -F") && line.ends_with(" kubectl-hushmark");
+    let completes =
+        |line: &str| line.contains("complete -F") && line.ends_with(" kubectl-hushmark");
     ensure!(script.lines().any(completes), "{script}");
     Ok(())
 }

@@ -137,6 +137,15 @@ impl Stage {
             let all: Result<Vec<bool>> = all.collect();
             Ok(ready("region", &[], "eu")? && all?.into_iter().all(|is| is))
         })?;
+        // Volumes are named by the order in which they were made, which no golden can hold.
+        let here = "topology.kubernetes.io/region=eu-central";
+        stage.cluster.kubectl(&["label", "pv", "--all", here])?;
+        // Nothing tells the operator, which would look in five minutes.
+        stage.cluster.kubectl(&["annotate", "region", "eu", "example.org/look=again"])?;
+        stage.until("the volumes say where they are", || {
+            let region = stage.cluster.get(&["region", "eu"])?;
+            Ok(!region["status"]["conditions"].to_string().contains("VolumesUnlabelled"))
+        })?;
         Ok(stage)
     }
 

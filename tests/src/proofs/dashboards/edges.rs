@@ -181,16 +181,19 @@ fn hiccups(stage: &Stage) -> Result<()> {
 fn intruder(stage: &Stage) -> Result<()> {
     let mut redis = stage.stack.redis.connect()?;
     let lanes: Vec<String> = redis::cmd("KEYS").arg(format!("{LANE_PREFIX}*")).query(&mut redis)?;
-    let lane = lanes.first().context("there is no lane")?;
-    let top: Vec<(String, redis::Value)> =
-        redis::cmd("XREVRANGE").arg(lane).arg(&["+", "-", "COUNT", "1"]).query(&mut redis)?;
-    let top = top.first().and_then(|(id, _)| id.split_once('-')?.0.parse::<u64>().ok());
-    let id = format!("{}-0", top.unwrap_or(0) + 1_000);
-    redis::cmd("XADD").arg(lane).arg(&[&id, BATCH_FIELD, "no batch"]).exec(&mut redis)?;
+    // Every lane: it is not known in which of them the next hit will be.
+    for lane in lanes {
+        let top: Vec<(String, redis::Value)> =
+            redis::cmd("XREVRANGE").arg(&lane).arg(&["+", "-", "COUNT", "1"]).query(&mut redis)?;
+        let top = top.first().and_then(|(id, _)| id.split_once('-')?.0.parse::<u64>().ok());
+        // A stream from which all was taken has no top.
+        let id = format!("{}-0", top.unwrap_or(50_000) + 1_000);
+        redis::cmd("XADD").arg(&lane).arg(&[&id, BATCH_FIELD, "no batch"]).exec(&mut redis)?;
+    }
     Ok(())
 }
 
-/// One of them writes to a lane that is not its own any more; a new process has a new lane.
+/// They write to lanes that are not their own any more; a new process has a new lane.
 fn restart_edges(stage: &Stage) -> Result<()> {
     for edge in &stage.stack.edges[..APART] {
         edge.process.kill9()?;

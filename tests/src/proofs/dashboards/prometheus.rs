@@ -21,9 +21,9 @@ const SCRAPE: &str = "1s";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What alerts ask for that would take hours or gigabytes, and what is asked for here instead.
-pub(super) const REWRITTEN: [(&str, &str); 9] = [
+pub(super) const REWRITTEN: [(&str, &str); 11] = [
     // 256 MiB of batches, each of which is some hundred bytes.
-    ("> 256 * 1024 * 1024", "> 4 * 1024"),
+    ("> 256 * 1024 * 1024", "> 1024"),
     // Two minutes of lag.
     ("_lag_seconds{namespace=\"$ns\"} > 120", "_lag_seconds{namespace=\"$ns\"} > 20"),
     // Two hours without a publication.
@@ -43,6 +43,12 @@ pub(super) const REWRITTEN: [(&str, &str); 9] = [
     ),
     ("reason=\"unknown_key\"}[10m]", "reason=\"unknown_key\"}[20s]"),
     ("answered_total{namespace=\"$ns\"}[10m]", "answered_total{namespace=\"$ns\"}[20s]"),
+    // What one fault counted has to be forgotten before the next one counts.
+    (
+        "dropped_records_total{namespace=\"$ns\"}[10m]",
+        "dropped_records_total{namespace=\"$ns\"}[20s]",
+    ),
+    ("gaps_total{namespace=\"$ns\"}[15m]", "gaps_total{namespace=\"$ns\"}[20s]"),
 ];
 
 /// One rule as Prometheus knows it.
