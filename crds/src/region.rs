@@ -30,6 +30,20 @@ macro_rules! port {
     };
 }
 
+/// A store is one that runs already.
+macro_rules! is_outside {
+    ($on:literal, $store:literal) => {
+        concat!("(has(", $on, ".", $store, ") && has(", $on, ".", $store, ".external))")
+    };
+}
+
+/// ClickHouse's own operator runs it.
+macro_rules! is_cluster {
+    ($on:literal) => {
+        concat!("(has(", $on, ".clickhouse) && has(", $on, ".clickhouse.cluster))")
+    };
+}
+
 mod others;
 mod stores;
 
@@ -93,6 +107,17 @@ pub use stores::{ClickhouseSpec, EncryptedAtRest, External, RedisSpec, Storage};
         .message("there is an ingress as well: give one way in, so that one set of access logs is \
                   to be looked after")
         .field_path(".gateway"),
+    validation = Rule::new(concat!(is_outside!("self", "redis"), " == ", is_outside!("oldSelf", "redis")))
+        .message("cannot change between one of the operator's and one outside: hits that were answered \
+                  would wait in the one that is left; make a new Region")
+        .field_path(".redis"),
+    validation = Rule::new(concat!(
+        is_outside!("self", "clickhouse"), " == ", is_outside!("oldSelf", "clickhouse"), " && ",
+        is_cluster!("self"), " == ", is_cluster!("oldSelf")
+    ))
+        .message("cannot change between one of the operator's, one outside and a cluster: what is \
+                  stored stays in the one that is left; make a new Region")
+        .field_path(".clickhouse"),
 )]
 pub struct RegionSpec {
     /// The law that the data is under: EU, or a country's ISO 3166-1 code such as DE or CA.

@@ -46,6 +46,8 @@ pub struct Need {
     pub resource: &'static str,
     /// What is done.
     pub verbs: &'static [&'static str],
+    /// Whether it is done to the release's own Region alone.
+    pub own_region: bool,
 }
 
 const fn cluster(
@@ -53,7 +55,11 @@ const fn cluster(
     resource: &'static str,
     verbs: &'static [&'static str],
 ) -> Need {
-    Need { reach: Reach::Cluster, group, resource, verbs }
+    Need { reach: Reach::Cluster, group, resource, verbs, own_region: false }
+}
+
+const fn of_own_region(resource: &'static str, verbs: &'static [&'static str]) -> Need {
+    Need { reach: Reach::Cluster, group: "hushmark.io", resource, verbs, own_region: true }
 }
 
 const fn inside(
@@ -61,7 +67,7 @@ const fn inside(
     resource: &'static str,
     verbs: &'static [&'static str],
 ) -> Need {
-    Need { reach: Reach::Namespace, group, resource, verbs }
+    Need { reach: Reach::Namespace, group, resource, verbs, own_region: false }
 }
 
 const READ: &[&str] = &["list", "watch"];
@@ -72,7 +78,7 @@ const PATCH: &[&str] = &["patch"];
 /// Everything that is needed, and nothing else: the chart's roles are these.
 pub const NEEDED: &[Need] = &[
     cluster("hushmark.io", "regions", READ),
-    cluster("hushmark.io", "regions/status", PATCH),
+    of_own_region("regions/status", PATCH),
     cluster("hushmark.io", "tenants", READ),
     cluster("hushmark.io", "tenants/status", PATCH),
     cluster("hushmark.io", "campaigns", READ),
@@ -146,13 +152,15 @@ impl Ask {
         )
     }
 
-    /// Whether a rule of a review allows it. Rules for single names do not count.
-    fn is_in(self, rules: &[ResourceRule]) -> bool {
+    /// Whether a rule of a review allows it. Of rules for single names those of our Region count.
+    fn is_in(self, rules: &[ResourceRule], region: &str) -> bool {
         let has = |list: &Option<Vec<String>>, wanted: &str| {
             list.iter().flatten().any(|entry| entry == "*" || entry == wanted)
         };
         rules.iter().any(|rule| {
-            rule.resource_names.as_ref().is_none_or(Vec::is_empty)
+            let names = rule.resource_names.as_deref().unwrap_or_default();
+            let is_ours = self.need.own_region && names.iter().any(|name| name == region);
+            (names.is_empty() || is_ours)
                 && has(&rule.api_groups, self.need.group)
                 && has(&rule.resources, self.need.resource)
                 && rule.verbs.iter().any(|verb| verb == "*" || verb == self.verb)
@@ -170,6 +178,7 @@ impl Ask {
             resource: Some(resource.to_owned()),
             subresource,
             namespace,
+            name: self.need.own_region.then(|| config.region.clone()),
             verb: Some(self.verb.to_owned()),
             ..ResourceAttributes::default()
         }
@@ -225,7 +234,8 @@ async fn missing_by_rules(client: &Client, config: &Config) -> Result<Vec<String
     let rules = answer.status.map(|status| status.resource_rules).unwrap_or_default();
     // A Role of the namespace shows in the review, too, and does not reach the cluster; whoever
     // writes rules for cluster-wide resources into a Role is told at the next start.
-    let unseen: Vec<Ask> = Ask::all(config).filter(|ask| !ask.is_in(&rules)).collect();
+    let unseen: Vec<Ask> =
+        Ask::all(config).filter(|ask| !ask.is_in(&rules, &config.region)).collect();
     if unseen.is_empty() { Ok(Vec::new()) } else { asked_one_by_one(client, config, unseen).await }
 }
 
@@ -301,11 +311,18 @@ mod tests {
             (rule(&["hushmark.io"], &["regions/status"], &["get"]), false),
             (rule(&["apps"], &["regions/status"], &["patch"]), false),
         ] {
-            assert_eq!(patch_status.is_in(std::slice::from_ref(&rules)), expected, "{rules:?}");
+            let rules = [rules];
+            assert_eq!(patch_status.is_in(&rules, "one"), expected, "{rules:?}");
         }
         let mut named = rule(&["hushmark.io"], &["regions/status"], &["patch"]);
         named.resource_names = Some(vec!["one".into()]);
-        assert!(!patch_status.is_in(&[named]));
+        assert!(patch_status.is_in(std::slice::from_ref(&named), "one"));
+        assert!(!patch_status.is_in(std::slice::from_ref(&named), "another"));
+        named.resources = Some(vec!["secrets".into()]);
+        named.api_groups = Some(vec![String::new()]);
+        let secrets = NEEDED.iter().find(|need| need.resource == "secrets").unwrap();
+        named.verbs = vec!["patch".into()];
+        assert!(!Ask { need: secrets, verb: "patch" }.is_in(&[named], "one"));
     }
 
     #[test]

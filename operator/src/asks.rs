@@ -3,7 +3,7 @@
 //!
 //! It listens on the pod's loopback alone, so that whoever may `create` on `pods/portforward` in
 //! the release's namespace may ask, and nobody else: no Service, no other pod. A page in a browser
-//! cannot ask either: it may send no JSON to another origin without leave, and gets none.
+//! cannot ask either: a browser says which page it posts for, and who says that is refused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +48,9 @@ async fn answer(ctx: &Context, request: Request<Incoming>) -> Result<Answer, No>
     }
     if request.method() != Method::POST {
         return Err(No(StatusCode::METHOD_NOT_ALLOWED, "asks are posted".into()));
+    }
+    if request.headers().contains_key(http::header::ORIGIN) {
+        return Err(No(StatusCode::FORBIDDEN, "no page in a browser may ask".into()));
     }
     let content = request.headers().get(http::header::CONTENT_TYPE);
     if content.is_none_or(|content| content != "application/json") {

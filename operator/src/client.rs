@@ -75,7 +75,14 @@ pub async fn clients(metrics: &Metrics) -> Result<Clients, Error> {
     Ok(Clients { free, fenced, fence })
 }
 
-fn client(config: Config, metrics: Metrics, fence: Option<Fence>) -> Result<Client, kube::Error> {
+fn client(
+    mut config: Config,
+    metrics: Metrics,
+    fence: Option<Fence>,
+) -> Result<Client, kube::Error> {
+    // The client's own repeats would be inside of the fence, and sent after it has closed. Whoever
+    // asks tries again.
+    config.default_retry = false;
     let look = move |request: Request<Body>| -> Result<Request<Body>, Closed> {
         let out = fence.as_ref().is_none_or(|fence| fence.lets_out(&request, Instant::now()));
         if !out {

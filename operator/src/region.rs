@@ -33,14 +33,14 @@ use hushmark_policy::Day;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::{Applier, Kind};
 use crate::conditions::Status;
 use crate::config::OptionalApi;
 use crate::context::ActiveRegion;
-use crate::reconcile::timed;
+use crate::reconcile::{PATIENCE, timed};
 use crate::{Context, Error, context};
 
 use edges::Edges;
@@ -328,7 +328,8 @@ impl Worker {
         ctx.metrics.field_conflicts(applied.conflicts.len());
         let health = Health::of(&applied, &ctx.config.name);
         let desired = health.replicas("edge").map(|edges| edges.desired);
-        let edges = Edges::look(&ctx, &validated, desired).await?;
+        let generation = health.generation("edge");
+        let edges = Edges::look(&ctx, &validated, desired, generation).await?;
         replay::replay(&ctx, &validated, &edges).await?;
         keys.rotate(&ctx, &validated, known.as_ref(), &edges).await?;
         let reached = reached::ask(&ctx, &validated).await;
@@ -449,14 +450,17 @@ impl Worker {
         if self.built.is_none() {
             return false;
         }
-        writers::ask(&self.ctx).await.is_some_and(|told| self.told.as_ref() != Some(&told))
+        let told = timeout(PATIENCE, writers::ask(&self.ctx)).await.unwrap_or_default();
+        told.is_some_and(|told| self.told.as_ref() != Some(&told))
     }
 
     /// Closes days that are over and makes keys for those to come. What fails is said once.
     async fn turn_rings(&mut self) {
         let Some(region) = self.built.clone() else { return };
         let today = Day::of_unix_ms(context::now_ms());
-        match keys::turn_rings(&self.ctx, &region, today).await {
+        // An API server that falls silent must not stop what is looked at otherwise.
+        let turned = timeout(PATIENCE, keys::turn_rings(&self.ctx, &region, today)).await;
+        match turned.unwrap_or(Err(Error::Late(PATIENCE))) {
             Ok(()) => self.ring_trouble.clear(),
             Err(error) => {
                 let text = error.to_string();

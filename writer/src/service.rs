@@ -199,7 +199,16 @@ impl Service {
 
     async fn apply_schema(&self) -> Result<(), StartError> {
         loop {
-            match migrate(&self.clickhouse()?.client()).await {
+            let address = self.clickhouse();
+            let applied = match &address {
+                Ok(address) => migrate(&address.client()).await,
+                Err(error) => {
+                    tracing::warn!(%error, "waiting for clickhouse's password");
+                    tokio::time::sleep(STAND_BY).await;
+                    continue;
+                }
+            };
+            match applied {
                 Ok(()) => {
                     self.status.troubled(None);
                     return Ok(());

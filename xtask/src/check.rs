@@ -118,7 +118,8 @@ fn every_step(tree: &Tree, options: &Options, steps: &mut Steps) -> Result<()> {
     } else {
         steps.step("real node", "its pods' logs are above", || {
             image::beside_on_a_node(tree, &ready)?;
-            let node = ["test", "--package", "hushmark-tests", "--test", "node"];
+            // Of the whole workspace, as above: one package alone would be built with other features.
+            let node = ["test", "--workspace", "--test", "node"];
             succeed(cargo().args(node).args(["--", "--ignored", "--nocapture"]))
         })?;
     }

@@ -20,7 +20,7 @@ use serde_json::json;
 use super::args::{self, Only, Sure};
 use super::connect::{Connected, said};
 use super::port::{to_address, to_pod};
-use super::world::{get, named_or_none, one_region};
+use super::world::{get, one_region};
 use crate::args::TakenDown;
 use crate::report::print;
 
@@ -128,16 +128,25 @@ async fn region_meant(at: &Connected, namespace: &str, sure: &Sure) -> Result<Re
     let tenants: Api<Tenant> = Api::namespaced(at.client.clone(), namespace);
     let here = tenants.list(&ListParams::default()).await;
     let here = here.map_err(|error| said(format!("list tenants of {namespace}"), error))?.items;
-    let regions: Vec<String> = here.iter().map(|tenant| tenant.spec.region.clone()).collect();
-    match (regions.as_slice(), sure.region.as_deref()) {
-        ([], _) => bail!(
+    // The oldest is the one that counts, and the operator refuses the others.
+    let counts = here
+        .iter()
+        .filter(|tenant| tenant.metadata.deletion_timestamp.is_none())
+        .min_by_key(|tenant| {
+            (tenant.metadata.creation_timestamp.as_ref().map(|time| time.0), tenant.name_any())
+        });
+    let Some(tenant) = counts else {
+        bail!(
             "namespace {namespace} has no Tenant. If it was deleted and its mail is meant: \
              --deleted --region NAME"
-        ),
-        (all, Some(named)) if !all.iter().any(|region| region == named) => {
-            bail!("the Tenant of {namespace} is in Region {}, not {named}", named_or_none(all))
+        )
+    };
+    let region = &tenant.spec.region;
+    match sure.region.as_deref() {
+        Some(named) if named != region => {
+            bail!("the Tenant of {namespace} is in Region {region}, not {named}")
         }
-        ([first, ..], named) => one_region(&at.client, Some(named.unwrap_or(first))).await,
+        _ => one_region(&at.client, Some(region)).await,
     }
 }
 

@@ -11,8 +11,9 @@ mod lists;
 mod logs;
 mod scrub;
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -39,7 +40,8 @@ logs/       The ends of our programs' logs: the fields on a list, and in free te
 metrics/    Pages of metrics; they name no tenant and no campaign.
 versions.json, notes.txt  Versions, and what could not be had.
 
-Values of the releases' Secrets were looked for in all of it, and none is there. Look at it all the
+Values of the releases' Secrets, as far as they could be read, were looked for in all of it:
+swept.txt says if one was found and cut out, notes.txt if they could not be read. Look at it all the
 same before you send it.
 ";
 
@@ -77,7 +79,7 @@ pub(crate) async fn run(options: &args::SupportBundle) -> Result<ExitCode> {
 
 fn write(path: &Path, folder: &str, files: &Files, now: Timestamp) -> Result<()> {
     // Never over another file: an archive that somebody waits for is not lost by a repetition.
-    let file = File::create_new(path)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::default()));
     for (name, bytes) in files {
         let mut header = tar::Header::new_gnu();

@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 
 pub(super) use clickhouse::SETTINGS as CLICKHOUSE_SETTINGS;
 pub(super) use clickhouse_cluster::pod_labels;
+pub(super) use network::POLICIES;
 pub(super) use probe::{ProbeRole, probe_pod};
 pub(super) use replay::replay_job;
 pub(super) use ways_in::{quiet_logs, speaks_tls};

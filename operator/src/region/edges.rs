@@ -26,7 +26,13 @@ pub(super) struct Edges {
     pub(super) volumes: BTreeSet<u32>,
     /// Jobs that replay.
     pub(super) jobs: BTreeMap<u32, Replay>,
+    /// The StatefulSet's generation, which rises with every change of how many are wanted, whoever
+    /// makes it.
+    pub(super) generation: i64,
 }
+
+/// Which generation of the edges' StatefulSet a Job was made for.
+pub(super) const MADE_FOR: &str = "hushmark.io/edges-generation";
 
 /// How a Job that replays is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +41,8 @@ pub(super) enum Replay {
     Running,
     /// The volume is empty.
     Done,
+    /// The volume was empty when there was another number of edges, and may have been used since.
+    Outdated,
     /// It gave up.
     Failed,
     /// Somebody deletes it.
@@ -55,11 +63,12 @@ pub(super) fn job_prefix(region: &ValidatedRegion) -> String {
 }
 
 impl Edges {
-    /// Asks the cluster. `desired` is what the StatefulSet says.
+    /// Asks the cluster. `desired` and `generation` are what the StatefulSet says.
     pub(super) async fn look(
         ctx: &Context,
         region: &ValidatedRegion,
         desired: Option<i32>,
+        generation: i64,
     ) -> Result<Self, Error> {
         let pod_prefix = format!("{}-", region.named("edge"));
         let (volume_prefix, job_prefix) = (volume_prefix(region), job_prefix(region));
@@ -69,13 +78,16 @@ impl Edges {
             list::<Job>(ctx, region, REPLAY),
         )?;
         let volumes = volumes.iter().filter(|it| it.metadata.deletion_timestamp.is_none());
-        let jobs = jobs.iter().filter_map(|job| Some((ordinal(&job_prefix, job)?, how_it_is(job))));
+        let jobs = jobs
+            .iter()
+            .filter_map(|job| Some((ordinal(&job_prefix, job)?, how_it_is(job, generation))));
         Ok(Self {
             desired: desired.and_then(|desired| u32::try_from(desired).ok()),
             pods: pods.iter().filter_map(|pod| ordinal(&pod_prefix, pod)).collect(),
             volumes: volumes.filter_map(|volume| ordinal(&volume_prefix, volume)).collect(),
             jobs: jobs.collect(),
             pod_prefix,
+            generation,
         })
     }
 
@@ -109,7 +121,7 @@ fn ordinal(prefix: &str, object: &impl kube::ResourceExt) -> Option<u32> {
     ordinal.parse().ok().filter(|n: &u32| n.to_string() == ordinal)
 }
 
-fn how_it_is(job: &Job) -> Replay {
+fn how_it_is(job: &Job, generation: i64) -> Replay {
     if job.metadata.deletion_timestamp.is_some() {
         return Replay::Ending;
     }
@@ -117,8 +129,11 @@ fn how_it_is(job: &Job) -> Replay {
     let is = |type_: &str| {
         conditions.clone().flatten().any(|it| it.type_ == type_ && it.status == "True")
     };
+    let mut annotations = job.metadata.annotations.iter().flatten();
+    let is_newest = annotations.any(|(name, is)| name == MADE_FOR && *is == generation.to_string());
     match (is("Complete"), is("Failed")) {
-        (true, _) => Replay::Done,
+        (true, _) if is_newest => Replay::Done,
+        (true, _) => Replay::Outdated,
         (_, true) => Replay::Failed,
         _ => Replay::Running,
     }
@@ -144,16 +159,20 @@ mod tests {
     #[test]
     fn a_job_is_as_its_conditions_say() {
         let job = |conditions: serde_json::Value| -> Job {
-            serde_json::from_value(json!({"status": {"conditions": conditions}})).unwrap()
+            let metadata = json!({"annotations": {MADE_FOR: "7"}});
+            let job = json!({"metadata": metadata, "status": {"conditions": conditions}});
+            serde_json::from_value(job).unwrap()
         };
-        assert_eq!(how_it_is(&Job::default()), Replay::Running);
+        assert_eq!(how_it_is(&Job::default(), 7), Replay::Running);
+        let complete = json!([{"type": "Complete", "status": "True"}]);
+        assert_eq!(how_it_is(&job(complete), 8), Replay::Outdated);
         for (type_, expected) in [
             ("Complete", Replay::Done),
             ("Failed", Replay::Failed),
             ("FailureTarget", Replay::Running),
         ] {
             let conditions = json!([{"type": type_, "status": "True"}]);
-            assert_eq!(how_it_is(&job(conditions)), expected, "{type_}");
+            assert_eq!(how_it_is(&job(conditions), 7), expected, "{type_}");
         }
     }
 

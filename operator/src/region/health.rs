@@ -15,6 +15,8 @@ pub(super) struct Workload {
     pub(super) replicas: Replicas,
     /// All of them serve, and all are of the newest template.
     pub(super) settled: bool,
+    /// Rises with every change of its spec.
+    pub(super) generation: i64,
 }
 
 /// What can be said of a stack.
@@ -46,6 +48,11 @@ impl Health {
     /// The replicas of a component.
     pub(super) fn replicas(&self, name: &str) -> Option<Replicas> {
         self.workloads.iter().find(|workload| workload.name == name).map(|it| it.replicas)
+    }
+
+    /// The generation of a component's workload.
+    pub(super) fn generation(&self, name: &str) -> i64 {
+        self.workloads.iter().find(|workload| workload.name == name).map_or(0, |it| it.generation)
     }
 
     /// What is not as it should be, in words; empty when all is well.
@@ -80,7 +87,7 @@ fn workload(name: &'static str, kind: Kind, live: &DynamicObject) -> Workload {
         }
     };
     let settled = seen && replaced && ready >= desired;
-    Workload { name, replicas: Replicas { desired, ready }, settled }
+    Workload { name, replicas: Replicas { desired, ready }, settled, generation }
 }
 
 #[cfg(test)]

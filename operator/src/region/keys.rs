@@ -223,7 +223,8 @@ fn fingerprint(file: &str) -> String {
 
 fn text(data: &Data, entry: &str) -> Option<Zeroizing<String>> {
     let text = String::from_utf8(data.get(entry)?.clone()).ok()?;
-    Some(Zeroizing::new(text.trim_end().to_owned())).filter(|text| !text.is_empty())
+    Some(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+        .filter(|text| !text.is_empty())
 }
 
 /// Both rings, batch keys first.

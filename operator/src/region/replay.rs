@@ -13,7 +13,7 @@ use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 
 use super::build::replay_job;
-use super::edges::{Edges, Replay, job_prefix, volume_prefix};
+use super::edges::{Edges, MADE_FOR, Replay, job_prefix, volume_prefix};
 use super::validate::ValidatedRegion;
 use crate::conditions::{Status, Wanted};
 use crate::{Context, Error, FIELD_MANAGER};
@@ -48,7 +48,8 @@ impl Edges {
         }
         let unused = self.unused();
         let is_over = |(ordinal, job): &(&u32, &Replay)| {
-            let is_wanted = unused.contains(ordinal) && **job != Replay::Failed;
+            let is_of_use = !matches!(job, Replay::Failed | Replay::Outdated);
+            let is_wanted = unused.contains(ordinal) && is_of_use;
             **job != Replay::Ending && !is_wanted
         };
         Plan {
@@ -87,7 +88,9 @@ pub(super) async fn replay(
     }
     let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
     for ordinal in make.into_iter().take(AT_ONCE) {
-        let job = replay_job(region, ordinal);
+        let mut job = replay_job(region, ordinal);
+        let made_for = (MADE_FOR.to_owned(), edges.generation.to_string());
+        job.metadata.annotations.get_or_insert_default().extend([made_for]);
         let name = job.metadata.name.clone().unwrap_or_default();
         match api.create(&params, &job).await {
             Ok(_) => tracing::info!(job = name, "replays what a removed edge left"),
@@ -149,6 +152,7 @@ mod tests {
             pods: pods.iter().copied().collect(),
             volumes: volumes.iter().copied().collect(),
             jobs: jobs.iter().copied().collect(),
+            generation: 1,
         }
     }
 
@@ -171,6 +175,8 @@ mod tests {
         assert_eq!(plan(&of(Replay::Running)), (vec![], vec![]));
         assert_eq!(plan(&of(Replay::Done)), (vec![], vec![]));
         assert_eq!(plan(&of(Replay::Failed)), (vec![], vec![1]));
+        assert_eq!(plan(&of(Replay::Outdated)), (vec![], vec![1]));
+        assert!(of(Replay::Outdated).replays());
         assert_eq!(plan(&of(Replay::Ending)), (vec![], vec![]), "until its pod is gone");
         assert!(!of(Replay::Done).replays() && of(Replay::Running).replays());
     }
@@ -191,11 +197,13 @@ mod tests {
             desired in 0u32..5,
             pods in proptest::collection::btree_set(0u32..6, 0..6),
             volumes in proptest::collection::btree_set(0u32..6, 0..6),
-            jobs in proptest::collection::btree_map(0u32..6, 0u8..4, 0..6),
+            jobs in proptest::collection::btree_map(0u32..6, 0u8..5, 0..6),
         ) {
-            let how = |n| [Replay::Running, Replay::Done, Replay::Failed, Replay::Ending][n as usize];
+            let all =
+                [Replay::Running, Replay::Done, Replay::Outdated, Replay::Failed, Replay::Ending];
+            let how = |n| all[usize::from(n)];
             let jobs = jobs.into_iter().map(|(ordinal, n)| (ordinal, how(n))).collect();
-            let mut edges = Edges { pod_prefix: String::new(), desired: Some(desired), pods, volumes, jobs };
+            let mut edges = Edges { pod_prefix: String::new(), desired: Some(desired), pods, volumes, jobs, generation: 1 };
             let Plan { make, remove } = edges.plan();
             for ordinal in &make {
                 prop_assert!(*ordinal >= desired && !edges.pods.contains(ordinal));

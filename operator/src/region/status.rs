@@ -87,7 +87,7 @@ pub(super) struct Done<'a> {
 
 /// The conditions that an outcome says something about; the others stay as they were.
 pub(super) fn compose(outcome: &Outcome<'_>) -> Vec<Wanted> {
-    use Status::{False, True};
+    use Status::False;
     match outcome {
         Outcome::Invalid(problems) => {
             let reason = problems.first().map_or("Invalid", |problem| problem.reason);
@@ -98,18 +98,12 @@ pub(super) fn compose(outcome: &Outcome<'_>) -> Vec<Wanted> {
             all
         }
         Outcome::Blocked(message) => {
-            let mut all = vec![
-                Wanted::new(SPEC_VALID, True, "Accepted", ""),
-                Wanted::new(RECONCILE_SUCCEEDED, False, "NeedsAPerson", *message),
-            ];
+            let mut all = vec![Wanted::new(RECONCILE_SUCCEEDED, False, "NeedsAPerson", *message)];
             all.extend(summary(Summary::Stalled, "NeedsAPerson", message));
             all
         }
         Outcome::Failed(message) => {
-            let mut all = vec![
-                Wanted::new(SPEC_VALID, True, "Accepted", ""),
-                Wanted::new(RECONCILE_SUCCEEDED, False, "TriedAgain", *message),
-            ];
+            let mut all = vec![Wanted::new(RECONCILE_SUCCEEDED, False, "TriedAgain", *message)];
             all.extend(summary(Summary::Waiting, "TriedAgain", message));
             all
         }

@@ -48,7 +48,11 @@ pub(super) async fn regions(ctx: Arc<Context>, watched: Arc<Watched>) {
     let mut prints = HashMap::new();
     while let Some(event) = stream.next().await {
         match event {
-            Ok(Event::Init) => fresh.clear(),
+            Ok(Event::Init) => {
+                fresh.clear();
+                // What changed while nobody watched is not known to be what was seen last.
+                prints.clear();
+            }
             Ok(Event::InitApply(region)) => {
                 fresh.insert(region.name_any(), Arc::new(region));
             }
@@ -139,7 +143,12 @@ pub(super) async fn objects(ctx: Arc<Context>, kind: Kind, watched: Arc<Watched>
     let mut prints: HashMap<String, u64> = HashMap::new();
     while let Some(event) = stream.next().await {
         let wakes = match event {
-            Ok(Event::Init | Event::InitDone) => false,
+            Ok(Event::Init) => {
+                prints.clear();
+                false
+            }
+            // What was deleted while nobody watched shows by nothing else.
+            Ok(Event::InitDone) => true,
             Ok(Event::Apply(object) | Event::InitApply(object)) => {
                 let print = print_of_object(kind, &object);
                 prints.insert(object.name_any(), print) != Some(print)
@@ -182,8 +191,8 @@ pub(super) async fn secrets(ctx: Arc<Context>, watched: Arc<Watched>) {
     let mut stream = pin!(watcher(api, ours(&ctx)).backoff(WatchPause::default()));
     while let Some(event) = stream.next().await {
         match event {
-            Ok(Event::Apply(_) | Event::Delete(_)) => watched.wake.notify_one(),
-            Ok(Event::Init | Event::InitApply(_) | Event::InitDone) => {}
+            Ok(Event::Apply(_) | Event::Delete(_) | Event::InitDone) => watched.wake.notify_one(),
+            Ok(Event::Init | Event::InitApply(_)) => {}
             Err(error) => tracing::warn!(%error, "secrets are not watched"),
         }
     }

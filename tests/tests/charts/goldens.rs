@@ -103,7 +103,11 @@ fn holds_of(release: &Release<'_>, needs: &[Need]) -> Result<()> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         for rule in list(&find(&rendered, kind)?["rules"]) {
-            assert!(rule.get("resourceNames").is_none() && rule.get("nonResourceURLs").is_none());
+            assert!(rule.get("nonResourceURLs").is_none());
+            // The one Region whose status is written is the release's own.
+            let named = list(&rule["resourceNames"]);
+            let own = list(&rule["resources"]) == ["regions/status"];
+            assert_eq!(named, if own { vec![json!(release.name)] } else { vec![] });
             for (group, resource) in list(&rule["apiGroups"]).iter().flat_map(|group| {
                 list(&rule["resources"]).into_iter().map(move |r| (group.clone(), r))
             }) {

@@ -10,13 +10,14 @@ use regex::{Captures, Regex};
 use zeroize::Zeroizing;
 
 /// A pattern and what stands in its place. In this order: a URL may hold all of the others.
-static RULES: LazyLock<[(Regex, &str); 7]> = LazyLock::new(|| {
+static RULES: LazyLock<[(Regex, &str); 8]> = LazyLock::new(|| {
     let rule = |pattern: &str| Regex::new(pattern).expect("a constant pattern");
     [
         (rule(r#"([A-Za-z][A-Za-z0-9+.-]*)://[^\s"'<>|]+"#), "$1://[url]"),
         (rule(r#"[^\s"'<>()=,;:]+@[^\s"'<>()=,;:]+"#), "[address]"),
         (rule(r"\b\d{1,3}(\.\d{1,3}){3}(/\d{1,2})?\b"), "[ip]"),
         (rule(r"(?i)\b[0-9a-f]{0,4}(:[0-9a-f]{0,4}){3,7}\b"), "[ip]"),
+        (rule(r"(?i)\b[0-9a-f]{1,4}(:[0-9a-f]{1,4})*::([0-9a-f]{1,4}\b)?"), "[ip]"),
         (rule(r#"[^\s"'<>]+\.(csv|html|eml|mmdb)\b"#), "[file]"),
         (rule(r"[A-Za-z0-9_-]{60,}"), "[long]"),
         // With a digit in it: long words of prose and types have none.
@@ -63,8 +64,13 @@ impl Sweep {
             base64::engine::general_purpose::URL_SAFE_NO_PAD,
         ];
         let mut forms: Vec<Zeroizing<Vec<u8>>> = Vec::new();
-        for mut value in values.into_iter().filter(|value| value.len() >= SHORTEST) {
-            value.truncate(LONGEST);
+        for mut value in values {
+            // A Secret made from a file often ends with its line, which what is read does not.
+            let end = value.trim_ascii_end().len();
+            value.truncate(end.min(LONGEST));
+            if value.len() < SHORTEST {
+                continue;
+            }
             forms.extend(
                 engines.iter().map(|form| Zeroizing::new(form.encode(&*value).into_bytes())),
             );
@@ -104,6 +110,7 @@ mod tests {
             ("mail to Ann <ann.lee@example.org> failed", "mail to Ann <[address]> failed"),
             ("peer 203.0.113.9:443 closed", "peer [ip]:443 closed"),
             ("from 2001:db8::17 at 08:01:22", "from [ip] at 08:01:22"),
+            ("from 2a02::5 and fe80::", "from [ip] and [ip]"),
             ("GET https://t.example/c/abc?x=1 took 3 ms", "GET https://[url] took 3 ms"),
             ("url redis://user:pass@10.0.0.1:6379/0", "url redis://[url]"),
             ("read lists/staff.csv", "read [file]"),

@@ -12,6 +12,10 @@ use crate::apply::{Kind, Wanted};
 use crate::region::edges::REPLAY;
 use crate::region::validate::{External, Host, Store, ValidatedRegion};
 
+/// What the names of our policies end with. Nobody else can have one of that name beside ours.
+pub(in crate::region) const POLICIES: [&str; 8] =
+    ["clickhouse", "default-deny", "edge", "keeper", "probe", "redis", REPLAY, "writer"];
+
 pub(super) fn build(region: &ValidatedRegion) -> Network {
     Network {
         deny: deny(region),
@@ -37,16 +41,19 @@ fn pods(region: &ValidatedRegion, component: &str) -> Value {
     json!({"podSelector": {"matchLabels": selector(region, component)}})
 }
 
-/// The cluster's names.
+/// The cluster's names, from its DNS or from the cache of that on the node.
 pub(super) fn dns() -> Value {
     json!({
         "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}],
-        "to": [{
-            "namespaceSelector": {
-                "matchLabels": {"kubernetes.io/metadata.name": "kube-system"},
+        "to": [
+            {
+                "namespaceSelector": {
+                    "matchLabels": {"kubernetes.io/metadata.name": "kube-system"},
+                },
+                "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
             },
-            "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
-        }],
+            {"ipBlock": {"cidr": "169.254.20.10/32"}},
+        ],
     })
 }
 

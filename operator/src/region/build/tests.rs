@@ -95,6 +95,16 @@ fn the_authority_is_mounted_nowhere() {
 }
 
 #[test]
+fn every_policy_is_known_by_its_name() {
+    for region in [fixtures::minimal(), fixtures::of_others()] {
+        for Wanted { id, .. } in built(&region).0 {
+            let ending = id.name.strip_prefix("demo-").unwrap_or_default();
+            assert!(id.kind != Kind::NetworkPolicy || super::POLICIES.contains(&ending), "{id}");
+        }
+    }
+}
+
+#[test]
 fn the_objects_of_a_region_that_others_make_a_part_of() {
     let (wanted, unwanted, _) = built(&fixtures::of_others());
     let optional = |wanted: &&Wanted| {

@@ -11,8 +11,8 @@ use kube::{Api, ResourceExt as _};
 
 use super::volumes::{self, Nodes};
 use super::{Facts, Place, REGION_OF_NODE, Volume};
-use crate::apply::RENDERED;
-use crate::region::build::{REGION_LABEL, labels, pod_labels, selector};
+use crate::region::build::{POLICIES, REGION_LABEL, labels, pod_labels, selector};
+use crate::region::edges::REPLAY;
 use crate::region::probing::ProbePod;
 use crate::region::validate::ValidatedRegion;
 use crate::{Context, Error};
@@ -133,15 +133,18 @@ async fn strangers(ctx: &Context, region: &ValidatedRegion) -> Result<Vec<String
     let policies = api.list(&ListParams::default()).await;
     let policies = policies.map_err(Error::api("list the namespace's network policies"))?;
     let mut ours = vec![pod_labels(region, "clickhouse"), pod_labels(region, "keeper")];
-    ours.extend(["edge", "writer", "redis", "clickhouse"].map(|part| labels(region, part)));
-    let opens = |policy: &NetworkPolicy| opens_egress_of(policy, &ours);
+    let parts = ["edge", "writer", "redis", "clickhouse", REPLAY];
+    ours.extend(parts.map(|part| labels(region, part)));
+    let known = POLICIES.map(|name| region.named(name));
+    let opens = |policy: &NetworkPolicy| {
+        !known.contains(&policy.name_any()) && opens_egress_of(policy, &ours)
+    };
     Ok(policies.into_iter().filter(opens).map(|policy| policy.name_any()).collect())
 }
 
-/// Whether a policy that is not ours lets pods of these labels out.
+/// Whether a policy lets pods of these labels out.
 fn opens_egress_of(policy: &NetworkPolicy, pods: &[BTreeMap<String, String>]) -> bool {
-    let is_ours = policy.annotations().contains_key(RENDERED);
-    let Some(spec) = policy.spec.as_ref().filter(|_| !is_ours) else { return false };
+    let Some(spec) = policy.spec.as_ref() else { return false };
     let opens = spec.egress.as_ref().is_some_and(|rules| !rules.is_empty());
     let selector = spec.pod_selector.clone().unwrap_or_default();
     // A selector that cannot be read could be any.
@@ -165,8 +168,7 @@ mod tests {
         };
         let theirs = || json!({"name": "theirs"});
         let all = json!({"podSelector": {}, "egress": [{}], "policyTypes": ["Egress"]});
-        assert!(opens(theirs(), all.clone()));
-        assert!(!opens(json!({"name": "ours", "annotations": {RENDERED: "x"}}), all));
+        assert!(opens(theirs(), all));
         assert!(!opens(theirs(), json!({"podSelector": {}, "egress": []})), "it opens nothing");
         assert!(!opens(theirs(), json!({"podSelector": {}, "ingress": [{}]})));
         let of = |component: &str| json!({"podSelector": {"matchLabels": {COMPONENT: component}}, "egress": [{}]});

@@ -97,7 +97,8 @@ fn a_stack_that_runs_is_ready_though_its_residency_is_not_proven() {
 fn what_is_not_ready_yet_is_under_way() {
     let mut scene = Scene::of(&fixtures::minimal());
     let replicas = Replicas { desired: 2, ready: 1 };
-    scene.health.workloads = vec![Workload { name: "edge", replicas, settled: false }];
+    scene.health.workloads =
+        vec![Workload { name: "edge", replicas, settled: false, generation: 1 }];
     assert_eq!(scene.summary(), (False, True, False, "NotAllReady"));
     assert!(scene.conditions()[HEALTHY].message.starts_with("edge: 1 of 2 ready"));
 }

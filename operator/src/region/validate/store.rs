@@ -1,5 +1,6 @@
 //! Stores that run already: read from their Secrets, and held against `egress[]`. Pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -161,7 +162,11 @@ impl StoreKind {
                 parsed.scheme()
             )));
         }
-        if !parsed.username().is_empty() || parsed.password().is_some() {
+        let names_one = |(key, _): (Cow<'_, str>, _)| matches!(&*key, "user" | "password");
+        if !parsed.username().is_empty()
+            || parsed.password().is_some()
+            || parsed.query_pairs().any(names_one)
+        {
             let what = "has a user or password in its url: give them as user and password, because \
                         a url stands in the process list";
             return Err(wrong(what.into()));

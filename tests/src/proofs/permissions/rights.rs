@@ -22,6 +22,8 @@ pub(super) struct Right {
     pub(super) group: String,
     pub(super) resource: String,
     pub(super) verb: String,
+    /// The only objects that it is for; all where none is named.
+    pub(super) names: Vec<String>,
 }
 
 impl Right {
@@ -70,11 +72,12 @@ impl Roles {
                     let all = rule[field].as_array().into_iter().flatten();
                     all.filter_map(|word| Some(word.as_str()?.to_owned())).collect()
                 };
+                let names = words("resourceNames");
                 for group in words("apiGroups") {
                     for resource in words("resources") {
                         rights.extend(words("verbs").into_iter().map(|verb| {
                             let (group, resource) = (group.clone(), resource.clone());
-                            Right { reach, group, resource, verb }
+                            Right { reach, group, resource, verb, names: names.clone() }
                         }));
                     }
                 }
@@ -104,17 +107,22 @@ impl Roles {
     }
 
     fn write(&self, scene: &Scene, reach: Reach, without: Option<&Right>) -> Result<()> {
-        let mut rules: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+        let mut rules: BTreeMap<(&str, &str, &[String]), Vec<&str>> = BTreeMap::new();
         for right in &self.rights {
             if right.reach == reach && Some(right) != without {
-                let what = (right.group.as_str(), right.resource.as_str());
+                let what = (right.group.as_str(), right.resource.as_str(), &right.names[..]);
                 rules.entry(what).or_default().push(&right.verb);
             }
         }
         let rules: Vec<Value> = rules
             .into_iter()
-            .map(|((group, resource), verbs)| {
-                json!({"apiGroups": [group], "resources": [resource], "verbs": verbs})
+            .map(|((group, resource, names), verbs)| {
+                let mut rule =
+                    json!({"apiGroups": [group], "resources": [resource], "verbs": verbs});
+                if !names.is_empty() {
+                    rule["resourceNames"] = json!(names);
+                }
+                rule
             })
             .collect();
         let patch = json!({"rules": rules}).to_string();
