@@ -46,18 +46,17 @@ struct Scene {
 }
 
 impl Scene {
-    fn start(values: &[&str]) -> Result<Self> {
+    /// `spec` is what the Region asks for beside what every one does.
+    fn start(values: &[&str], spec: &str) -> Result<Self> {
         let tools = Tools::from_env()?;
         let cluster = Cluster::start(&tools)?;
         Release::install_crds(&cluster)?;
         let release = Release::install_with(&cluster, "eu", "eu-central", values)?;
         let program = tools.program("hushmark-operator")?;
-        cluster.apply(&release.region())?;
+        cluster.apply(&format!("{}{spec}", release.region()))?;
         let operator = release.operator(&cluster, &program, "operator-first")?;
         operator.process.start()?;
-        let scene = Self { cluster, release, operator };
-        scene.wait_until("Ready", "True")?;
-        Ok(scene)
+        Ok(Self { cluster, release, operator })
     }
 
     fn says(&self, name: &str) -> Result<String> {
@@ -98,17 +97,16 @@ impl Scene {
     }
 }
 
-fn everything() -> Value {
-    json!({
-        "gateway": {"name": "public", "namespace": "gateways"},
-        "certificate": {"secret": "tracking-tls", "issuer": {"name": "letsencrypt"}},
-        "clickhouse": {"cluster": {"keeperReplicas": 1}},
-    })
-}
+const EVERYTHING: &str = "
+  gateway: {name: public, namespace: gateways}
+  certificate: {secret: tracking-tls, issuer: {name: letsencrypt}}
+  clickhouse: {cluster: {keeperReplicas: 1}}
+";
 
 #[test]
 fn without_rights_the_chart_is_named_and_the_stack_goes_on() -> Result<()> {
-    let scene = Scene::start(&[])?;
+    let scene = Scene::start(&[], "")?;
+    scene.wait_until("Ready", "True")?;
     scene.spec(&json!({"gateway": {"name": "public"}}))?;
     scene.wait_until("ApisAvailable", "False ApiMissing")?;
     let told = scene.says("ApisAvailable")?;
@@ -122,8 +120,7 @@ fn without_rights_the_chart_is_named_and_the_stack_goes_on() -> Result<()> {
 fn kinds_of_others_are_made_once_they_are_there_and_data_is_never_deleted() -> Result<()> {
     let values = ["gateway", "certManager", "clickhouse"];
     let values = values.map(|api| format!("operator.optionalApis.{api}=true"));
-    let scene = Scene::start(&values.each_ref().map(String::as_str))?;
-    scene.spec(&everything())?;
+    let scene = Scene::start(&values.each_ref().map(String::as_str), EVERYTHING)?;
     scene.wait_until("ApisAvailable", "False ApiMissing")?;
     let told = scene.says("ApisAvailable")?;
     for asked in ["HTTPRoute", "Certificate", "ClickHouseCluster"] {
@@ -152,11 +149,15 @@ fn kinds_of_others_are_made_once_they_are_there_and_data_is_never_deleted() -> R
         Ok(scene.get("httproute", "eu-edge")?["spec"]["hostnames"] == json!(["eu.track.example"]))
     })?;
 
-    scene.spec(&json!({"gateway": null, "certificate": null, "clickhouse": null}))?;
+    scene.spec(&json!({"gateway": null, "certificate": null}))?;
     scene.wait("what is not wanted is gone", || {
         Ok(scene.get("httproute", "eu-edge").is_err()
             && scene.get("certificate", "eu-edge").is_err())
     })?;
-    scene.get("clickhousecluster", "eu").context("it holds data")?;
+    scene.cluster.kubectl(&["delete", "region", "eu"])?;
+    scene.wait("the stack is gone", || Ok(scene.get("statefulset", "eu-edge").is_err()))?;
+    for holds_data in ["clickhousecluster", "keepercluster"] {
+        scene.get(holds_data, "eu").context("it holds data")?;
+    }
     Ok(())
 }

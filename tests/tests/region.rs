@@ -309,14 +309,12 @@ fn a_permission_that_is_taken_away_is_named_and_a_second_release_keeps_its_hands
     scene.kubectl(&["patch", "role", &role, "--type=merge", "-p", &back])?;
     scene.wait_condition("Ready", "True")?;
 
-    let other = Release::install(&scene.cluster, "other", "eu-central")?;
+    // A release by another name for the same Region.
+    let same = ["region.name=eu"];
+    let other = Release::install_with(&scene.cluster, "other", "eu-central", &same)?;
     let deployment = format!("{}-operator", other.name);
     let place = (other.namespace.as_str(), deployment.as_str());
     let second = Deployed::new(&scene.cluster, &scene.program, place, "operator-other", "--admin")?;
-    second.process.change(|recipe| {
-        let region = recipe.args.iter_mut().find(|argument| argument.starts_with("--region="));
-        *region.expect("the chart names the Region") = "--region=eu".into();
-    });
     second.process.start()?;
     scene.wait_condition("Contested", "True")?;
     assert!(

@@ -98,6 +98,10 @@ fn every_permission_is_one_that_the_operator_needs_and_none_is_missing() -> Resu
 fn holds_of(release: &Release<'_>, needs: &[Need]) -> Result<()> {
     type Rules = BTreeMap<(String, String), BTreeSet<String>>;
     let rendered = objects(CHART, release)?;
+    let pod = &find(&rendered, "Deployment")?["spec"]["template"]["spec"];
+    let arguments = pod["containers"][0]["args"].as_array().into_iter().flatten();
+    let mut arguments = arguments.filter_map(Value::as_str);
+    let region = arguments.find_map(|argument| argument.strip_prefix("--region="));
     let of = |kind: &str| -> Result<Rules> {
         let mut all = Rules::new();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -107,7 +111,7 @@ fn holds_of(release: &Release<'_>, needs: &[Need]) -> Result<()> {
             // The one Region whose status is written is the release's own.
             let named = list(&rule["resourceNames"]);
             let own = list(&rule["resources"]) == ["regions/status"];
-            assert_eq!(named, if own { vec![json!(release.name)] } else { vec![] });
+            assert_eq!(named, if own { vec![json!(region)] } else { vec![] });
             for (group, resource) in list(&rule["apiGroups"]).iter().flat_map(|group| {
                 list(&rule["resources"]).into_iter().map(move |r| (group.clone(), r))
             }) {
