@@ -32,6 +32,22 @@ const BESIDE: &[&str] = &["bare-hyper", "hushmark-operator"];
 /// Programs of the profile `control`, which Cargo.toml explains.
 const CONTROL: &[&str] = &["hushmark", "hushmark-operator"];
 
+/// The packages of each profile's programs. All are named whichever of them is built: cargo unites
+/// the features of what it is asked for, and would compile what they share anew for each choice.
+const PACKAGES: [(&str, &[&str]); 2] = [
+    (
+        "release",
+        &[
+            "hushmark-edge",
+            "hushmark-writer",
+            "hushmark-embedded",
+            "hushmark-tests",
+            "hushmark-benches",
+        ],
+    ),
+    ("control", &["hushmark-cli", "hushmark-operator"]),
+];
+
 /// The licence checker, from source: it compiles in under three minutes on two cores, once, into
 /// the cache. Without its default features it has no network client.
 const CARGO_DENY: &str = "0.20.2";
@@ -147,13 +163,29 @@ fn every_step(tree: &Tree, options: &Options, steps: &mut Steps) -> Result<()> {
 }
 
 /// Builds programs, wherever they are in the workspace, into the folder of the release binaries:
-/// one cargo call for all of a profile, so that they share what they have in common.
+/// one cargo call for all of a profile, so that they share what they have in common, and both calls
+/// at once, because the end of each keeps a single core busy.
 pub(crate) fn build_binaries(tree: &Tree, binaries: &[&str]) -> Result<()> {
     let metadata = Metadata::read(&tree.root)?;
     let (control, data): (Vec<&str>, Vec<&str>) =
         binaries.iter().copied().partition(|binary| CONTROL.contains(binary));
-    build_profile(tree, &metadata, "release", &data)?;
-    build_profile(tree, &metadata, "control", &control)?;
+    let mut calls = Vec::new();
+    for ((profile, packages), binaries) in PACKAGES.into_iter().zip([&data, &control]) {
+        if !binaries.is_empty() {
+            calls.push(of_profile(tree, &metadata, profile, packages, binaries)?);
+        }
+    }
+    let started: Vec<_> = calls.iter_mut().map(|call| (call.spawn(), words(call))).collect();
+    // Every one is waited for, also after another has failed.
+    let ended: Vec<Result<()>> = started
+        .into_iter()
+        .map(|(child, call)| {
+            let status = child.and_then(|mut child| child.wait());
+            let status = status.with_context(|| format!("cannot run `{call}`"))?;
+            if status.success() { Ok(()) } else { bail!("`{call}` ended with {status}") }
+        })
+        .collect();
+    ended.into_iter().collect::<Result<()>>()?;
     for binary in control {
         let built = tree.target.join("control").join(binary);
         let placed = tree.binaries().join(binary);
@@ -167,18 +199,27 @@ pub(crate) fn build_binaries(tree: &Tree, binaries: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn build_profile(tree: &Tree, metadata: &Metadata, profile: &str, binaries: &[&str]) -> Result<()> {
-    if binaries.is_empty() {
-        return Ok(());
-    }
+fn of_profile(
+    tree: &Tree,
+    metadata: &Metadata,
+    profile: &str,
+    packages: &[&str],
+    binaries: &[&str],
+) -> Result<Command> {
     let mut cargo = tree.cargo(None);
     cargo.args(["build", "--profile", profile]);
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
     for binary in binaries {
         let owner = metadata.members().find(|package| package.binaries().any(|b| b == *binary));
         let owner = owner.with_context(|| format!("no room of the workspace has {binary}"))?;
-        cargo.args(["--package", &owner.name, "--bin", binary]);
+        if !packages.contains(&owner.name.as_str()) {
+            bail!("{binary} of {} is in no profile: name its package in PACKAGES", owner.name);
+        }
+        cargo.args(["--bin", binary]);
     }
-    succeed(&mut cargo)
+    Ok(cargo)
 }
 
 /// The writer with its failpoints, which `exactly-once` stops and kills at chosen moments. In a
@@ -222,9 +263,14 @@ fn report(breaches: &[String]) -> Result<()> {
 fn succeed(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
     if !status.success() {
-        let words = [command.get_program()].into_iter().chain(command.get_args());
-        let shown: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
-        bail!("`{}` ended with {status}", shown.join(" "));
+        bail!("`{}` ended with {status}", words(command));
     }
     Ok(())
+}
+
+/// A command as a person would type it, without its environment.
+fn words(command: &Command) -> String {
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    let shown: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    shown.join(" ")
 }

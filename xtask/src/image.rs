@@ -46,8 +46,6 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<bool> {
 
 /// Builds the release binaries and writes every image that a real node runs.
 pub(crate) fn build_for_a_node(tree: &Tree, ready: &Ready) -> Result<()> {
-    // With the command line, which no image holds: cargo would choose other features of what they
-    // share, and compile it a second time.
     build::build_binaries(tree, &[build::SERVERS, &["hushmark-operator"]].concat())?;
     for_a_node(tree, ready)
 }
