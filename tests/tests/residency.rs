@@ -2,6 +2,8 @@
 //! run nothing: what they would have found is written into their status here. The program that they
 //! would have run is tried on real sockets.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Command;
@@ -22,6 +24,8 @@ struct Scene {
     cluster: Cluster,
     release: Release,
     operator: Deployed,
+    /// Pods that were ended here.
+    answered: RefCell<BTreeSet<String>>,
 }
 
 impl Scene {
@@ -34,7 +38,7 @@ impl Scene {
         cluster.apply(&release.region())?;
         let operator = release.operator(&cluster, &program, "operator-first")?;
         operator.process.start()?;
-        Ok(Self { cluster, release, operator })
+        Ok(Self { cluster, release, operator, answered: RefCell::default() })
     }
 
     /// The condition as `STATUS REASON: MESSAGE`.
@@ -83,8 +87,15 @@ impl Scene {
 
     /// Ends every pod that probes, as its program would have: the restricted one and the control.
     fn answer(&self, restricted: &str, control: &str) -> Result<()> {
-        self.cluster.wait("two pods run on each of two nodes", || Ok(self.probes()?.len() == 4))?;
-        for (pod, role) in self.probes()? {
+        // Those of the question before may still be there: their names are others.
+        let asked = || -> Result<Vec<(String, String)>> {
+            let mut pods = self.probes()?;
+            pods.retain(|(pod, _)| !self.answered.borrow().contains(pod));
+            Ok(pods)
+        };
+        self.cluster.wait("two pods run on each of two nodes", || Ok(asked()?.len() == 4))?;
+        for (pod, role) in asked()? {
+            self.answered.borrow_mut().insert(pod.clone());
             let found = if role == "restricted" { restricted } else { control };
             let ended = json!({
                 "exitCode": i32::from(found != "Reached"),
