@@ -28,10 +28,10 @@ impl Default for Shape {
 }
 
 impl Shape {
-    /// One real node, and volumes enough for two stacks of several edges.
+    /// One real node, and volumes enough for five stacks of several edges.
     #[must_use]
     pub fn real() -> Self {
-        Self { nodes: Vec::new(), volumes: 16, real_node: true }
+        Self { nodes: Vec::new(), volumes: 32, real_node: true }
     }
 
     /// The manifests of all of it.
