@@ -4,8 +4,8 @@
 //! trusts the authorities of its own file and no other: no list of public authorities is consulted,
 //! because a store that one of those vouches for is still not ours.
 //!
-//! Files, that of a password among them, are read each time that something connects, so that a renewed certificate needs no
-//! restart; what is open stays open.
+//! Files, that of a password among them, are read each time that something connects, so that a
+//! renewed certificate needs no restart; what is open stays open.
 
 mod password;
 mod pem;
