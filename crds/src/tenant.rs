@@ -51,6 +51,18 @@ pub struct TenantSpec {
     pub kill_switch: bool,
 }
 
+impl Tenant {
+    /// Of the Tenants of one namespace the one that counts: the oldest, for it was there first, and
+    /// none that is being deleted. The others are refused.
+    pub fn that_counts<'a>(tenants: impl IntoIterator<Item = &'a Self>) -> Option<&'a Self> {
+        let stay = tenants.into_iter().filter(|it| it.metadata.deletion_timestamp.is_none());
+        stay.min_by_key(|tenant| {
+            let created = tenant.metadata.creation_timestamp.as_ref().map(|time| time.0);
+            (created, tenant.metadata.name.clone())
+        })
+    }
+}
+
 /// Defaults for each type of mail. A campaign can ask for less and never gets more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Defaults {
@@ -65,5 +77,33 @@ pub struct Defaults {
 impl Defaults {
     fn is_empty(&self) -> bool {
         self.campaign.is_none() && self.transactional.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant(name: &str, created: Option<&str>, deleted: Option<&str>) -> Tenant {
+        let metadata = serde_json::json!({
+            "name": name, "creationTimestamp": created, "deletionTimestamp": deleted,
+        });
+        let spec = serde_json::json!({"region": "eu"});
+        let whole = serde_json::json!({
+            "apiVersion": "hushmark.io/v1alpha1", "kind": "Tenant", "metadata": metadata, "spec": spec,
+        });
+        serde_json::from_value(whole).unwrap()
+    }
+
+    #[test]
+    fn of_several_tenants_the_oldest_that_stays_counts() {
+        let first = tenant("z", Some("2026-11-01T00:00:00Z"), None);
+        let second = tenant("a", Some("2026-11-02T00:00:00Z"), None);
+        let twin = tenant("b", Some("2026-11-02T00:00:00Z"), None);
+        let goes = tenant("g", Some("2026-10-01T00:00:00Z"), Some("2026-11-03T00:00:00Z"));
+        let all = [&twin, &second, &goes, &first];
+        assert_eq!(Tenant::that_counts(all), Some(&first));
+        assert_eq!(Tenant::that_counts([&twin, &second]), Some(&second), "of twins by the name");
+        assert_eq!(Tenant::that_counts([&goes]), None);
     }
 }

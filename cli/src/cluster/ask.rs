@@ -128,14 +128,7 @@ async fn region_meant(at: &Connected, namespace: &str, sure: &Sure) -> Result<Re
     let tenants: Api<Tenant> = Api::namespaced(at.client.clone(), namespace);
     let here = tenants.list(&ListParams::default()).await;
     let here = here.map_err(|error| said(format!("list tenants of {namespace}"), error))?.items;
-    // The oldest is the one that counts, and the operator refuses the others.
-    let counts = here
-        .iter()
-        .filter(|tenant| tenant.metadata.deletion_timestamp.is_none())
-        .min_by_key(|tenant| {
-            (tenant.metadata.creation_timestamp.as_ref().map(|time| time.0), tenant.name_any())
-        });
-    let Some(tenant) = counts else {
+    let Some(tenant) = Tenant::that_counts(&here) else {
         bail!(
             "namespace {namespace} has no Tenant. If it was deleted and its mail is meant: \
              --deleted --region NAME"

@@ -183,7 +183,7 @@ fn key(kind: Kind, namespace: &str, name: &str) -> Key {
 }
 
 /// A tenant's key.
-pub(crate) fn key_of(tenant: &Arc<Tenant>) -> Key {
+pub(crate) fn key_of(tenant: &Tenant) -> Key {
     let (namespace, name) = names(&tenant.metadata);
     Key { kind: Kind::Tenant, namespace, name }
 }
@@ -238,15 +238,9 @@ impl World {
         })
     }
 
-    /// The one tenant that a namespace has: the oldest, for it was there first.
-    pub(crate) fn tenant_of(&self, namespace: &str) -> Option<&Arc<Tenant>> {
-        self.tenants
-            .in_namespace(namespace)
-            .filter(|tenant| tenant.metadata.deletion_timestamp.is_none())
-            .min_by_key(|tenant| {
-                let meta = &tenant.metadata;
-                (meta.creation_timestamp.as_ref().map(|time| time.0), meta.name.clone())
-            })
+    /// The one tenant that a namespace has.
+    pub(crate) fn tenant_of(&self, namespace: &str) -> Option<&Tenant> {
+        Tenant::that_counts(self.tenants.in_namespace(namespace).map(Arc::as_ref))
     }
 
     /// The status of a policy of either kind.
