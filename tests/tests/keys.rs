@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hushmark_policy::{CampaignId, Generation, MailType, Mode, Place, TenantId};
-use hushmark_tests::cluster::{Cluster, Deployed, Played, Release};
+use hushmark_tests::cluster::{Cluster, Deployed, Played, Release, condition};
 use hushmark_tests::figure::progress;
 use hushmark_tests::http;
 use hushmark_tests::keys::Keys;
@@ -71,14 +71,9 @@ impl Stage {
     }
 
     /// Status, reason and message of the Region's condition.
-    fn says(&self, condition: &str) -> Result<String> {
-        let region = self.region()?;
-        let all = region["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        let found = all.iter().find(|it| it["type"] == condition);
-        Ok(found.map_or_else(String::new, |it| {
-            let word = |key: &str| it[key].as_str().unwrap_or_default().to_owned();
-            format!("{} {}: {}", word("status"), word("reason"), word("message"))
-        }))
+    fn says(&self, name: &str) -> Result<String> {
+        let region = &self.region()?;
+        Ok(condition(region, name).unwrap_or_default())
     }
 
     fn keys(&self) -> Result<Value> {

@@ -2,7 +2,7 @@
 //! definitions here have the names of the real ones and take everything.
 
 use anyhow::{Context, Result, bail, ensure};
-use hushmark_tests::cluster::{Cluster, Deployed, Release};
+use hushmark_tests::cluster::{Cluster, Deployed, Release, condition};
 use hushmark_tests::tools::Tools;
 use serde_json::{Value, json};
 
@@ -60,11 +60,8 @@ impl Scene {
     }
 
     fn says(&self, name: &str) -> Result<String> {
-        let region = self.cluster.get(&["region", &self.release.name])?;
-        let all = region["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        let found = all.iter().find(|condition| condition["type"] == name);
-        let word = |field: &str| found.and_then(|it| it[field].as_str()).unwrap_or("nothing");
-        Ok(format!("{} {}: {}", word("status"), word("reason"), word("message")))
+        let region = &self.cluster.get(&["region", &self.release.name])?;
+        Ok(condition(region, name).unwrap_or_default())
     }
 
     fn wait(&self, what: &str, done: impl Fn() -> Result<bool>) -> Result<()> {
