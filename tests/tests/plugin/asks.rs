@@ -72,7 +72,12 @@ pub(crate) fn what_makes_no_sense(stage: &Stage) -> Result<()> {
     assert_eq!(http::get(at, "/metrics", patience)?.status, 404);
     // A page in a browser can post, and cannot say that it is JSON.
     assert_eq!(http::post(at, "/asks", b"{}", patience)?.status, 415);
-    let post = |body: &Value| post(stage, body.to_string().as_bytes());
+    // One that found a way to say so is told from a person by what browsers add.
+    let down = json!({"region": "eu", "refuses": {"takedown": {"kid": 1}}}).to_string();
+    let page = ["--header", "origin: https://evil.example"];
+    let (status, text) = post(stage, down.as_bytes(), &page)?;
+    ensure!(status == 403 && text.contains("no page in a browser may ask"), "{status} {text}");
+    let post = |body: &Value| post(stage, body.to_string().as_bytes(), &[]);
     let down = json!({"takedown": {"kid": 1}});
     for (body, says) in [
         (json!({"region": "ca", "refuses": down}), "runs the Region eu, and not ca"),
@@ -86,7 +91,7 @@ pub(crate) fn what_makes_no_sense(stage: &Stage) -> Result<()> {
         let (status, text) = post(&body)?;
         ensure!(status == 422 && text.contains(says), "{status} {text}");
     }
-    assert_eq!(self::post(stage, &[b' '; 20_000])?.0, 413);
+    assert_eq!(self::post(stage, &[b' '; 20_000], &[])?.0, 413);
     assert_eq!(stage.log_length()?, before, "nothing of all that was appended");
     // Who holds a connection open and says nothing keeps nobody else out.
     let idle: Vec<_> = (0..4).map(|_| std::net::TcpStream::connect(at)).collect();
@@ -99,8 +104,9 @@ pub(crate) fn what_makes_no_sense(stage: &Stage) -> Result<()> {
 }
 
 /// The harness's own client says nothing of JSON.
-fn post(stage: &Stage, body: &[u8]) -> Result<(u16, String)> {
+fn post(stage: &Stage, body: &[u8], more: &[&str]) -> Result<(u16, String)> {
     let mut curl = std::process::Command::new("curl");
+    curl.args(more);
     curl.args(["--silent", "--max-time", "20", "--header", "content-type: application/json"]);
     curl.args(["--write-out", "\n%{http_code}", "--data-binary"]);
     let path = stage.cluster.folder().join("body.json");

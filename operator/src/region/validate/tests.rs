@@ -280,6 +280,8 @@ fn a_secret_that_cannot_be_used_is_told_with_what_it_lacks() {
             "cannot be used for TLS: its ca.crt holds no certificate in PEM",
         ),
         (&[("url", "redis://me:secret@192.0.2.7")], "stands in the process list"),
+        (&[("url", "redis://192.0.2.7/?password=secret@")], "stands in the process list"),
+        (&[("url", "redis://192.0.2.7/?protocol=3&user=secret@")], "stands in the process list"),
     ] {
         let message = redis_problem(entries);
         assert!(message.contains(expected), "{message}");
