@@ -155,6 +155,18 @@ impl Config {
     pub fn lease(&self) -> String {
         format!("hushmark-region-{}", self.region)
     }
+
+    /// A name of the release: `demo-edge`.
+    #[must_use]
+    pub fn named(&self, part: &str) -> String {
+        format!("{}-{part}", self.name)
+    }
+
+    /// The host of one of its Services.
+    #[must_use]
+    pub fn service(&self, part: &str) -> String {
+        format!("{}.{}.svc", self.named(part), self.namespace)
+    }
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub(crate) struct Tell {
     pub(crate) counts: watch::Sender<Arc<Counts>>,
 }
 
-/// A Region that is valid and whose status names this release as its owner.
+/// A Region that was made once and whose status names this release as its owner.
 pub struct ActiveRegion {
     /// The resource as last seen.
     pub region: Arc<Region>,
@@ -63,7 +63,7 @@ pub struct ActiveRegion {
     pub uid: String,
     /// Signs the refusal log's head.
     pub signing_key: Arc<SigningKey>,
-    /// Why the spec is not valid any more, if it is not: what runs stays as it is.
+    /// Why the spec is not valid, if it is not: what runs stays as it is.
     pub invalid: Option<String>,
 }
 

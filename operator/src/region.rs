@@ -45,11 +45,11 @@ use crate::{Context, Error, context};
 
 use edges::Edges;
 use health::Health;
-use keys::Keys;
+use keys::{LogAccess, log_access};
 use probing::Asked;
 use residency::Case;
 use status::{Done, Outcome};
-use validate::{Around, Problem, ValidatedRegion, validate};
+use validate::{Around, Problem, validate};
 use watch::Watched;
 
 /// What changed together is looked at together.
@@ -146,8 +146,8 @@ struct Worker {
     ctx: Arc<Context>,
     owner: RegionOwner,
     applier: Applier,
-    /// The Region as it was last built, for the day rings.
-    built: Option<Arc<ValidatedRegion>>,
+    /// How many days ahead there are keys, while a Region is run.
+    ring_days: Option<u16>,
     /// The Region that another release owns, if that was said.
     contested: Option<Arc<Region>>,
     /// The Region's uid, and what its status says of keys since this process wrote it.
@@ -188,7 +188,7 @@ impl Worker {
             ctx,
             owner,
             applier: Applier::default(),
-            built: None,
+            ring_days: None,
             contested: None,
             keys_told: None,
             ring_trouble: String::new(),
@@ -212,11 +212,15 @@ impl Worker {
         let (said, failed) = match self.make_so(&found).await {
             Ok(look) => return Ok(look),
             Err(Ended::Invalid(problems)) => {
-                self.mark_invalid(&region, &problems);
+                let why = problems.first().map(|problem| problem.message.clone());
+                self.carry_on(&region, why).await;
                 status::write(&ctx, &region, owner, &Outcome::Invalid(&problems)).await?;
                 return Ok(LOOK_AGAIN);
             }
             Err(Ended::Error(error)) => {
+                if ctx.active().is_none() {
+                    self.carry_on(&region, None).await;
+                }
                 let mut said = error.to_string();
                 for permission in ctx.missing.borrow().iter() {
                     said = format!("{said}; the operator {permission}");
@@ -316,8 +320,7 @@ impl Worker {
         let today = Day::of_unix_ms(context::now_ms());
         let known = self.known_keys(region);
         let mut keys = keys::ensure(&ctx, &validated, region.status.as_ref(), today).await?;
-        ctx.redis.is_at(keys.redis.clone()).await;
-        self.activate(region, &keys);
+        self.activate(region, Some(&keys.log_access), None).await;
         let class = encryption::class(&ctx, &validated).await?;
         let encryption = encryption::judge(&validated, class.as_ref());
         if let Some(why) = encryption::forbids(&validated, &encryption) {
@@ -369,7 +372,6 @@ impl Worker {
         self.keys_told = keys.status().map(|keys| (validated.uid.clone(), keys));
         // Nothing tells when somebody installs it.
         let lacks_a_kind = !validated.missing_apis().is_empty();
-        self.built = Some(Arc::new(validated));
         let longest = if keys.rotation.waits.is_some() {
             LOOK_FOR_KEYS
         } else if edges.replays() {
@@ -393,46 +395,52 @@ impl Worker {
         if sealing(&told) > sealing(&seen) { told } else { seen }
     }
 
-    /// Tells tenants and the refusal log's appender that they may work.
-    fn activate(&self, region: &Arc<Region>, keys: &Keys) {
+    /// Tells tenants and the refusal log's appender that they may work, with what stands or with
+    /// what they had.
+    async fn activate(
+        &mut self,
+        region: &Arc<Region>,
+        access: Option<&LogAccess>,
+        invalid: Option<String>,
+    ) {
         let uid = region.uid().unwrap_or_default();
+        let had = self.ctx.active().filter(|old| old.uid == uid);
+        let had = had.map(|old| Arc::clone(&old.signing_key));
+        let Some(signing_key) = access.map(|it| Arc::clone(&it.signing)).or(had) else { return };
+        if let Some(access) = access {
+            self.ctx.redis.is_at(access.redis.clone()).await;
+        }
+        self.ring_days = Some(validate::ring_days(region));
         self.ctx.tell.active.send_if_modified(|active| {
             let same = active.as_ref().is_some_and(|old| {
-                old.uid == uid && old.invalid.is_none() && Arc::ptr_eq(&old.region, region)
+                old.uid == uid && old.invalid == invalid && Arc::ptr_eq(&old.region, region)
             });
             if !same {
-                *active = Some(Arc::new(ActiveRegion {
-                    region: Arc::clone(region),
-                    uid,
-                    signing_key: Arc::clone(&keys.signing),
-                    invalid: None,
-                }));
+                let region = Arc::clone(region);
+                *active = Some(Arc::new(ActiveRegion { region, uid, signing_key, invalid }));
             }
             !same
         });
     }
 
-    /// A Region that was valid once keeps running as it was; its tenants say why nothing changes.
-    fn mark_invalid(&self, region: &Arc<Region>, problems: &[Problem]) {
-        let why = problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
-        self.ctx.tell.active.send_if_modified(|active| {
-            let Some(old) = active.as_ref() else { return false };
-            if old.invalid.as_ref() == Some(&why) {
-                return false;
-            }
-            *active = Some(Arc::new(ActiveRegion {
-                region: Arc::clone(region),
-                uid: old.uid.clone(),
-                signing_key: Arc::clone(&old.signing_key),
-                invalid: Some(why),
-            }));
-            true
+    /// A Region that cannot be made so now goes on as it stands, after a restart, too: kill switches,
+    /// takedowns and the day rings must not wait for a person. Its tenants say why nothing else
+    /// changes.
+    async fn carry_on(&mut self, region: &Arc<Region>, invalid: Option<String>) {
+        let stands = match self.secrets(region).await {
+            Ok(secrets) => log_access(&self.ctx, region, &secrets).await,
+            Err(error) => Err(error),
+        };
+        let stands = stands.unwrap_or_else(|error| {
+            tracing::warn!(%error, "it is not known what stands of the Region");
+            None
         });
+        self.activate(region, stands.as_ref(), invalid).await;
     }
 
     /// There is nothing to work on.
     fn let_go(&mut self) {
-        self.built = None;
+        self.ring_days = None;
         self.ctx.tell.active.send_if_modified(|active| active.take().is_some());
     }
 
@@ -447,7 +455,7 @@ impl Worker {
 
     /// Whether the writers say something else than they did.
     async fn hears_news(&mut self) -> bool {
-        if self.built.is_none() {
+        if self.ctx.active().is_none() {
             return false;
         }
         let told = timeout(PATIENCE, writers::ask(&self.ctx)).await.unwrap_or_default();
@@ -456,10 +464,10 @@ impl Worker {
 
     /// Closes days that are over and makes keys for those to come. What fails is said once.
     async fn turn_rings(&mut self) {
-        let Some(region) = self.built.clone() else { return };
+        let Some(ring_days) = self.ring_days else { return };
         let today = Day::of_unix_ms(context::now_ms());
         // An API server that falls silent must not stop what is looked at otherwise.
-        let turned = timeout(PATIENCE, keys::turn_rings(&self.ctx, &region, today)).await;
+        let turned = timeout(PATIENCE, keys::turn_rings(&self.ctx, ring_days, today)).await;
         match turned.unwrap_or(Err(Error::Late(PATIENCE))) {
             Ok(()) => self.ring_trouble.clear(),
             Err(error) => {

@@ -1,109 +1,36 @@
 //! One Region on a real control plane: what the operator makes of it, puts right, and leaves alone.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use hushmark_tests::cluster::{Call, Cluster, Deployed, Mark, REDIS_SECRET, Release};
+use anyhow::{Context, Result, ensure};
+use hushmark_tests::cluster::{Deployed, REDIS_SECRET, Release, Scene, condition};
 use hushmark_tests::tools::Tools;
 use serde_json::Value;
 
 /// How long the operator may take to end.
 const DRAIN: Duration = Duration::from_secs(40);
 
+/// An operator that wrote nothing but Leases for so long has come to rest.
+const QUIET: Duration = Duration::from_secs(2);
+
 /// A release whose operator runs, and whose Region is Ready.
-struct Scene {
-    cluster: Cluster,
-    release: Release,
-    operator: Deployed,
-    program: PathBuf,
+fn start() -> Result<Scene> {
+    Scene::start(&Tools::from_env()?, "")
 }
 
-impl Scene {
-    fn start() -> Result<Self> {
-        let tools = Tools::from_env()?;
-        let program = tools.program("hushmark-operator")?;
-        let cluster = Cluster::start(&tools)?;
-        Release::install_crds(&cluster)?;
-        let release = Release::install(&cluster, "eu", "eu-central")?;
-        cluster.apply(&release.region())?;
-        let operator = release.operator(&cluster, &program, "operator-first")?;
-        operator.process.start()?;
-        let scene = Self { cluster, release, operator, program };
-        scene.wait_condition("Ready", "True")?;
-        Ok(scene)
-    }
-
-    fn wait(&self, what: &str, done: impl Fn() -> Result<bool>) -> Result<()> {
-        self.cluster.wait(what, || {
-            if !self.operator.process.is_running() {
-                bail!("the operator ended:\n{}", self.operator.process.last_words());
-            }
-            done()
-        })
-    }
-
-    fn wait_condition(&self, name: &str, status: &str) -> Result<()> {
-        let has = || {
-            let conditions = self.release.conditions(&self.cluster)?;
-            Ok(conditions.get(name).is_some_and(|found| found == status))
-        };
-        let waited = self.wait(&format!("{name} is {status}"), has);
-        waited.with_context(|| format!("{:#}", self.region().unwrap_or_default()["status"]))
-    }
-
-    fn region(&self) -> Result<Value> {
-        self.cluster.get(&["region", &self.release.name])
-    }
-
-    /// The Region's condition: reason and message.
-    fn says(&self, name: &str) -> Result<String> {
-        let region = self.region()?;
-        let all = region["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        let found = all.iter().find(|condition| condition["type"] == name);
-        let found = found.with_context(|| format!("no condition {name}"))?;
-        Ok(format!("{}: {}", found["reason"], found["message"]))
-    }
-
-    fn get(&self, what: &[&str]) -> Result<Value> {
-        self.cluster.get(&[what, &["-n", &self.release.namespace]].concat())
-    }
-
-    fn kubectl(&self, arguments: &[&str]) -> Result<String> {
-        self.cluster.kubectl(&[arguments, &["-n", &self.release.namespace]].concat())
-    }
-
-    /// Waits until nothing but Leases was written for a while.
-    fn settle(&self) -> Result<()> {
-        let until = Instant::now() + Duration::from_secs(60);
-        while Instant::now() < until {
-            let mark = self.cluster.mark()?;
-            sleep(Duration::from_secs(2));
-            if self.writes(&mark)?.is_empty() {
-                return Ok(());
-            }
-        }
-        bail!("it goes on writing:\n{}", self.operator.process.last_words())
-    }
-
-    fn writes(&self, mark: &Mark) -> Result<Vec<Call>> {
-        let writes = self.cluster.writes_since(mark, &self.operator.user)?;
-        Ok(writes.into_iter().filter(|call| !call.is_lease()).collect())
-    }
-
-    fn names(&self, kind: &str) -> Result<BTreeSet<String>> {
-        let list = self.get(&[kind, "-l", "app.kubernetes.io/managed-by=hushmark-operator"])?;
-        let items = list["items"].as_array().cloned().unwrap_or_default();
-        let name = |item: &Value| item["metadata"]["name"].as_str().map(str::to_owned);
-        Ok(items.iter().filter_map(name).collect())
-    }
+/// Objects of a kind that the operator made.
+fn names(scene: &Scene, kind: &str) -> Result<BTreeSet<String>> {
+    let list = scene.get(&[kind, "-l", "app.kubernetes.io/managed-by=hushmark-operator"])?;
+    let items = list["items"].as_array().cloned().unwrap_or_default();
+    let name = |item: &Value| item["metadata"]["name"].as_str().map(str::to_owned);
+    Ok(items.iter().filter_map(name).collect())
 }
 
 #[test]
 fn a_region_becomes_a_stack_and_its_secrets_are_made_once() -> Result<()> {
-    let scene = Scene::start()?;
+    let scene = start()?;
     for (kind, expected) in [
         ("statefulset", &["clickhouse", "edge"][..]),
         ("deployment", &["writer"]),
@@ -112,15 +39,15 @@ fn a_region_becomes_a_stack_and_its_secrets_are_made_once() -> Result<()> {
         ("networkpolicy", &["clickhouse", "default-deny", "edge", "probe", "replay", "writer"]),
         ("serviceaccount", &["clickhouse", "edge", "writer"]),
     ] {
-        let expected = expected.iter().map(|part| release_name(&scene, part));
-        assert_eq!(scene.names(kind)?, expected.collect::<BTreeSet<_>>(), "{kind}");
+        let expected = expected.iter().map(|part| scene.named(part));
+        assert_eq!(names(&scene, kind)?, expected.collect::<BTreeSet<_>>(), "{kind}");
     }
     let status = &scene.region()?["status"];
     assert_eq!(status["owner"]["namespace"], scene.release.namespace.as_str());
     assert_eq!(status["edge"], serde_json::json!({"desired": 2, "ready": 2}));
     assert_eq!(status["keys"]["kids"], serde_json::json!([1]));
     assert_eq!(status["keys"]["sealing"], 1, "the first key needs nobody's word");
-    let ring = scene.get(&["secret", &release_name(&scene, "batch-keys")])?;
+    let ring = scene.get(&["secret", &scene.named("batch-keys")])?;
     let days = ring["data"].as_object().map_or(0, serde_json::Map::len);
     assert_eq!(days, 408, "today, the longest tracking life, and seven days");
     assert!(ring["metadata"]["ownerReferences"].is_null());
@@ -128,30 +55,27 @@ fn a_region_becomes_a_stack_and_its_secrets_are_made_once() -> Result<()> {
     assert!(scene.says("ResidencyProven")?.contains("VolumesUnlabelled"));
 
     // What cannot be made again is not made again.
-    let keys = release_name(&scene, "region-keys");
+    let keys = scene.named("region-keys");
     let before = scene.get(&["secret", &keys])?;
     scene.kubectl(&["delete", "secret", &keys])?;
     scene.wait_condition("Stalled", "True")?;
     let told = scene.says("Stalled")?;
     assert!(told.contains(&format!("the Secret {keys} is gone")), "{told}");
     assert!(scene.get(&["secret", &keys]).is_err(), "no other key took its place");
-    let mut restored = before;
-    let metadata = restored["metadata"].as_object_mut().context("no metadata")?;
-    metadata.retain(|field, _| ["name", "namespace", "labels"].contains(&field.as_str()));
-    scene.cluster.apply(&restored.to_string())?;
+    scene.cluster.apply(&restored(before)?)?;
     scene.wait_condition("Ready", "True")
 }
 
 #[test]
 fn certificates_are_made_kept_and_renewed_and_a_store_that_refuses_says_what_to_do() -> Result<()> {
-    let scene = Scene::start()?;
+    let scene = start()?;
     // Redis is outside, so that only the writer's way to ClickHouse has ends.
     let bytes = |part: &str, entry: &str| -> Result<String> {
-        let secret = scene.get(&["secret", &release_name(&scene, part)])?;
+        let secret = scene.get(&["secret", &scene.named(part)])?;
         Ok(secret["data"][entry].as_str().unwrap_or_default().to_owned())
     };
     let served = || -> Result<String> {
-        let set = scene.get(&["statefulset", &release_name(&scene, "clickhouse")])?;
+        let set = scene.get(&["statefulset", &scene.named("clickhouse")])?;
         let annotations = &set["spec"]["template"]["metadata"]["annotations"];
         Ok(annotations["hushmark.io/certificate"].to_string())
     };
@@ -159,13 +83,13 @@ fn certificates_are_made_kept_and_renewed_and_a_store_that_refuses_says_what_to_
     {
         ensure!(!bytes(part, entry)?.is_empty(), "{part} has no {entry}");
     }
-    ensure!(scene.get(&["secret", &release_name(&scene, "edge-tls")]).is_err());
+    ensure!(scene.get(&["secret", &scene.named("edge-tls")]).is_err());
     assert_eq!(bytes("writer-tls", "ca.crt")?, bytes("ca", "1.crt")?);
     ensure!(scene.says("EncryptedAtRest")?.contains("NotTold"));
 
     // What is lost is made again, and who reads it at the start alone is replaced.
     let (certificate, before) = (bytes("clickhouse-tls", "tls.crt")?, served()?);
-    scene.kubectl(&["delete", "secret", &release_name(&scene, "clickhouse-tls")])?;
+    scene.kubectl(&["delete", "secret", &scene.named("clickhouse-tls")])?;
     scene.wait("another certificate is served", || {
         Ok(served()? != before
             && bytes("clickhouse-tls", "tls.crt").is_ok_and(|it| it != certificate))
@@ -204,9 +128,9 @@ fn certificates_are_made_kept_and_renewed_and_a_store_that_refuses_says_what_to_
 
 #[test]
 fn drift_is_put_right_and_a_claim_is_told_and_not_fought() -> Result<()> {
-    let scene = Scene::start()?;
-    let (edge, writer) = (release_name(&scene, "edge"), release_name(&scene, "writer"));
-    let deny = release_name(&scene, "default-deny");
+    let scene = start()?;
+    let (edge, writer) = (scene.named("edge"), scene.named("writer"));
+    let deny = scene.named("default-deny");
     for (kind, name) in [
         ("statefulset", &edge),
         ("deployment", &writer),
@@ -238,7 +162,7 @@ fn drift_is_put_right_and_a_claim_is_told_and_not_fought() -> Result<()> {
     })?;
 
     // Another applier claims a field: it keeps it, and people are told.
-    scene.settle()?;
+    scene.settle(QUIET)?;
     let claim = format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{name: {edge}, namespace: {}}}\nspec:\n  ports:\n  \
          - {{name: http, port: 80, protocol: TCP, targetPort: 9}}\n",
@@ -263,8 +187,8 @@ fn drift_is_put_right_and_a_claim_is_told_and_not_fought() -> Result<()> {
 
 #[test]
 fn nothing_is_written_at_rest_nor_after_a_restart_and_a_second_process_takes_over() -> Result<()> {
-    let scene = Scene::start()?;
-    scene.settle()?;
+    let scene = start()?;
+    scene.settle(QUIET)?;
     let mark = scene.cluster.mark()?;
     sleep(Duration::from_secs(5));
     assert!(scene.writes(&mark)?.is_empty(), "{:?}", scene.writes(&mark)?);
@@ -294,8 +218,8 @@ fn nothing_is_written_at_rest_nor_after_a_restart_and_a_second_process_takes_ove
 #[test]
 fn a_permission_that_is_taken_away_is_named_and_a_second_release_keeps_its_hands_off() -> Result<()>
 {
-    let scene = Scene::start()?;
-    let role = release_name(&scene, "operator");
+    let scene = start()?;
+    let role = scene.named("operator");
     let rules = scene.get(&["role", &role])?["rules"].clone();
     let at = rules.as_array().and_then(|rules| {
         rules.iter().position(|rule| rule["resources"].to_string().contains("networkpolicies"))
@@ -329,7 +253,66 @@ fn a_permission_that_is_taken_away_is_named_and_a_second_release_keeps_its_hands
     scene.wait("the objection is taken back", || Ok(scene.says("Contested").is_err()))
 }
 
-/// A name of the release's stack.
-fn release_name(scene: &Scene, part: &str) -> String {
-    format!("{}-{part}", scene.release.name)
+/// A kill switch must not wait for a person who mends something else.
+#[test]
+fn a_region_that_cannot_be_made_obeys_kill_switches_after_a_restart() -> Result<()> {
+    let scene = start()?;
+    for tenant in ["acme", "other"] {
+        scene.cluster.apply(&scene.release.tenant(tenant, 1))?;
+    }
+    let length = || -> Result<Option<u64>> {
+        Ok(scene.region()?["status"]["refusalLog"]["length"].as_u64())
+    };
+    let kill = |tenant: &str| -> Result<()> {
+        let before = length()?;
+        let on = r#"{"spec":{"killSwitch":true}}"#;
+        scene.cluster.kubectl(&[
+            "patch",
+            "tenant",
+            tenant,
+            "-n",
+            tenant,
+            "--type=merge",
+            "-p",
+            on,
+        ])?;
+        scene.wait(&format!("{tenant} is in the refusal log"), || Ok(length()? > before))
+    };
+    let restart = || -> Result<()> {
+        scene.operator.process.terminate(DRAIN)?;
+        scene.operator.process.start()?;
+        scene.wait("it is ready", || Ok(scene.operator.is_ready()))
+    };
+    let place = |database: &str| -> Result<()> {
+        let spec = format!(r#"{{"spec":{{"placeDatabase":{database}}}}}"#);
+        scene.kubectl(&["patch", "region", &scene.release.name, "--type=merge", "-p", &spec])?;
+        Ok(())
+    };
+    scene.settle(QUIET)?;
+
+    place(r#""beside/the/manifest.mmdb""#)?;
+    scene.wait_condition("SpecValid", "False")?;
+    restart()?;
+    kill("acme")?;
+    scene.wait("the tenant says why nothing else changes", || {
+        let tenant = scene.cluster.get(&["tenant", "acme", "-n", "acme"])?;
+        Ok(condition(&tenant, "Ready").is_some_and(|said| said.contains("RegionNotValid")))
+    })?;
+    place("null")?;
+    scene.wait_condition("Ready", "True")?;
+
+    let keys = scene.get(&["secret", &scene.named("region-keys")])?;
+    scene.kubectl(&["delete", "secret", &scene.named("region-keys")])?;
+    scene.wait_condition("Stalled", "True")?;
+    restart()?;
+    kill("other")?;
+    scene.cluster.apply(&restored(keys)?)?;
+    scene.wait_condition("Ready", "True")
+}
+
+/// An object as a backup has it.
+fn restored(mut object: Value) -> Result<String> {
+    let metadata = object["metadata"].as_object_mut().context("no metadata")?;
+    metadata.retain(|field, _| ["name", "namespace", "labels"].contains(&field.as_str()));
+    Ok(object.to_string())
 }

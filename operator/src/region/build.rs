@@ -32,7 +32,7 @@ pub(super) use ways_in::{quiet_logs, speaks_tls};
 
 use super::validate::{Store, ValidatedRegion};
 use crate::apply::{Id, Kind, Wanted};
-use crate::config::OptionalApi;
+use crate::config::{Config, OptionalApi};
 
 /// The label that every object of a region carries.
 pub const REGION_LABEL: &str = "hushmark.io/region";
@@ -209,18 +209,18 @@ impl Stack {
 }
 
 /// The labels of an object.
-pub(super) fn labels(region: &ValidatedRegion, component: &str) -> BTreeMap<String, String> {
-    let mut labels = selector(region, component);
+pub(super) fn labels(config: &Config, component: &str) -> BTreeMap<String, String> {
+    let mut labels = selector(config, component);
     labels.insert("app.kubernetes.io/managed-by".into(), MANAGED_BY.into());
-    labels.insert(REGION_LABEL.into(), region.name.clone());
+    labels.insert(REGION_LABEL.into(), config.region.clone());
     labels
 }
 
 /// What a component's pods are found by. It can never change: a StatefulSet's selector cannot.
-pub(super) fn selector(region: &ValidatedRegion, component: &str) -> BTreeMap<String, String> {
+pub(super) fn selector(config: &Config, component: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
         ("app.kubernetes.io/name".into(), "hushmark".into()),
-        ("app.kubernetes.io/instance".into(), region.config.name.clone()),
+        ("app.kubernetes.io/instance".into(), config.name.clone()),
         ("app.kubernetes.io/component".into(), component.to_owned()),
     ])
 }
@@ -229,7 +229,7 @@ pub(super) fn selector(region: &ValidatedRegion, component: &str) -> BTreeMap<St
 /// owns goes with it, except Secrets and volumes, which it does not own.
 fn metadata(region: &ValidatedRegion, component: &str) -> Value {
     json!({
-        "labels": labels(region, component),
+        "labels": labels(&region.config, component),
         "ownerReferences": [{
             "apiVersion": "hushmark.io/v1alpha1",
             "kind": "Region",
@@ -263,7 +263,7 @@ fn disruption(region: &ValidatedRegion, component: &str) -> Wanted {
     let value = json!({"spec": {
         "maxUnavailable": 1,
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
-        "selector": {"matchLabels": selector(region, component)},
+        "selector": {"matchLabels": selector(&region.config, component)},
     }});
     object(region, Kind::PodDisruptionBudget, component, component, value)
 }
@@ -277,7 +277,7 @@ fn claim_template(region: &ValidatedRegion, component: &str, name: &str, size: &
     if let Some(class) = &region.storage.class_name {
         spec["storageClassName"] = class.clone().into();
     }
-    json!({"metadata": {"name": name, "labels": selector(region, component)}, "spec": spec})
+    json!({"metadata": {"name": name, "labels": selector(&region.config, component)}, "spec": spec})
 }
 
 /// A StatefulSet's rule for its volumes, said and not left to a default.

@@ -107,7 +107,7 @@ where
         + DeserializeOwned,
 {
     let api: Api<K> = Api::namespaced(ctx.client.clone(), &ctx.config.namespace);
-    let labels = selector(region, component);
+    let labels = selector(&region.config, component);
     let labels: Vec<String> = labels.iter().map(|(name, is)| format!("{name}={is}")).collect();
     let found = api.list(&ListParams::default().labels(&labels.join(","))).await;
     let what = K::plural(&());

@@ -7,6 +7,7 @@
 pub(super) mod acl;
 mod authority;
 mod certificates;
+mod log_access;
 mod rotation;
 mod vault;
 
@@ -24,10 +25,12 @@ use super::build::Versions;
 use super::day_ring::{self, Plan};
 use super::edges::Edges;
 use super::validate::{ExternalTls, Store, ValidatedRegion};
+use crate::config::Config;
 use crate::redis_link::{RedisAddress, Shown};
 use crate::{Context, Error, context};
 
 use certificates::Certificates;
+pub(super) use log_access::{LogAccess, log_access};
 pub(super) use rotation::{Held, Rotation, Waits};
 use vault::{Changes, Data, Vault};
 
@@ -42,10 +45,8 @@ pub(super) struct Keys {
     pub(super) rotation: Rotation,
     /// The first and the last day of the batch ring.
     pub(super) days: Option<(Day, Day)>,
-    /// Signs the refusal log's head.
-    pub(super) signing: Arc<SigningKey>,
-    /// Where Redis is, and as whom to ask it.
-    pub(super) redis: RedisAddress,
+    /// What the refusal log needs.
+    pub(super) log_access: LogAccess,
     /// What stores read at their start.
     pub(super) versions: Versions,
 }
@@ -57,12 +58,12 @@ pub(super) async fn ensure(
     status: Option<&RegionStatus>,
     today: Day,
 ) -> Result<Keys, Error> {
-    let vault = Vault::new(ctx, region);
+    let vault = Vault::new(ctx);
     let had_keys = status.and_then(|status| status.keys.as_ref()).is_some();
     let had_log = status.and_then(|s| s.refusal_log.as_ref()).is_some_and(|log| log.length > 0);
     let known = status.and_then(|status| status.keys.as_ref());
     let held = rotation::hold(&vault, region, known).await?;
-    let signing = signing_key(&vault, region, had_log).await?;
+    let signing = signing_key(&vault, had_log).await?;
     let now = i64::try_from(context::now_ms() / 1_000).unwrap_or(i64::MAX);
     let Certificates { mut versions, operator } = certificates::ensure(&vault, region, now).await?;
     let redis = redis(&vault, region, operator, &mut versions).await?;
@@ -70,9 +71,10 @@ pub(super) async fn ensure(
         versions.clickhouse.users = clickhouse(&vault, region).await?;
     }
     let closable = BTreeSet::new();
-    let days = rings(&vault, region, had_keys, today, &closable).await?;
+    let days = rings(&vault, region.ring_days, had_keys, today, &closable).await?;
     let rotation = Rotation::default();
-    Ok(Keys { held, rotation, days, signing: Arc::new(signing), redis, versions })
+    let log_access = LogAccess { signing: Arc::new(signing), redis };
+    Ok(Keys { held, rotation, days, log_access, versions })
 }
 
 impl Keys {
@@ -93,13 +95,9 @@ impl Keys {
     }
 }
 
-/// Closes the days that every lane has passed, and makes keys for the days to come. Done once a
+/// Closes the days that every lane has passed, and makes keys for so many days to come. Done once a
 /// minute, because nothing tells when a day is over.
-pub(super) async fn turn_rings(
-    ctx: &Context,
-    region: &ValidatedRegion,
-    today: Day,
-) -> Result<(), Error> {
+pub(super) async fn turn_rings(ctx: &Context, ring_days: u16, today: Day) -> Result<(), Error> {
     let mut redis = ctx.redis.connection().await?;
     let said: Result<Vec<String>, _> =
         redis::cmd("SMEMBERS").arg(CLOSABLE_DAYS).query_async(&mut redis).await;
@@ -111,7 +109,7 @@ pub(super) async fn turn_rings(
         }
     };
     let closable: BTreeSet<Day> = said.iter().filter_map(|day| Day::parse(day)).collect();
-    rings(&Vault::new(ctx, region), region, true, today, &closable).await?;
+    rings(&Vault::new(ctx), ring_days, true, today, &closable).await?;
     for day in closable.iter().filter(|day| **day < today) {
         redis::cmd("SREM")
             .arg(CLOSABLE_DAYS)
@@ -134,6 +132,9 @@ fn password() -> Result<Vec<u8>, Error> {
     Ok(hex::encode(random()?.as_ref()).into_bytes())
 }
 
+/// The Secret of the key that signs the refusal log's head.
+const REFUSAL_KEY: &str = "refusal-key";
+
 /// A Secret that was there once is not made again.
 fn gone(name: &str, what: &str) -> Error {
     Error::Blocked(format!(
@@ -142,26 +143,33 @@ fn gone(name: &str, what: &str) -> Error {
     ))
 }
 
-async fn signing_key(
-    vault: &Vault<'_>,
-    region: &ValidatedRegion,
-    had_log: bool,
-) -> Result<SigningKey, Error> {
-    const ENTRY: &str = "refusal.key";
-    let name = region.named("refusal-key");
+async fn signing_key(vault: &Vault<'_>, had_log: bool) -> Result<SigningKey, Error> {
+    let name = vault.named(REFUSAL_KEY);
     let lost = "edges and writers believe no other signature under the refusal log";
     let data = match vault.get(&name).await? {
         Some(data) => data,
         None if had_log => return Err(gone(&name, lost)),
-        None => vault.create(&name, Data::from([(ENTRY.into(), random()?.to_vec())])).await?,
+        None => vault.create(&name, Data::from([(SEED.into(), random()?.to_vec())])).await?,
     };
-    let seed = data.get(ENTRY).and_then(|bytes| bytes.as_slice().try_into().ok());
-    let seed: Zeroizing<[u8; KEY_LEN]> = Zeroizing::new(seed.ok_or_else(|| gone(&name, lost))?);
-    let key = SigningKey::from_bytes(&seed);
+    let key = signing_key_of(&data).ok_or_else(|| gone(&name, lost))?;
     let public = key.verifying_key().to_bytes().to_vec();
-    vault.hold(&region.named("refusal-pub"), Data::from([("refusal.pub".into(), public)])).await?;
+    vault.hold(&vault.named("refusal-pub"), Data::from([("refusal.pub".into(), public)])).await?;
     Ok(key)
 }
+
+/// The entry of [`REFUSAL_KEY`].
+const SEED: &str = "refusal.key";
+
+fn signing_key_of(data: &Data) -> Option<SigningKey> {
+    let seed: [u8; KEY_LEN] = data.get(SEED)?.as_slice().try_into().ok()?;
+    Some(SigningKey::from_bytes(&Zeroizing::new(seed)))
+}
+
+/// The Secret of the users of a Redis that is run here.
+const REDIS_AUTH: &str = "redis-auth";
+
+/// The operator itself: its user of Redis, and the component that its certificate is of.
+const OPERATOR: &str = "operator";
 
 /// Passwords of Redis's users, and the file that Redis reads.
 async fn redis(
@@ -170,14 +178,11 @@ async fn redis(
     tls: Option<Shown>,
     versions: &mut Versions,
 ) -> Result<RedisAddress, Error> {
-    let url = region.redis_url();
     if let Store::External(external) = &region.redis {
         let data = vault.get(&external.secret).await?.unwrap_or_default();
-        let password = if external.has_password { text(&data, "password") } else { None };
-        let tls = external.tls.map(|ExternalTls { has_own }| certificates::shown(data, has_own));
-        return Ok(RedisAddress { url, tls, user: external.user.clone(), password });
+        return Ok(redis_address(vault.config(), &region.redis, data, tls));
     }
-    let name = region.named("redis-auth");
+    let name = vault.named(REDIS_AUTH);
     let mut data = vault.get(&name).await?.unwrap_or_default();
     let entry = |user: &str| format!("{user}.password");
     for user in &acl::USERS {
@@ -187,11 +192,28 @@ async fn redis(
     }
     let of = |user: &str| text(&data, &entry(user)).unwrap_or_default();
     let file = acl::file(|user| of(user).to_string());
-    let password = Some(of("operator"));
     versions.redis.users = fingerprint(&file);
     data.insert("users.acl".into(), file.into_bytes());
-    vault.hold(&name, data).await?;
-    Ok(RedisAddress { url, tls, user: Some("operator".into()), password })
+    vault.hold(&name, data.clone()).await?;
+    Ok(redis_address(vault.config(), &region.redis, data, tls))
+}
+
+/// How the operator reaches Redis, from the Secret that says how: the store's own, or
+/// [`REDIS_AUTH`]; `own` is what it shows a Redis that is run here.
+fn redis_address(config: &Config, redis: &Store, data: Data, own: Option<Shown>) -> RedisAddress {
+    let url = redis.redis_url(config);
+    match redis {
+        Store::Managed => {
+            let password = text(&data, &format!("{OPERATOR}.password"));
+            RedisAddress { url, tls: own, user: Some(OPERATOR.into()), password }
+        }
+        Store::External(external) => {
+            let password = if external.has_password { text(&data, "password") } else { None };
+            let show = |ExternalTls { has_own }| certificates::shown(data, has_own);
+            let tls = external.tls.map(show);
+            RedisAddress { url, tls, user: external.user.clone(), password }
+        }
+    }
 }
 
 /// ClickHouse's one user, and the file that makes it; returns which file it is.
@@ -230,25 +252,25 @@ fn text(data: &Data, entry: &str) -> Option<Zeroizing<String>> {
 /// Both rings, batch keys first.
 async fn rings(
     vault: &Vault<'_>,
-    region: &ValidatedRegion,
+    ring_days: u16,
     had: bool,
     today: Day,
     closable: &BTreeSet<Day>,
 ) -> Result<Option<(Day, Day)>, Error> {
-    let batch = ring(vault, region, "batch-keys", had, today, closable).await?;
-    ring(vault, region, "salt-keys", had, today, closable).await?;
+    let batch = ring(vault, "batch-keys", ring_days, had, today, closable).await?;
+    ring(vault, "salt-keys", ring_days, had, today, closable).await?;
     Ok(batch.first().copied().zip(batch.last().copied()))
 }
 
 async fn ring(
     vault: &Vault<'_>,
-    region: &ValidatedRegion,
     which: &str,
+    ring_days: u16,
     had: bool,
     today: Day,
     closable: &BTreeSet<Day>,
 ) -> Result<BTreeSet<Day>, Error> {
-    let name = region.named(which);
+    let name = vault.named(which);
     let found = vault.get_versioned(&name).await?;
     if found.is_none() && had {
         return Err(gone(&name, "hits that are under way and marks that were sent need its keys"));
@@ -259,7 +281,7 @@ async fn ring(
         .filter(|(_, key)| key.len() == KEY_LEN)
         .filter_map(|(day, _)| Day::parse(day))
         .collect();
-    let plan = day_ring::plan(&held, today, region.ring_days, closable);
+    let plan = day_ring::plan(&held, today, ring_days, closable);
     if plan.is_empty() {
         return Ok(held);
     }

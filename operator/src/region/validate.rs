@@ -20,7 +20,8 @@ use crate::config::{Config, OptionalApi};
 use super::probing::ASK_AGAIN;
 
 pub use store::{External, ExternalTls, Host, Store};
-use store::{StoreKind, undeclared, unplaced, unused};
+pub(super) use store::{StoreKind, undeclared};
+use store::{unplaced, unused};
 
 /// Edges where a Region does not say how many: one may go while another serves.
 const EDGES: u16 = 2;
@@ -125,9 +126,8 @@ pub struct Around<'a> {
 /// The names of the Secrets that a Region refers to.
 #[must_use]
 pub fn referred_secrets(region: &Region) -> Vec<String> {
-    let redis = region.spec.redis.as_ref().and_then(|redis| redis.external.as_ref());
-    let clickhouse = region.spec.clickhouse.as_ref().and_then(|it| it.external.as_ref());
-    let stores = redis.into_iter().chain(clickhouse).map(|external| &external.secret);
+    let stores = [StoreKind::Redis, StoreKind::Clickhouse].map(|what| what.external(region));
+    let stores = stores.into_iter().flatten().map(|external| &external.secret);
     let edge = region.spec.edge.as_ref().and_then(|edge| edge.tls.as_ref()).map(|tls| &tls.secret);
     stores.chain(edge).cloned().collect()
 }
@@ -172,27 +172,21 @@ pub fn validate(
         problems.push(Problem { reason: "Storage", message });
         0
     });
-    let mut store = |external: Option<&hushmark_crds::region::External>, what: StoreKind| {
-        let Some(external) = external else { return Store::Managed };
-        match what.read(&external.secret, around.secrets) {
-            Ok(external) => {
-                problems.extend(undeclared(region, &external, what));
-                Store::External(external)
-            }
-            Err(problem) => {
-                problems.push(problem);
-                Store::Managed
-            }
+    let mut store = |what: StoreKind| match Store::read(region, what, around.secrets) {
+        Ok(store) => {
+            problems.extend(undeclared(region, &store, what));
+            store
+        }
+        Err(problem) => {
+            problems.push(problem);
+            Store::Managed
         }
     };
-    let redis = store(spec.redis.as_ref().and_then(|it| it.external.as_ref()), StoreKind::Redis);
+    let redis = store(StoreKind::Redis);
     let clickhouse_cluster = spec.clickhouse.as_ref().and_then(|it| it.cluster);
     let clickhouse = match clickhouse_cluster {
         Some(_) => Store::External(External::of_cluster(config)),
-        None => store(
-            spec.clickhouse.as_ref().and_then(|it| it.external.as_ref()),
-            StoreKind::Clickhouse,
-        ),
+        None => store(StoreKind::Clickhouse),
     };
     let edge_tls = spec.edge.as_ref().and_then(|edge| edge.tls.as_ref());
     problems.extend(edge_tls.and_then(|tls| certificate_problem(&tls.secret, around.secrets)));
@@ -225,7 +219,7 @@ pub fn validate(
         country_db: spec.place_database.clone(),
         epoch_seconds,
         minimum_group: spec.minimum_group,
-        ring_days: spec.longest_tracking_days.saturating_add(HOLD_DAYS),
+        ring_days: ring_days(region),
         rotate_keys_every: spec.keys.as_ref().and_then(KeysSpec::rotate_every_days),
         redis,
         clickhouse,
@@ -246,6 +240,11 @@ pub fn validate(
 
 /// H of the design: a day is closed at the latest so many days after it ended.
 const HOLD_DAYS: u16 = 7;
+
+/// How many days ahead a Region has keys.
+pub(super) fn ring_days(region: &Region) -> u16 {
+    region.spec.longest_tracking_days.saturating_add(HOLD_DAYS)
+}
 
 /// Of two Regions with one tracking host the older keeps it: its mail is out already.
 fn taken_hosts(region: &Region, others: &[std::sync::Arc<Region>]) -> Vec<Problem> {
@@ -334,7 +333,7 @@ impl ValidatedRegion {
     /// A name of the release: `demo-edge`.
     #[must_use]
     pub fn named(&self, part: &str) -> String {
-        format!("{}-{part}", self.config.name)
+        self.config.named(part)
     }
 
     /// Every tracking host without its port, as what is in front of the edge knows them.
@@ -353,17 +352,14 @@ impl ValidatedRegion {
     /// Where edge and writer find Redis.
     #[must_use]
     pub fn redis_url(&self) -> String {
-        match &self.redis {
-            Store::Managed => format!("rediss://{}:6379", self.service("redis")),
-            Store::External(external) => external.url.clone(),
-        }
+        self.redis.redis_url(&self.config)
     }
 
     /// Where the writer finds ClickHouse.
     #[must_use]
     pub fn clickhouse_url(&self) -> String {
         match &self.clickhouse {
-            Store::Managed => format!("https://{}:8443", self.service("clickhouse")),
+            Store::Managed => format!("https://{}:8443", self.config.service("clickhouse")),
             Store::External(external) => external.url.clone(),
         }
     }
@@ -378,10 +374,6 @@ impl ValidatedRegion {
             format!("{name}.{namespace}"),
             name,
         ]
-    }
-
-    fn service(&self, part: &str) -> String {
-        format!("{}.{}.svc", self.named(part), self.config.namespace)
     }
 }
 

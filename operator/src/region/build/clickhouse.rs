@@ -123,7 +123,7 @@ fn stateful_set(region: &ValidatedRegion, version: &Version) -> Wanted {
     let value = json!({"spec": {
         "persistentVolumeClaimRetentionPolicy": keep_volumes(),
         "replicas": 1,
-        "selector": {"matchLabels": selector(region, COMPONENT)},
+        "selector": {"matchLabels": selector(&region.config, COMPONENT)},
         "serviceName": region.named(COMPONENT),
         "template": pod.template(region),
         "volumeClaimTemplates": [data],
@@ -134,7 +134,7 @@ fn stateful_set(region: &ValidatedRegion, version: &Version) -> Wanted {
 fn service(region: &ValidatedRegion) -> Wanted {
     let value = json!({"spec": {
         "ports": [{"name": "https", "port": PORT, "protocol": "TCP", "targetPort": "https"}],
-        "selector": selector(region, COMPONENT),
+        "selector": selector(&region.config, COMPONENT),
         "type": "ClusterIP",
     }});
     object(region, Kind::Service, COMPONENT, COMPONENT, value)

@@ -62,7 +62,7 @@ pub(super) fn build(region: &ValidatedRegion) -> Option<Cluster> {
 }
 
 fn custom(region: &ValidatedRegion, kind: Kind, spec: Value) -> Wanted {
-    let labels = labels(region, "clickhouse");
+    let labels = labels(&region.config, "clickhouse");
     let value = json!({"metadata": {"labels": labels}, "spec": spec});
     Wanted::new(kind, &region.config.name, &region.config.namespace, value)
 }
@@ -98,7 +98,7 @@ pub(super) fn from_writer(region: &ValidatedRegion, port: u16) -> Value {
 
 /// Among themselves, the writer, and their operator, which is in any namespace.
 pub(super) fn server_policy(region: &ValidatedRegion, port: u16) -> Wanted {
-    let writer = json!({"podSelector": {"matchLabels": selector(region, "writer")}});
+    let writer = json!({"podSelector": {"matchLabels": selector(&region.config, "writer")}});
     policy_of(
         region,
         "clickhouse",

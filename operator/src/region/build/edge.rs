@@ -179,7 +179,7 @@ fn stateful_set(region: &ValidatedRegion) -> Wanted {
     let mut spec = json!({
         "persistentVolumeClaimRetentionPolicy": keep_volumes(),
         "podManagementPolicy": "Parallel",
-        "selector": {"matchLabels": selector(region, COMPONENT)},
+        "selector": {"matchLabels": selector(&region.config, COMPONENT)},
         "serviceName": region.named("edge-pods"),
         "template": pod.template(region),
         "updateStrategy": {"type": "RollingUpdate"},
@@ -207,7 +207,7 @@ fn service(region: &ValidatedRegion) -> Wanted {
     let Door { name, service_port, .. } = Door::of(region);
     let value = json!({"spec": {
         "ports": [{"name": name, "port": service_port, "protocol": "TCP", "targetPort": name}],
-        "selector": selector(region, COMPONENT),
+        "selector": selector(&region.config, COMPONENT),
         "type": "ClusterIP",
     }});
     object(region, Kind::Service, COMPONENT, "edge", value)
@@ -219,7 +219,7 @@ fn pods_service(region: &ValidatedRegion) -> Wanted {
         "clusterIP": "None",
         "ports": [{"name": "admin", "port": ADMIN, "protocol": "TCP", "targetPort": "admin"}],
         "publishNotReadyAddresses": true,
-        "selector": selector(region, COMPONENT),
+        "selector": selector(&region.config, COMPONENT),
     }});
     object(region, Kind::Service, COMPONENT, "edge-pods", value)
 }

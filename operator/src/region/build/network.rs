@@ -38,7 +38,7 @@ pub(super) fn tcp(port: u16) -> Value {
 
 /// Pods of a component of this release.
 fn pods(region: &ValidatedRegion, component: &str) -> Value {
-    json!({"podSelector": {"matchLabels": selector(region, component)}})
+    json!({"podSelector": {"matchLabels": selector(&region.config, component)}})
 }
 
 /// The cluster's names, from its DNS or from the cache of that on the node.
@@ -91,7 +91,7 @@ fn policy(
     ingress: Vec<Value>,
     egress: Vec<Value>,
 ) -> Wanted {
-    policy_of(region, component, &json!(selector(region, component)), ingress, egress)
+    policy_of(region, component, &json!(selector(&region.config, component)), ingress, egress)
 }
 
 pub(super) fn policy_of(

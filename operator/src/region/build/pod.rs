@@ -64,7 +64,7 @@ impl Pod<'_> {
         if !pull.is_empty() {
             spec["imagePullSecrets"] = pull.into();
         }
-        let mut metadata = json!({"labels": labels(region, component)});
+        let mut metadata = json!({"labels": labels(&region.config, component)});
         if !annotations.is_empty() {
             metadata["annotations"] = annotations.into();
         }
@@ -84,7 +84,7 @@ pub(super) fn hardened(mut container: Value) -> Value {
 /// Apart where that is possible, together where it is not: a pod that waits serves nobody.
 fn spread(region: &ValidatedRegion, component: &str, key: &str) -> Value {
     json!({
-        "labelSelector": {"matchLabels": selector(region, component)},
+        "labelSelector": {"matchLabels": selector(&region.config, component)},
         "maxSkew": 1,
         "topologyKey": key,
         "whenUnsatisfiable": "ScheduleAnyway",

@@ -55,7 +55,7 @@ pub(in crate::region) fn probe_pod(
     role: ProbeRole,
 ) -> Pod {
     let mut metadata = metadata(region, role.component());
-    let mut labels = labels(region, role.component());
+    let mut labels = labels(&region.config, role.component());
     labels.insert(ROLE.to_owned(), role.name().to_owned());
     if role == ProbeRole::Control {
         // What the policy that allows nothing looks for.

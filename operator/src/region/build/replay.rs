@@ -62,7 +62,7 @@ pub(in crate::region) fn replay_job(region: &ValidatedRegion, ordinal: u32) -> J
     // Where it runs, its volume says.
     template["spec"].as_object_mut().map(|spec| spec.remove("topologySpreadConstraints"));
     let mut metadata = metadata(region, REPLAY);
-    metadata["labels"] = json!(labels(region, REPLAY));
+    metadata["labels"] = json!(labels(&region.config, REPLAY));
     metadata["name"] = format!("{}{ordinal}", job_prefix(region)).into();
     metadata["namespace"] = region.config.namespace.clone().into();
     let job = json!({

@@ -129,7 +129,7 @@ fn deployment(region: &ValidatedRegion) -> Wanted {
     };
     let value = json!({"spec": {
         "replicas": REPLICAS,
-        "selector": {"matchLabels": selector(region, COMPONENT)},
+        "selector": {"matchLabels": selector(&region.config, COMPONENT)},
         "strategy": {
             "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
             "type": "RollingUpdate",

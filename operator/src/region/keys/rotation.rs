@@ -189,7 +189,7 @@ pub(super) async fn turn(
         ..Rotation::default()
     };
     if let Next::Distribute(kid) = next {
-        distribute(&Vault::new(ctx, region), region, kid, asked).await?;
+        distribute(&Vault::new(ctx), region, kid, asked).await?;
         let text = format!("key {kid} was made; it seals once every edge has it");
         rotation.news.push(("KeyMade", text));
         *held = Held { kids: held.kids.iter().copied().chain([kid]).collect(), ..held.clone() };

@@ -10,8 +10,8 @@ use kube::Api;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::json;
 
+use crate::config::Config;
 use crate::region::build::labels;
-use crate::region::validate::ValidatedRegion;
 use crate::{Context, Error, FIELD_MANAGER};
 
 /// What a Secret holds, by entry.
@@ -45,12 +45,24 @@ impl From<Secret> for Stored {
 /// The Secrets of a release.
 pub(super) struct Vault<'a> {
     api: Api<Secret>,
-    region: &'a ValidatedRegion,
+    config: &'a Config,
 }
 
 impl<'a> Vault<'a> {
-    pub(super) fn new(ctx: &Context, region: &'a ValidatedRegion) -> Self {
-        Self { api: Api::namespaced(ctx.client.clone(), &ctx.config.namespace), region }
+    pub(super) fn new(ctx: &'a Context) -> Self {
+        Self {
+            api: Api::namespaced(ctx.client.clone(), &ctx.config.namespace),
+            config: &ctx.config,
+        }
+    }
+
+    pub(super) const fn config(&self) -> &Config {
+        self.config
+    }
+
+    /// The full name of one of the release's Secrets.
+    pub(super) fn named(&self, part: &str) -> String {
+        self.config.named(part)
     }
 
     pub(super) async fn get(&self, name: &str) -> Result<Option<Data>, Error> {
@@ -86,7 +98,7 @@ impl<'a> Vault<'a> {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),
                 // No ownerReference: keys outlive the Region and the release.
-                labels: Some(labels(self.region, "keys")),
+                labels: Some(labels(self.config, "keys")),
                 annotations: (!notes.is_empty()).then_some(notes),
                 ..ObjectMeta::default()
             },
@@ -157,6 +169,6 @@ impl<'a> Vault<'a> {
     }
 }
 
-fn data_of(secret: Secret) -> Data {
+pub(super) fn data_of(secret: Secret) -> Data {
     secret.data.into_iter().flatten().map(|(entry, bytes)| (entry, bytes.0)).collect()
 }

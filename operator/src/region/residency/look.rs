@@ -101,7 +101,7 @@ async fn bound_volumes(
         Api::namespaced(ctx.client.clone(), &ctx.config.namespace);
     let claims = claims.list(&ListParams::default()).await;
     let claims = claims.map_err(Error::api("list the namespace's volume claims"))?;
-    let own = selector(region, "");
+    let own = selector(&region.config, "");
     // A StatefulSet's claims cannot be given a label later; those of ClickHouse's own operator have
     // the Region's.
     let is_ours = |claim: &PersistentVolumeClaim| {
@@ -134,7 +134,7 @@ async fn strangers(ctx: &Context, region: &ValidatedRegion) -> Result<Vec<String
     let policies = policies.map_err(Error::api("list the namespace's network policies"))?;
     let mut ours = vec![pod_labels(region, "clickhouse"), pod_labels(region, "keeper")];
     let parts = ["edge", "writer", "redis", "clickhouse", REPLAY];
-    ours.extend(parts.map(|part| labels(region, part)));
+    ours.extend(parts.map(|part| labels(&region.config, part)));
     let known = POLICIES.map(|name| region.named(name));
     let opens = |policy: &NetworkPolicy| {
         !known.contains(&policy.name_any()) && opens_egress_of(policy, &ours)

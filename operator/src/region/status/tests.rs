@@ -11,7 +11,7 @@ use crate::config::tests::config;
 use crate::redis_link::RedisAddress;
 use crate::region::edges::Replay;
 use crate::region::health::Workload;
-use crate::region::keys::{Held, Rotation};
+use crate::region::keys::{Held, LogAccess, Rotation};
 use crate::region::validate::{Around, tests as fixtures, validate};
 use crate::region::{encryption, residency, writers};
 
@@ -47,8 +47,7 @@ impl Scene {
             held: Held::of([1]),
             rotation: self.rotation.clone(),
             days: Some((Day(20_000), Day(20_407))),
-            signing: Arc::new(SigningKey::from_bytes(&[1; 32])),
-            redis,
+            log_access: LogAccess { signing: Arc::new(SigningKey::from_bytes(&[1; 32])), redis },
             versions: Default::default(),
         };
         let done = Done {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use hushmark_crds::Region;
+use hushmark_crds::{Region, region};
 use hushmark_hop::Pem;
 use k8s_openapi::api::core::v1::Secret;
 use url::Url;
@@ -98,9 +98,31 @@ impl std::fmt::Display for Host {
     }
 }
 
+impl Store {
+    /// Where a Region has one of its stores.
+    pub(in crate::region) fn read(
+        region: &Region,
+        what: StoreKind,
+        secrets: &BTreeMap<String, Secret>,
+    ) -> Result<Self, Problem> {
+        match what.external(region) {
+            Some(external) => what.read(&external.secret, secrets).map(Self::External),
+            None => Ok(Self::Managed),
+        }
+    }
+
+    /// Where Redis is, if this is Redis.
+    pub(in crate::region) fn redis_url(&self, config: &Config) -> String {
+        match self {
+            Self::Managed => format!("rediss://{}:6379", config.service("redis")),
+            Self::External(external) => external.url.clone(),
+        }
+    }
+}
+
 /// Which of the two stores.
 #[derive(Clone, Copy)]
-pub(super) enum StoreKind {
+pub(in crate::region) enum StoreKind {
     Redis,
     Clickhouse,
 }
@@ -110,6 +132,15 @@ impl StoreKind {
         match self {
             Self::Redis => "spec.redis.external",
             Self::Clickhouse => "spec.clickhouse.external",
+        }
+    }
+
+    /// What a Region says of one that runs already.
+    pub(super) fn external(self, region: &Region) -> Option<&region::External> {
+        let spec = &region.spec;
+        match self {
+            Self::Redis => spec.redis.as_ref()?.external.as_ref(),
+            Self::Clickhouse => spec.clickhouse.as_ref()?.external.as_ref(),
         }
     }
 
@@ -130,11 +161,7 @@ impl StoreKind {
     }
 
     /// Reads the Secret of an external store.
-    pub(super) fn read(
-        self,
-        name: &str,
-        secrets: &BTreeMap<String, Secret>,
-    ) -> Result<External, Problem> {
+    fn read(self, name: &str, secrets: &BTreeMap<String, Secret>) -> Result<External, Problem> {
         let field = self.field();
         let wrong = |what: String| Problem {
             reason: "ExternalSecret",
@@ -251,7 +278,12 @@ fn is_declared(region: &Region, external: &External) -> bool {
 }
 
 /// No connection leaves but to `egress[]`, and that holds for stores, too.
-pub(super) fn undeclared(region: &Region, external: &External, what: StoreKind) -> Option<Problem> {
+pub(in crate::region) fn undeclared(
+    region: &Region,
+    store: &Store,
+    what: StoreKind,
+) -> Option<Problem> {
+    let Store::External(external) = store else { return None };
     let stays = match &external.host {
         Host::Cluster(_) => true,
         // A pod's own loopback leaves no pod.
