@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::Run;
-use crate::cluster::{Call, Mark, Scene};
+use crate::cluster::{Mark, Scene};
 use crate::figure::{Figures, progress};
 use deeds::{Child, Deed, children, shape};
 
@@ -92,20 +92,19 @@ fn drift(run: &Run, figures: &mut Figures, scene: &Scene) -> Result<()> {
     Ok(())
 }
 
-/// How often the operator wrote one child between two deeds to it.
+/// How often the operator wrote one child between two deeds that gave reason to.
 fn most_writes_a_deed(scene: &Scene, children: &[Child], mark: &Mark) -> Result<(u64, String)> {
     let calls = scene.cluster.calls_since(mark)?;
     let mut most = (0, String::new());
     for child in children {
         let mut since_deed = 0;
-        let about = |call: &&Call| child.is_meant_by(call) && call.is_write();
-        for call in calls.iter().filter(about) {
-            if call.user == scene.operator.user {
+        for call in calls.iter().filter(|call| call.is_write()) {
+            if call.user == scene.operator.user && child.is_meant_by(call) {
                 since_deed += 1;
                 if since_deed > most.0 {
                     most = (since_deed, child.to_string());
                 }
-            } else if call.user == "admin" {
+            } else if call.user == "admin" && child.is_moved_by(call) {
                 since_deed = 0;
             }
         }

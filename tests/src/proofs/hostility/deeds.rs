@@ -4,7 +4,7 @@ use std::fmt;
 
 use anyhow::Result;
 use fastrand::Rng;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cluster::{Call, Scene};
 
@@ -123,6 +123,14 @@ impl Child {
         call.resource == self.kind.plural && call.name == self.name
     }
 
+    /// Whether a call gives reason to write this child: one that is about it, or about the Secret
+    /// whose password its pods read at their start.
+    pub(super) fn is_moved_by(&self, call: &Call) -> bool {
+        let is_store = self.kind.name == "statefulset" && self.name.ends_with("-clickhouse");
+        let is_password = call.resource == "secrets" && call.name == format!("{}-auth", self.name);
+        self.is_meant_by(call) || (is_store && is_password)
+    }
+
     fn is_secret(&self) -> bool {
         self.kind.name == "secret"
     }
@@ -180,6 +188,12 @@ impl Deed {
     }
 }
 
+/// Of a hash over something that holds a password it matters that it is there: a password that is
+/// made anew has another one.
+fn present(annotations: &mut Map<String, Value>, name: &str) {
+    annotations.entry(name).and_modify(|hash| *hash = "a hash".into());
+}
+
 /// What of an object has to be the same again: all but what the cluster itself writes.
 pub(super) fn shape(child: &Child, object: &Value) -> Value {
     let mut shape = object.clone();
@@ -187,6 +201,7 @@ pub(super) fn shape(child: &Child, object: &Value) -> Value {
     let mut annotations = metadata["annotations"].clone();
     if let Some(all) = annotations.as_object_mut() {
         all.retain(|name, _| name.starts_with("hushmark.io/"));
+        present(all, "hushmark.io/rendered");
     }
     shape["metadata"] = json!({
         "labels": metadata["labels"],
@@ -203,6 +218,10 @@ pub(super) fn shape(child: &Child, object: &Value) -> Value {
         // An autoscaler holds the edge's number.
         if child.kind.name == "statefulset" {
             spec.remove("replicas");
+        }
+        let annotations = spec.get_mut("template").map(|it| &mut it["metadata"]["annotations"]);
+        if let Some(all) = annotations.and_then(Value::as_object_mut) {
+            present(all, "hushmark.io/users");
         }
     }
     // A password that is made anew is another one.
