@@ -20,6 +20,13 @@ use crate::plan::{Minter, Planned};
 
 pub(super) const FAULTS: &[Fault] = &[
     Fault {
+        how: "an edge that is stopped for a third of a second again and again",
+        alerts: &["HushmarkCommitSlow"],
+        cause: Cause::Again(hiccups),
+        mend: nothing,
+        quick: false,
+    },
+    Fault {
         how: "requests with tokens under a key that the region does not have",
         alerts: &["HushmarkUnknownKey"],
         cause: Cause::Again(forgeries),
@@ -59,13 +66,6 @@ pub(super) const FAULTS: &[Fault] = &[
         alerts: &["HushmarkRedisFills"],
         cause: Cause::Again(little_memory),
         mend: |stage| maxmemory(stage, 6 << 30),
-        quick: false,
-    },
-    Fault {
-        how: "an edge that is stopped for a third of a second again and again",
-        alerts: &["HushmarkCommitSlow"],
-        cause: Cause::Again(hiccups),
-        mend: nothing,
         quick: false,
     },
     // Before hits are dropped, which leaves gaps as well.
@@ -165,14 +165,18 @@ fn little_memory(stage: &Stage) -> Result<()> {
 
 /// What happens to a batch on its way when the machine has no time for its edge.
 fn hiccups(stage: &Stage) -> Result<()> {
-    let edge = &stage.stack.edges[0].process;
+    let (edge, redis) = (&stage.stack.edges[0].process, &stage.stack.redis.process);
     for _ in 0..10 {
-        edge.signal(Signal::STOP)?;
-        sleep(Duration::from_millis(330));
+        // The edge sends what came meanwhile, and can hear no answer before it is stopped again;
+        // Redis is away for a shorter time than the edge's patience.
+        redis.signal(Signal::STOP)?;
         edge.signal(Signal::CONT)?;
-        // Long enough to send what came meanwhile, too short to hear that it arrived.
-        sleep(Duration::from_millis(2));
+        sleep(Duration::from_millis(10));
+        edge.signal(Signal::STOP)?;
+        redis.signal(Signal::CONT)?;
+        sleep(Duration::from_millis(330));
     }
+    edge.signal(Signal::CONT)?;
     // Prometheus has a second to be answered.
     sleep(Duration::from_millis(1_500));
     Ok(())
