@@ -4,7 +4,7 @@
 //! What is said is made of what the API server knows; hits, contacts and keys are out of reach.
 //!
 //! In reading order: [`args`] and [`connect`]; [`world`] is what is fetched; [`status`],
-//! [`explain`] and [`plan`] look; [`ask`] and [`rotate`] change something; [`bundle`] collects;
+//! [`explain`], [`record`] and [`plan`] look; [`ask`] and [`rotate`] change something; [`bundle`] collects;
 //! [`complete`] answers kubectl's question of how a word goes on.
 
 pub(crate) mod args;
@@ -16,6 +16,7 @@ mod explain;
 mod paint;
 mod plan;
 mod port;
+mod record;
 mod rotate;
 mod status;
 mod world;
@@ -35,6 +36,7 @@ pub(crate) async fn run(command: Cluster) -> Result<ExitCode> {
     match command {
         Cluster::Status(options) => status::run(&options).await,
         Cluster::Explain(options) => explain::run(&options).await,
+        Cluster::RecordOfProcessing(options) => record::run(&options).await,
         Cluster::Plan(options) => plan::run(&options).await,
         Cluster::Withdraw(options) => ask::withdraw(&options).await,
         Cluster::Keys(Keys::Rotate(options)) => rotate::run(&options).await,

@@ -47,7 +47,7 @@ pub use status::{
     Phase, PolicyStatus, ProbeResult, PublishedStatus, RefusalLogStatus, RegionOwner, RegionStatus,
     Replicas, TenantStatus, TypeStatus,
 };
-pub use tenant::{Tenant, TenantSpec};
+pub use tenant::{Controller, Tenant, TenantSpec};
 
 /// The API group of every resource.
 pub const GROUP: &str = "hushmark.io";

@@ -49,16 +49,42 @@ pub struct TenantSpec {
     /// working.
     #[serde(default)]
     pub kill_switch: bool,
+
+    /// Who is responsible for the tenant's mail, for its register of processing activities: the
+    /// controller of Article 4 (7) of the GDPR.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller: Option<Controller>,
+}
+
+/// Who is responsible, and how it is reached: Article 30(1) (a) of the GDPR.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Controller {
+    /// The name of the company, authority or person.
+    #[schemars(length(min = 1, max = 200))]
+    pub name: String,
+    /// How it is reached: by post, and electronically.
+    #[schemars(length(min = 1, max = 500))]
+    pub contact: String,
+    /// Its representative in the Union and how that one is reached, where it needs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    pub representative: Option<String>,
+    /// Its data protection officer and how that person is reached, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    pub data_protection_officer: Option<String>,
 }
 
 impl Tenant {
     /// Of the Tenants of one namespace the one that counts: the oldest, for it was there first, and
-    /// none that is being deleted. The others are refused.
+    /// none that is being deleted. The others are refused. One that is not applied yet is younger
+    /// than any other.
     pub fn that_counts<'a>(tenants: impl IntoIterator<Item = &'a Self>) -> Option<&'a Self> {
         let stay = tenants.into_iter().filter(|it| it.metadata.deletion_timestamp.is_none());
         stay.min_by_key(|tenant| {
             let created = tenant.metadata.creation_timestamp.as_ref().map(|time| time.0);
-            (created, tenant.metadata.name.clone())
+            (created.is_none(), created, tenant.metadata.name.clone())
         })
     }
 }
@@ -100,10 +126,12 @@ mod tests {
         let first = tenant("z", Some("2026-11-01T00:00:00Z"), None);
         let second = tenant("a", Some("2026-11-02T00:00:00Z"), None);
         let twin = tenant("b", Some("2026-11-02T00:00:00Z"), None);
+        let planned = tenant("0", None, None);
         let goes = tenant("g", Some("2026-10-01T00:00:00Z"), Some("2026-11-03T00:00:00Z"));
-        let all = [&twin, &second, &goes, &first];
+        let all = [&planned, &twin, &second, &goes, &first];
         assert_eq!(Tenant::that_counts(all), Some(&first));
         assert_eq!(Tenant::that_counts([&twin, &second]), Some(&second), "of twins by the name");
+        assert_eq!(Tenant::that_counts([&planned, &goes]), Some(&planned));
         assert_eq!(Tenant::that_counts([&goes]), None);
     }
 }

@@ -14,6 +14,7 @@ mod plugin {
         looks::completion(&stage)?;
         looks::well(&stage)?;
         looks::explained(&stage)?;
+        looks::recorded(&stage)?;
         looks::planned(&stage)?;
         asks::by_port_forward(&stage)?;
         asks::without_the_right(&stage)?;

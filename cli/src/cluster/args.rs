@@ -55,8 +55,19 @@ Exit status: 0 all is well, 1 something is not, 2 wrong usage.")]
     /// Explain what a Campaign's or a Tenant's mail may tell, who decided that, and what is stored
     #[command(after_help = "Examples:
   kubectl hushmark explain campaign acme/spring
-  kubectl hushmark explain tenant acme")]
+  kubectl hushmark explain tenant acme
+  hushmark explain campaign spring-anonymous -f examples/quickstart")]
     Explain(Explain),
+    /// Print a campaign's entry in its controller's register of processing (GDPR, Article 30)
+    #[command(after_help = "What nobody has said is listed at the end, each with where to say it.
+
+Examples:
+  kubectl hushmark record-of-processing acme/spring
+  kubectl hushmark record-of-processing acme/spring --json | jq .lacks
+  hushmark record-of-processing spring-individual -f examples/quickstart
+
+Exit status: 0 the entry is complete, 1 something is not said, 2 wrong usage.")]
+    RecordOfProcessing(RecordOfProcessing),
     /// Show what applying manifests would change, without changing anything
     #[command(after_help = "Examples:
   kubectl hushmark plan -f manifests/
@@ -122,6 +133,23 @@ pub(crate) struct Explain {
     pub(crate) kind: Kind,
     /// Which one: NAME or NAMESPACE/NAME; a tenant by its namespace alone
     pub(crate) name: String,
+    /// Read a folder of manifests, one file, or - for standard input, instead of a cluster
+    #[arg(long, short, value_name = "PATH")]
+    pub(crate) filename: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Group)]
+pub(crate) struct RecordOfProcessing {
+    /// The campaign: NAME or NAMESPACE/NAME
+    pub(crate) campaign: String,
+    /// Read a folder of manifests, one file, or - for standard input, instead of a cluster
+    #[arg(long, short, value_name = "PATH")]
+    pub(crate) filename: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

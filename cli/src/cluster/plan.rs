@@ -9,7 +9,6 @@ mod effect;
 mod merge;
 mod say;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
@@ -22,7 +21,7 @@ use serde::de::DeserializeOwned;
 use super::args;
 use super::connect::Connected;
 use super::paint::Paint;
-use super::world::{Key, World};
+use super::world::{Key, World, manifests_at};
 use crate::report::print;
 use dry_run::{Applied, dry_run};
 use merge::Change;
@@ -42,15 +41,7 @@ pub(crate) struct Planned {
 }
 
 pub(crate) async fn run(options: &args::Plan) -> Result<ExitCode> {
-    let path = if options.filename == Path::new("-") {
-        Path::new("/dev/stdin")
-    } else {
-        options.filename.as_path()
-    };
-    let manifests = hushmark_crds::load::resources(path).map_err(|faults| {
-        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("the manifests cannot be used:\n{}", lines.join("\n"))
-    })?;
+    let manifests = manifests_at(&options.filename)?;
     let at = options.connection.connect().await?;
     let planned = plan(&at, &manifests).await?;
     if options.json {

@@ -1,8 +1,11 @@
 //! What a cluster has of ours, as far as this person may see it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
+use hushmark_crds::load::{self, Found, Resources};
+use hushmark_crds::plan::NoSuchCampaign;
 use hushmark_crds::{AnonymizationPolicy, Campaign, Region, RetentionPolicy, Tenant};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -10,7 +13,11 @@ use kube::api::ListParams;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
+use super::args::Connection;
 use super::connect::{Connected, is_forbidden, is_missing, said};
+
+/// As many names as a message lists of what there is.
+const NAMED: usize = 20;
 
 /// Objects of one answer: 10,000 campaigns come in twenty.
 const PAGE: u32 = 500;
@@ -28,6 +35,8 @@ pub(crate) struct World {
     pub(crate) anonymization: BTreeMap<Key, AnonymizationPolicy>,
     /// What this person may not see.
     pub(crate) unseen: Vec<String>,
+    /// The namespace of names without one; none where this is what manifests say.
+    pub(crate) here: Option<String>,
 }
 
 /// A condition's parts, and where it comes from.
@@ -41,6 +50,15 @@ pub(crate) fn key(meta: &impl Resource) -> Key {
 }
 
 impl World {
+    /// What manifests say, as if they had been applied and nobody had looked at them yet; or what a
+    /// cluster has.
+    pub(crate) async fn look(manifests: Option<&Path>, connection: &Connection) -> Result<Self> {
+        match manifests {
+            Some(path) => Ok(manifests_at(path)?.into()),
+            None => Self::fetch(&connection.connect().await?).await,
+        }
+    }
+
     /// Everything, or what one namespace has where this person may not see all of them.
     pub(crate) async fn fetch(at: &Connected) -> Result<Self> {
         let mut unseen = Vec::new();
@@ -50,20 +68,63 @@ impl World {
         let retention = everywhere::<RetentionPolicy>(at, "retentionpolicies", &mut unseen).await?;
         let anonymization =
             everywhere::<AnonymizationPolicy>(at, "anonymizationpolicies", &mut unseen).await?;
-        Ok(Self { regions, tenants, campaigns, retention, anonymization, unseen })
+        let here = Some(at.namespace.clone());
+        Ok(Self { regions, tenants, campaigns, retention, anonymization, unseen, here })
     }
 
-    /// The one tenant that a namespace has: the oldest, for it was there first.
-    pub(crate) fn tenant_of(&self, namespace: &str) -> Option<&Tenant> {
-        let here = self.tenants.values().filter(|tenant| {
-            tenant.metadata.namespace.as_deref() == Some(namespace)
-                && tenant.metadata.deletion_timestamp.is_none()
-        });
-        here.min_by_key(|tenant| {
-            let created = tenant.metadata.creation_timestamp.as_ref().map(|time| time.0);
-            // One that is not there yet is younger than any other.
-            (created.is_none(), created, tenant.metadata.name.clone())
+    /// The campaign that a person means by NAME or NAMESPACE/NAME.
+    pub(crate) fn campaign_meant(&self, typed: &str) -> Result<&Campaign> {
+        let full = |(namespace, name): &Key| format!("{namespace}/{name}");
+        let Some(here) = &self.here else {
+            let is_meant = |key: &&Key| key.1 == typed || full(key) == typed;
+            let found: Vec<&Key> = self.campaigns.keys().filter(is_meant).collect();
+            let asked = typed.to_owned();
+            return match found[..] {
+                [one] => Ok(&self.campaigns[one]),
+                [] => {
+                    let known = self.campaigns.keys().map(full).collect();
+                    Err(NoSuchCampaign::Unknown { asked, known }.into())
+                }
+                _ => {
+                    let known = found.into_iter().map(full).collect();
+                    Err(NoSuchCampaign::Ambiguous { asked, known }.into())
+                }
+            };
+        };
+        let (namespace, name) = typed.split_once('/').unwrap_or((here, typed));
+        if let Some(found) = self.campaigns.get(&(namespace.to_owned(), name.to_owned())) {
+            return Ok(found);
+        }
+        let there = self.campaigns.keys().filter(|(there, _)| there == namespace);
+        let there: Vec<String> = there.map(|(_, name)| name.clone()).take(NAMED).collect();
+        let there = named_or_none(&there);
+        bail!("there is no campaign {namespace}/{name}; in that namespace: {there}")
+    }
+
+    /// The tenant that a person means by its namespace, or by NAMESPACE/NAME.
+    pub(crate) fn tenant_meant(&self, typed: &str) -> Result<&Tenant> {
+        let named = |namespace: &str, name: &str| {
+            self.tenants.get(&(namespace.to_owned(), name.to_owned()))
+        };
+        let found = match typed.split_once('/') {
+            Some((namespace, name)) => named(namespace, name),
+            // A namespace has one, so that its name says which; and where the context names the
+            // namespace, the tenant's own name does.
+            None => self
+                .tenant_of(typed)
+                .or_else(|| self.here.as_deref().and_then(|here| named(here, typed))),
+        };
+        let there = self.tenants.keys().map(|(namespace, name)| format!("{namespace}/{name}"));
+        found.ok_or_else(|| {
+            let there: Vec<String> = there.take(NAMED).collect();
+            anyhow!("there is no tenant {typed}; there: {}", named_or_none(&there))
         })
+    }
+
+    /// The one tenant that a namespace has.
+    pub(crate) fn tenant_of(&self, namespace: &str) -> Option<&Tenant> {
+        let here = |tenant: &&Tenant| tenant.metadata.namespace.as_deref() == Some(namespace);
+        Tenant::that_counts(self.tenants.values().filter(here))
     }
 
     /// One Region and what is in it.
@@ -198,4 +259,29 @@ where
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
     let kind = K::kind(&());
     api.get_opt(name).await.map_err(|error| said(format!("read {kind} {namespace}/{name}"), error))
+}
+
+impl From<Resources> for World {
+    fn from(found: Resources) -> Self {
+        fn by_key<K>(all: Vec<Found<K>>) -> impl Iterator<Item = (Key, K)> {
+            all.into_iter().map(|found| ((found.namespace, found.name), found.object))
+        }
+        Self {
+            regions: by_key(found.regions).map(|((_, name), region)| (name, region)).collect(),
+            tenants: by_key(found.tenants).collect(),
+            campaigns: by_key(found.campaigns).collect(),
+            retention: by_key(found.retention).collect(),
+            anonymization: by_key(found.anonymization).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Manifests of a folder, a file, or standard input, each checked by itself.
+pub(crate) fn manifests_at(path: &Path) -> Result<Resources> {
+    let path = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
+    load::resources(path).map_err(|faults| {
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        anyhow!("the manifests cannot be used:\n{}", lines.join("\n"))
+    })
 }

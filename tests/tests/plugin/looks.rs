@@ -66,6 +66,34 @@ pub(crate) fn explained(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
+/// What nobody has said is named with where to say it; what was said is not asked for again.
+pub(crate) fn recorded(stage: &Stage) -> Result<()> {
+    let asked = ["record-of-processing", "acme/letter-1"];
+    let before = stage.person(&asked)?.ended(1)?;
+    let lack = "(a) who is responsible: give spec.controller of Tenant acme/acme";
+    ensure!(before.contains(lack), "{before}");
+    let patch = r#"{"spec":{"controller":{"name":"Acme GmbH","contact":"privacy@acme.example"}}}"#;
+    let what = ["patch", "tenant", "acme", "-n", "acme", "--type=merge", "-p", patch];
+    stage.cluster.kubectl(&what)?;
+    let after = stage.person(&asked)?.ended(1)?;
+    ensure!(after.contains("  - Acme GmbH\n") && !after.contains(lack), "{after}");
+    let json = stage.person(&[&asked[..], &["--json"]].concat())?.ended(1)?;
+    let json: Value = serde_json::from_str(&json)?;
+    assert_eq!(json["controller"]["contact"], "privacy@acme.example");
+    ensure!(json["lacks"].as_array().is_some_and(|lacks| !lacks.is_empty()), "{json}");
+    let unknown = stage.person(&["record-of-processing", "acme/nothing"])?.ended(1)?;
+    ensure!(unknown.contains("there is no campaign acme/nothing"), "{unknown}");
+    // Manifests need no cluster, and nobody has looked at them.
+    let quickstart = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/quickstart");
+    let nowhere = ["--kubeconfig", "/nowhere", "-f", quickstart];
+    let said = stage.person(&[&["explain", "tenant", "acme"], &nowhere[..]].concat())?.ended(0)?;
+    ensure!(said.starts_with("tenant acme/acme  not applied  in Region local\n"), "{said}");
+    let campaign = ["record-of-processing", "spring-anonymous"];
+    let said = stage.person(&[&campaign[..], &nowhere].concat())?.ended(1)?;
+    ensure!(said.contains("campaign acme/spring-anonymous"), "{said}");
+    Ok(())
+}
+
 /// What a plan says comes, and nothing was changed by saying it.
 pub(crate) fn planned(stage: &Stage) -> Result<()> {
     let manifests = format!(

@@ -28,6 +28,8 @@ pub(crate) struct Explained {
     /// `NAMESPACE/NAME`.
     pub(crate) name: String,
     pub(crate) region: String,
+    /// Whether it is in a cluster; else it is what manifests say.
+    pub(crate) applied: bool,
     pub(crate) ready: bool,
     /// What the condition Ready says.
     pub(crate) says: String,
@@ -102,6 +104,7 @@ pub(crate) fn of_campaign(campaign: &Campaign, world: &World) -> Result<Explaine
         kind: "campaign",
         name: format!("{namespace}/{}", campaign.name_any()),
         region: region.name_any(),
+        applied: world.here.is_some(),
         ready: condition.is_some_and(|ready| ready.status == "True"),
         says: condition.map_or_else(nobody_looked, |ready| ready.message.clone()),
         phase: status.phase.map(|phase| format!("{phase:?}")),
@@ -212,6 +215,7 @@ pub(crate) fn of_tenant(tenant: &Tenant, world: &World) -> Result<Explained> {
         kind: "tenant",
         name: format!("{}/{}", tenant.namespace().unwrap_or_default(), tenant.name_any()),
         region: region.name_any(),
+        applied: world.here.is_some(),
         ready: condition.is_some_and(|ready| ready.status == "True"),
         says: condition.map_or_else(nobody_looked, |ready| ready.message.clone()),
         phase: None,

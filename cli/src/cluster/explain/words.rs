@@ -48,16 +48,20 @@ fn shown(mode: Mode, minimum_group: u32, epoch: &str) -> String {
 
 /// The whole explanation.
 pub(crate) fn say(explained: &Explained, paint: Paint) -> String {
-    let Explained { kind, name, region, ready, says, phase, paused, .. } = explained;
+    let Explained { kind, name, region, applied, ready, says, phase, paused, .. } = explained;
     let mut out = String::new();
-    let state = if *ready { paint.good("Ready") } else { paint.bad("not Ready") };
+    let state = match (applied, ready) {
+        (false, _) => paint.uneasy("not applied"),
+        (true, true) => paint.good("Ready"),
+        (true, false) => paint.bad("not Ready"),
+    };
     let title = paint.title(&format!("{kind} {name}"));
     let phase = phase.as_ref().map(|phase| format!("  {phase}")).unwrap_or_default();
     _ = writeln!(out, "{title}  {state}{phase}  in Region {region}");
-    if !ready {
+    if *applied && !ready {
         _ = writeln!(out, "  {}", wrapped(says, WIDTH, 2));
     }
-    if !explained.resolved {
+    if *applied && !explained.resolved {
         let note = "not in its status yet: this is what its manifests say";
         _ = writeln!(out, "  {}", paint.uneasy(note));
     }
