@@ -3,6 +3,7 @@
 //! Source: Regulation (EU) 2016/679, Article 30(1) (a) to (g).
 
 use anyhow::{Context as _, Result};
+use hushmark_crds::policies::Action;
 use hushmark_crds::{Campaign, Controller, DecidedBy, Region};
 use hushmark_policy::{Kind as Hit, MailType, Mode, Place};
 use kube::ResourceExt as _;
@@ -233,6 +234,7 @@ fn limits(
         "until their day closes, at the latest seven days after it ended: then the day's keys are \
          destroyed",
     ));
+    limits.extend(fading(campaign, world, is_any(explained, |mode| mode == Mode::Individual)));
     let namespace = campaign.namespace().unwrap_or_default();
     let policy = campaign.spec.retention_policy.as_ref();
     let found = policy.and_then(|name| world.retention.get(&(namespace.clone(), name.clone())));
@@ -247,11 +249,8 @@ fn limits(
             continue;
         }
         if let (Some(days), Some(name)) = (days, policy) {
-            let says = format!(
-                "{days} days after the hit, by RetentionPolicy {name}; it is planned, and a person \
-                 has to remove it"
-            );
-            limits.push(Item::new(what, says));
+            let says = format!("gone {days} days after the hit, by RetentionPolicy {name}");
+            limits.push(Item::new(what, format!("{says}; {PLANNED}")));
             continue;
         }
         let how = match policy {
@@ -264,6 +263,27 @@ fn limits(
         lacks.push(format!("(f) how long {what} are kept: {how}"));
     }
     limits
+}
+
+/// What a policy in mode `plan` comes to, and there is no other mode yet.
+const PLANNED: &str = "this is planned, and nothing does it by itself";
+
+/// What of the data is made coarser, and when.
+fn fading(campaign: &Campaign, world: &World, has_rows: bool) -> Vec<Item> {
+    let Some(name) = &campaign.spec.anonymization_policy else { return Vec::new() };
+    let key = (campaign.namespace().unwrap_or_default(), name.clone());
+    let steps = world.anonymization.get(&key).map(|policy| policy.spec.steps.as_slice());
+    let what = |action| match action {
+        Action::DropPlace => Some("the place"),
+        Action::HourToDay => Some("the hour of a hit, of which the day stays"),
+        Action::DropClient => Some("client, device and system"),
+        Action::DropRows => has_rows.then_some("rows of single hits, of which counters stay"),
+    };
+    let says = |days| format!("gone {days} days after the hit, by AnonymizationPolicy {name}");
+    let items = steps.unwrap_or_default().iter().filter_map(|step| {
+        Some(Item::new(what(step.action)?, format!("{}; {PLANNED}", says(step.after_days))))
+    });
+    items.collect()
 }
 
 /// (g)

@@ -48,7 +48,12 @@ fn campaign(spec: &Value) -> Campaign {
 fn world(region: Region, tenant: Tenant) -> World {
     let keep = json!({"keep": {"rowsDays": 90}});
     let kept: RetentionPolicy = object("RetentionPolicy", "acme", "kept", keep);
+    let steps = json!([
+        {"action": "hourToDay", "afterDays": 14}, {"action": "dropRows", "afterDays": 60},
+    ]);
+    let fade = object("AnonymizationPolicy", "acme", "fade", json!({"steps": steps}));
     World {
+        anonymization: [(("acme".to_owned(), "fade".to_owned()), fade)].into(),
         regions: [("eu".to_owned(), region)].into(),
         tenants: [(("acme".to_owned(), "acme".to_owned()), tenant)].into(),
         retention: [(("acme".to_owned(), "kept".to_owned()), kept)].into(),
@@ -80,7 +85,8 @@ fn an_entry_says_what_the_article_asks_for_and_names_what_nobody_said() {
     });
     let mail = campaign(&json!({
         "tracking": {"opens": "anonymous", "clicks": "individual"}, "place": "country",
-        "retentionPolicy": "kept", "trackForDays": 30, "recipients": 10_000,
+        "retentionPolicy": "kept", "anonymizationPolicy": "fade", "trackForDays": 30,
+        "recipients": 10_000,
     }));
     let entry = entry_of(&mail, &world(region, tenant(controller)));
     insta::assert_snapshot!(words::say(&entry, Paint::none()));
