@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as Group, Parser, Subcommand};
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::cluster::args::Cluster;
@@ -31,6 +31,10 @@ pub(crate) enum Command {
     Counters(Counters),
     /// Send a realistic morning of hits at the running edge, and check every counter
     Demo(Demo),
+    /// End the tracking of a campaign or a tenant for good, mail that was sent included
+    #[command(after_help = "Links go on working. It cannot be undone: a kill switch or a \
+                            Campaign's own tracking can.")]
+    Withdraw(Withdrawn),
     /// Answer links with a plain 404 from now on; it cannot be undone
     Takedown(TakenDown),
     #[command(flatten)]
@@ -101,6 +105,49 @@ pub(crate) struct Demo {
     /// Do not print the reports at the end
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+/// What is counted no more, on one machine and in a cluster.
+#[derive(Group)]
+pub(crate) struct Withdrawn {
+    #[command(flatten)]
+    pub(crate) whose: Whose,
+    /// A tenant's mail of this type alone; default: both
+    #[arg(long = "type", value_name = "TYPE", requires = "tenant")]
+    pub(crate) mail_type: Option<MailType>,
+    /// One kind of hits alone; default: both
+    #[arg(long, value_name = "KIND")]
+    pub(crate) only: Option<Only>,
+}
+
+/// Whose tracking ends.
+#[derive(Group)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Whose {
+    /// The campaign: NAME or NAMESPACE/NAME
+    #[arg(long, value_name = "CAMPAIGN")]
+    pub(crate) campaign: Option<String>,
+    /// The tenant, by its namespace
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) tenant: Option<String>,
+}
+
+/// A type of mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MailType {
+    /// Newsletters and announcements
+    Campaign,
+    /// What one person's action caused
+    Transactional,
+}
+
+/// One kind of hits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Only {
+    /// Opens
+    Opens,
+    /// Clicks
+    Clicks,
 }
 
 /// What is taken down, on one machine and in a cluster.

@@ -38,7 +38,6 @@ pub(crate) async fn run(command: Cluster) -> Result<ExitCode> {
         Cluster::Explain(options) => explain::run(&options).await,
         Cluster::RecordOfProcessing(options) => record::run(&options).await,
         Cluster::Plan(options) => plan::run(&options).await,
-        Cluster::Withdraw(options) => ask::withdraw(&options).await,
         Cluster::Keys(Keys::Rotate(options)) => rotate::run(&options).await,
         Cluster::SupportBundle(options) => bundle::run(&options).await,
     }
@@ -47,6 +46,7 @@ pub(crate) async fn run(command: Cluster) -> Result<ExitCode> {
 pub(crate) async fn run_plugin(command: PluginCommand) -> Result<ExitCode> {
     match command {
         PluginCommand::Cluster(command) => run(command).await,
+        PluginCommand::Withdraw(options) => ask::withdraw(&options).await,
         PluginCommand::Takedown(options) => ask::takedown(&options).await,
         PluginCommand::Completions { shell } => crate::completions::<args::Plugin>(shell),
     }

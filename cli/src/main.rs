@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the program for people")]
 
 mod args;
+mod asks;
 mod campaigns;
 mod cluster;
 mod contacts;
@@ -20,8 +21,8 @@ mod keys;
 mod report;
 mod sealing;
 mod stamp;
-mod takedown;
 mod up;
+mod withdrawal;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -64,7 +65,8 @@ async fn run(args: Args) -> Result<ExitCode> {
         Command::Report(options) => report::run(&args.data, &options).await,
         Command::Counters(options) => counters::run(&args.data, &options).await,
         Command::Demo(options) => demo::run(&args.data, &options).await,
-        Command::Takedown(options) => takedown::run(&args.data, &options).await,
+        Command::Withdraw(options) => asks::withdraw(&args.data, &options).await,
+        Command::Takedown(options) => asks::takedown(&args.data, &options).await,
         Command::Cluster(command) => return cluster::run(command).await,
         Command::Completions { shell } => return completions::<Args>(shell),
     };

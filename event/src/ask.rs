@@ -8,7 +8,7 @@
 use hushmark_policy::{Generation, Mode, Place, Scope, Tracking};
 use serde::{Deserialize, Serialize};
 
-use crate::refusal::{Allowed, CapScope, Refuses, Takedown};
+use crate::refusal::{Allowed, CapScope, Journal, Refuses, Takedown};
 
 /// The port on the loopback of the operator's pod.
 pub const PORT: u16 = 9083;
@@ -141,6 +141,20 @@ impl Refuses {
     }
 }
 
+/// What a request in the stream `asks` asks for, if it makes sense and is no more than a person may
+/// ask for: whoever may write to Redis may write one.
+#[must_use]
+pub fn requested(journal: &Journal, text: &[u8]) -> Option<Refuses> {
+    let refuses: Refuses = serde_json::from_slice(text).ok()?;
+    let is_askable = match &refuses {
+        Refuses::Takedown(_) => true,
+        Refuses::Cap { scope: CapScope::All, .. } => false,
+        cap => cap.is_for_good(),
+    };
+    let is_possible = || journal.prepare([refuses.clone()], 0).is_ok();
+    (is_askable && is_possible()).then_some(refuses)
+}
+
 /// What a withdrawal leaves. A place belongs to both kinds of hits, so it goes with both.
 #[must_use]
 pub fn left_after(opens: bool, clicks: bool) -> Allowed {
@@ -191,6 +205,20 @@ mod tests {
         for url in ["", "example.org", "https://", "https:///x", "javascript:alert(1)"] {
             assert!(asked(Refuses::Takedown(Takedown::Url(url.into()))).is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_or_asks_for_too_much_is_none() {
+        let journal = Journal::default();
+        let says = |refuses: &Refuses| {
+            requested(&journal, &serde_json::to_vec(refuses).unwrap()).as_ref() == Some(refuses)
+        };
+        let nothing = left_after(true, true);
+        assert!(says(&Refuses::withdrawal(Scope::Campaign(CampaignId(7)), nothing)));
+        assert!(says(&Refuses::Takedown(Takedown::Kid(2))));
+        assert!(!says(&Refuses::withdrawal(Scope::All, nothing)));
+        assert!(!says(&Refuses::Takedown(Takedown::Tenant("XYZ".into()))));
+        assert!(requested(&journal, b"please").is_none());
     }
 
     #[test]

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use hushmark_crds::{RefusalLogStatus, Region};
-use hushmark_event::ask::Answer;
-use hushmark_event::refusal::{CapScope, Journal, RefusalLog, Refuses};
+use hushmark_event::ask::{Answer, requested};
+use hushmark_event::refusal::{Journal, RefusalLog, Refuses};
 use kube::api::{Api, Patch, PatchParams};
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Mutex, watch};
@@ -259,15 +259,7 @@ impl Refusals {
 fn sensible(journal: &Journal, asks: Vec<(String, Option<String>)>) -> (Vec<String>, Vec<Refuses>) {
     let (mut ids, mut wanted) = (Vec::new(), Vec::new());
     for (id, text) in asks {
-        let refuses = text.and_then(|text| serde_json::from_str::<Refuses>(&text).ok());
-        // Whoever may write to Redis may ask here, for no more than a person may.
-        let is_askable = |refuses: &Refuses| match refuses {
-            Refuses::Takedown(_) => true,
-            Refuses::Cap { scope: CapScope::All, .. } => false,
-            cap => cap.is_for_good(),
-        };
-        let refuses = refuses.filter(is_askable);
-        match refuses.filter(|refuses| journal.prepare([refuses.clone()], 0).is_ok()) {
+        match text.and_then(|text| requested(journal, text.as_bytes())) {
             Some(refuses) if !wanted.contains(&refuses) => wanted.push(refuses),
             Some(_) => {}
             None => tracing::warn!(id, "a request to the refusal log makes no sense"),

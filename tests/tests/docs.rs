@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -16,7 +17,8 @@ are for those who run the programs themselves. No option takes a secret: keys an
 a server can be given in the environment as well.
 ";
 
-const PROGRAMS: [(&str, &[&[&str]]); 5] = [
+/// What a program is called as, and its commands.
+const PROGRAMS: [(&str, &[&[&str]]); 6] = [
     (
         "hushmark",
         &[
@@ -26,23 +28,30 @@ const PROGRAMS: [(&str, &[&[&str]]); 5] = [
             &["report"],
             &["counters"],
             &["demo"],
+            &["withdraw"],
             &["takedown"],
             &["status"],
             &["explain"],
+            &["record-of-processing"],
             &["plan"],
-            &["withdraw"],
             &["keys", "rotate"],
             &["support-bundle"],
         ],
     ),
+    (PLUGIN, &[&["withdraw"], &["takedown"]]),
     ("hushmark-edge", &[&[]]),
     ("hushmark-writer", &[&[]]),
     ("hushmark-operator", &[&[], &["probe"]]),
     ("hushmark-embedded", &[&[]]),
 ];
 
+/// The same program as `hushmark`, which two commands of another meaning are asked of.
+const PLUGIN: &str = "kubectl-hushmark";
+
 fn help(tools: &Tools, program: &str, command: &[&str]) -> Result<String> {
-    let mut ask = Command::new(tools.program(program)?);
+    let file = if program == PLUGIN { "hushmark" } else { program };
+    let mut ask = Command::new(tools.program(file)?);
+    ask.arg0(program);
     // Nothing of the machine it runs on: no width, no colour, no setting of a server.
     ask.env_clear().args(command).arg("--help");
     let output = ask.output().with_context(|| format!("{program} does not start"))?;

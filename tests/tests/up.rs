@@ -190,3 +190,38 @@ fn a_port_in_use_is_named_and_nothing_is_left_running() -> Result<()> {
     ensure!(complained.contains(&format!("cannot listen on {listen}")), "{complained}");
     Ok(())
 }
+
+/// Whoever may write to Redis may ask; what makes no sense must not keep others waiting.
+#[test]
+fn a_withdrawal_is_in_the_refusal_log_although_nonsense_was_asked_before() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let up = Up::start(data.path())?;
+    for nonsense in [r#"{"takedown":{"tenant":"XYZ"}}"#, "please"] {
+        let socket = data.path().join("redis/redis.sock");
+        let mut ask = Command::new("redis-cli");
+        ask.arg("-s").arg(socket).args(["XADD", "asks", "*", "e", nonsense]);
+        ensure!(ask.output()?.status.success());
+    }
+    let asked = ["withdraw", "--tenant", "acme", "--type", "campaign", "--only", "opens"];
+    let done = run(&up.tools, data.path(), &asked)?;
+    ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    insta::assert_snapshot!(String::from_utf8(done.stdout)?, @"withdrawn: opens of tenant acme, campaign mail are counted no more, mail that was sent included; edges obey within a second");
+    let log = fs::read_to_string(data.path().join("refusals/log.jsonl"))?;
+    let last = log.lines().last().context("the log is empty")?;
+    let says = r#""up_to":4294967295,"opens":"off","clicks":"individual","place":"city"}}}"#;
+    ensure!(last.ends_with(says), "{last}");
+
+    for (mistaken, says) in [
+        (&["withdraw", "--tenant", "nobody"][..], "no tenant in namespace nobody; there are acme"),
+        (&["withdraw", "--campaign", "acme/winter"], "winter"),
+    ] {
+        let refused = run(&up.tools, data.path(), mistaken)?;
+        let complained = String::from_utf8(refused.stderr)?;
+        ensure!(refused.status.code() == Some(1) && complained.contains(says), "{complained}");
+    }
+    let usage = run(&up.tools, data.path(), &["withdraw", "--only", "opens"])?;
+    ensure!(usage.status.code() == Some(2), "{}", usage.status);
+    let said = up.stop()?;
+    ensure!(said.matches("to the refusal log makes no sense").count() == 2, "{said}");
+    Ok(())
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::args::TakenDown;
+use crate::args::{TakenDown, Withdrawn};
 
 /// Hushmark in a cluster: what is, why, and what would change
 #[derive(Parser)]
@@ -28,6 +28,14 @@ pub(crate) struct Plugin {
 pub(crate) enum PluginCommand {
     #[command(flatten)]
     Cluster(Cluster),
+    /// End the tracking of a campaign or a tenant for good, mail that was sent included
+    #[command(after_help = "Links go on working. It cannot be undone: a kill switch or a \
+                            Campaign's own tracking can.
+
+Examples:
+  kubectl hushmark withdraw --campaign acme/spring
+  kubectl hushmark withdraw --tenant acme --type campaign --only opens")]
+    Withdraw(Withdraw),
     /// Answer links with a plain 404 from now on; it cannot be undone
     #[command(after_help = "Examples:
   kubectl hushmark takedown --campaign acme/spring
@@ -75,14 +83,6 @@ Exit status: 0 the entry is complete, 1 something is not said, 2 wrong usage.")]
 
 Exit status: 0 nothing would change, 1 something is wrong, 2 wrong usage, 3 there are changes.")]
     Plan(Plan),
-    /// End the tracking of a campaign or a tenant for good, mail that was sent included
-    #[command(after_help = "Links go on working. It cannot be undone: a kill switch or a \
-                            Campaign's own tracking can.
-
-Examples:
-  kubectl hushmark withdraw --campaign acme/spring
-  kubectl hushmark withdraw --tenant acme --type campaign --only opens")]
-    Withdraw(Withdraw),
     /// Look after a Region's keys
     #[command(subcommand)]
     Keys(Keys),
@@ -183,29 +183,11 @@ pub(crate) struct Plan {
 #[derive(Group)]
 pub(crate) struct Withdraw {
     #[command(flatten)]
-    pub(crate) whose: Whose,
-    /// A tenant's mail of this type alone; default: both
-    #[arg(long = "type", value_name = "TYPE", requires = "tenant")]
-    pub(crate) mail_type: Option<MailType>,
-    /// One kind of hits alone; default: both
-    #[arg(long, value_name = "KIND")]
-    pub(crate) only: Option<Only>,
+    pub(crate) what: Withdrawn,
     #[command(flatten)]
     pub(crate) sure: Sure,
     #[command(flatten)]
     pub(crate) connection: Connection,
-}
-
-/// Whose tracking ends.
-#[derive(Group)]
-#[group(required = true, multiple = false)]
-pub(crate) struct Whose {
-    /// The campaign: NAME or NAMESPACE/NAME
-    #[arg(long, value_name = "CAMPAIGN")]
-    pub(crate) campaign: Option<String>,
-    /// The tenant, by its namespace
-    #[arg(long, value_name = "NAMESPACE")]
-    pub(crate) tenant: Option<String>,
 }
 
 /// How something is done that cannot be undone.
@@ -226,24 +208,6 @@ pub(crate) struct Sure {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// A type of mail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum MailType {
-    /// Newsletters and announcements
-    Campaign,
-    /// What one person's action caused
-    Transactional,
-}
-
-/// One kind of hits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Only {
-    /// Opens
-    Opens,
-    /// Clicks
-    Clicks,
 }
 
 #[derive(Group)]

@@ -8,21 +8,22 @@ use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use http_body_util::Full;
 use hushmark_crds::{Campaign, Region, Tenant};
-use hushmark_event::ask::{self, Answer, Ask, Declined, left_after};
+use hushmark_event::ask::{self, Answer, Ask, Declined};
 use hushmark_event::refusal::{Refuses, Takedown};
-use hushmark_policy::{CampaignId, MailType, Scope, TenantId};
+use hushmark_policy::{CampaignId, TenantId};
 use hyper::{Request, header};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
-use super::args::{self, Only, Sure};
+use super::args::{self, Sure};
 use super::connect::{Connected, said};
 use super::port::{to_address, to_pod};
 use super::world::{get, one_region};
 use crate::args::TakenDown;
 use crate::report::print;
+use crate::withdrawal::Withdrawal;
 
 /// What is asked for, and how it is said to people.
 struct Wanted {
@@ -33,37 +34,19 @@ struct Wanted {
 
 pub(crate) async fn withdraw(options: &args::Withdraw) -> Result<ExitCode> {
     let at = options.connection.connect().await?;
-    let (opens, clicks) = match options.only {
-        None => (true, true),
-        Some(Only::Opens) => (true, false),
-        Some(Only::Clicks) => (false, true),
-    };
-    let hits = match options.only {
-        None => "opens and clicks",
-        Some(Only::Opens) => "opens",
-        Some(Only::Clicks) => "clicks",
-    };
-    let left = left_after(opens, clicks);
-    let (scopes, region, whose) = match (&options.whose.campaign, &options.whose.tenant) {
+    let what = &options.what;
+    let (region, withdrawal) = match (&what.whose.campaign, &what.whose.tenant) {
         (Some(campaign), _) => {
             let (region, id, name) = campaign_meant(&at, campaign, &options.sure).await?;
-            (vec![Scope::Campaign(id)], region, format!("campaign {name}"))
+            (region, what.of_campaign(id, &name))
         }
         (None, Some(tenant)) => {
             let (region, id) = tenant_meant(&at, tenant, &options.sure).await?;
-            let types = match options.mail_type {
-                None => vec![MailType::Campaign, MailType::Transactional],
-                Some(args::MailType::Campaign) => vec![MailType::Campaign],
-                Some(args::MailType::Transactional) => vec![MailType::Transactional],
-            };
-            let names: Vec<&str> = types.iter().map(|mail| mail.name()).collect();
-            let whose = format!("tenant {tenant}, {} mail", names.join(" and "));
-            (types.into_iter().map(|mail| Scope::Tenant(id, mail)).collect(), region, whose)
+            (region, what.of_tenant(id, tenant))
         }
         (None, None) => bail!("say whose tracking ends: --campaign or --tenant"),
     };
-    let refuses = scopes.into_iter().map(|scope| Refuses::withdrawal(scope, left)).collect();
-    let text = format!("{hits} of {whose} are counted no more, mail that was sent included");
+    let Withdrawal { refuses, text } = withdrawal;
     carry_out(&at, Wanted { region, refuses, text }, &options.sure).await
 }
 

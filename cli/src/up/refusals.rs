@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hushmark_crds::Manifests;
+use hushmark_event::ask::requested;
 use hushmark_event::redis_keys::{ASKS, REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
 use hushmark_event::refusal::{Allowed, Journal, Mail, Refuses};
 use hushmark_policy::{CampaignId, MailType, TenantId, Tracking};
@@ -185,10 +186,10 @@ impl Appender {
             .context("cannot read requests to the refusal log")?;
         for ask in asks.ids {
             let text: Option<String> = ask.get(REFUSAL_FIELD);
-            match text.as_deref().map(serde_json::from_str::<Refuses>) {
-                Some(Ok(refuses)) if !self.journal.has(&refuses) => self.append(refuses, now_ms)?,
-                Some(Ok(_)) => {}
-                _ => eprintln!("upkeep: request {} to the refusal log makes no sense", ask.id),
+            match text.and_then(|text| requested(&self.journal, text.as_bytes())) {
+                Some(refuses) if !self.journal.has(&refuses) => self.append(refuses, now_ms)?,
+                Some(_) => {}
+                None => eprintln!("upkeep: request {} to the refusal log makes no sense", ask.id),
             }
             self.publish().await?;
             // Taken out last: a death in between only repeats what `has` then finds.
