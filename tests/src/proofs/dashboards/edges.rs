@@ -20,7 +20,7 @@ use crate::plan::{Minter, Planned};
 
 pub(super) const FAULTS: &[Fault] = &[
     Fault {
-        how: "an edge that is stopped for a third of a second again and again",
+        how: "a Redis that hangs for thirty milliseconds again and again",
         alerts: &["HushmarkCommitSlow"],
         cause: Cause::Again(hiccups),
         mend: nothing,
@@ -163,22 +163,15 @@ fn little_memory(stage: &Stage) -> Result<()> {
     maxmemory(stage, used * 100 / 67)
 }
 
-/// What happens to a batch on its way when the machine has no time for its edge.
+/// Shorter than an edge's patience, after which batches go to its own disk.
 fn hiccups(stage: &Stage) -> Result<()> {
-    let (edge, redis) = (&stage.stack.edges[0].process, &stage.stack.redis.process);
-    for _ in 0..10 {
-        // The edge sends what came meanwhile, and can hear no answer before it is stopped again;
-        // Redis is away for a shorter time than the edge's patience.
+    let redis = &stage.stack.redis.process;
+    for _ in 0..100 {
         redis.signal(Signal::STOP)?;
-        edge.signal(Signal::CONT)?;
-        sleep(Duration::from_millis(10));
-        edge.signal(Signal::STOP)?;
+        sleep(Duration::from_millis(30));
         redis.signal(Signal::CONT)?;
-        sleep(Duration::from_millis(330));
+        sleep(Duration::from_millis(20));
     }
-    edge.signal(Signal::CONT)?;
-    // Prometheus has a second to be answered.
-    sleep(Duration::from_millis(1_500));
     Ok(())
 }
 
