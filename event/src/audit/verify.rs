@@ -183,7 +183,7 @@ pub enum HeadFault {
     Signature(u64),
     /// Two histories.
     #[error(
-        "at length {length} the published head has the hash {published}, and this file {found}: \
+        "at length {length} the published head has the hash {published}, and here it is {found}: \
          they are of two logs, or the log was rewritten; keep both, and ask the region's operator"
     )]
     Contradicts {

@@ -29,11 +29,15 @@ fn person() -> Target {
 
 /// A person's receipt.
 pub(crate) fn erased(request: u64, rows: u64, previous: Option<Pin>) -> Receipt {
-    let reached = |store, name, rows, bytes, parts| Reached {
+    receipt(person(), request, rows, previous)
+}
+
+fn receipt(erased: Target, request: u64, rows: u64, previous: Option<Pin>) -> Receipt {
+    let reached = |store, name, rows, parts| Reached {
         store,
         name: Name::of(name),
         rows,
-        bytes,
+        bytes: rows * 31,
         parts,
     };
     let unreached = |store, name, until: Option<&str>| Unreached {
@@ -42,20 +46,20 @@ pub(crate) fn erased(request: u64, rows: u64, previous: Option<Pin>) -> Receipt 
         until: until.map(|day| Day::parse(day).unwrap()),
     };
     Receipt {
-        erased: person(),
+        erased,
         request,
-        position: 12,
+        position: 11 + request,
         asked_ms: BEGAN_MS,
         ended_ms: BEGAN_MS + 83_000,
         reached: vec![
-            reached(Store::Clickhouse, "hits", rows, rows * 31, 3),
-            reached(Store::Clickhouse, "contacts", 1, 210, 1),
-            reached(Store::Lists, "spring", 1, 96, 1),
+            reached(Store::Clickhouse, "hits", rows, 3),
+            reached(Store::Clickhouse, "contacts", 1, 1),
+            reached(Store::Lists, "spring", 0, 0),
         ],
         unreached: vec![
-            unreached(Store::LaneLogs, "sealed, of days not yet closed", Some("2026-11-25")),
+            unreached(Store::LaneLogs, "days not yet closed", Some("2026-11-25")),
             unreached(Store::Backups, "nightly", Some("2026-12-18")),
-            unreached(Store::Etcd, "compaction is not ours", None),
+            unreached(Store::Etcd, "history of Secrets", None),
         ],
         previous,
     }
@@ -83,20 +87,21 @@ impl Written {
         };
         let allowed = |position| Outcome::Allowed { position };
         append(&mut log, asked(Action::Erase(person()), allowed(Some(12))));
-        let receipt = Says::Receipt(erased(1, 42, log.last_receipt()));
-        append(&mut log, receipt);
+        let first = Says::Receipt(erased(1, 42, log.last_receipt()));
+        append(&mut log, first);
         append(&mut log, asked(Action::Withdraw(campaign()), allowed(Some(13))));
         let read = Action::Read { what: Read::RecordOfProcessing, of: campaign() };
         append(&mut log, asked(read, allowed(None)));
         let plan = Action::EnforcePlan { tenant: TENANT, plan: Hash32([7; 32]) };
         append(&mut log, asked(plan, Outcome::Refused(Reason::LegalHold)));
-        append(&mut log, asked(Action::Takedown(TakenDown::Url), allowed(Some(14))));
-        let receipt = Says::Receipt(erased(1, 0, log.last_receipt()));
-        append(&mut log, receipt);
+        append(&mut log, asked(Action::Erase(campaign()), allowed(Some(17))));
+        let says = Says::Receipt(receipt(campaign(), 6, 80_000, log.last_receipt()));
+        append(&mut log, says);
         append(&mut log, asked(Action::RotateKeys, allowed(None)));
-        let receipt = Says::Receipt(erased(1, 2, log.last_receipt()));
-        append(&mut log, receipt);
-        append(&mut log, asked(Action::Takedown(TakenDown::Kid(3)), allowed(Some(15))));
+        // A backup was restored, and the person erased from it.
+        let again = Says::Receipt(erased(1, 2, log.last_receipt()));
+        append(&mut log, again);
+        append(&mut log, asked(Action::Takedown(TakenDown::Kid(3)), allowed(Some(18))));
         append(&mut log, asked(Action::WithdrawAll, Outcome::Refused(Reason::NotPermitted)));
         let lines = entries.iter().map(String::as_str);
         let file = log_file::to_text(lines, &log.sign_head(&key()));
@@ -104,7 +109,7 @@ impl Written {
     }
 }
 
-fn asked(action: Action, outcome: Outcome) -> Says {
+pub(crate) fn asked(action: Action, outcome: Outcome) -> Says {
     let by = Principal::Kubernetes(Name::of("jane@acme.example"));
     Says::Asked(Asked { by, action, outcome })
 }
