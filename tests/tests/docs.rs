@@ -27,6 +27,8 @@ const PROGRAMS: [(&str, &[&[&str]]); 5] = [
             &["counters"],
             &["demo"],
             &["takedown"],
+            &["receipt", "verify"],
+            &["audit", "verify"],
             &["status"],
             &["explain"],
             &["plan"],
