@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use hushmark_event::audit::verify::Published;
 
 use crate::cluster::args::Cluster;
 
@@ -37,6 +38,12 @@ pub(crate) enum Command {
     Withdraw(Withdrawn),
     /// Answer links with a plain 404 from now on; it cannot be undone
     Takedown(TakenDown),
+    /// Verify receipts of erasures: offline, with a region's public key alone
+    #[command(subcommand)]
+    Receipt(Receipt),
+    /// Verify the log of who asked for what: offline, with a region's public key alone
+    #[command(subcommand)]
+    Audit(Audit),
     #[command(flatten)]
     Cluster(Cluster),
     /// Print a completion script for a shell
@@ -166,6 +173,59 @@ pub(crate) struct TakenDown {
     /// Every token sealed under this key
     #[arg(long)]
     pub(crate) kid: Option<u16>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Receipt {
+    /// Verify receipts as they were handed out, and say what they say
+    #[command(after_help = "Examples:
+  hushmark receipt verify receipt-2.json --key refusal.pub
+  hushmark receipt verify receipt-*.json --key refusal.pub --head 9:5f70…
+
+Exit status: 0 all are verified, 1 something is not, 2 wrong usage.")]
+    Verify(VerifyReceipts),
+}
+
+#[derive(Group)]
+pub(crate) struct VerifyReceipts {
+    /// The receipts; of several, one that is missing between them is noticed
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) evidence: Evidence,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Audit {
+    /// Verify an audit log as it was handed out: every entry, their order, and its end
+    #[command(after_help = "Examples:
+  hushmark audit verify audit.jsonl --key refusal.pub
+  hushmark audit verify audit.jsonl --key refusal.pub --json | jq .log.receipts
+
+Exit status: 0 it is verified, 1 something is not, 2 wrong usage.")]
+    Verify(VerifyLog),
+}
+
+#[derive(Group)]
+pub(crate) struct VerifyLog {
+    /// The log: an entry a line, and the signed head as the last line
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) evidence: Evidence,
+}
+
+/// What receipts and logs are held against.
+#[derive(Group)]
+pub(crate) struct Evidence {
+    /// The region's public key: refusal.pub as 32 bytes, 64 hex digits or base64
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// The audit log's head as it was published: LENGTH:HASH, or the signed head as JSON
+    #[arg(long, value_name = "HEAD")]
+    pub(crate) head: Option<Published>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// An address with a scheme and a host, left as it was typed.

@@ -1,9 +1,9 @@
 //! `hushmark`: the whole of Hushmark on one machine, and a hand on it.
 //!
 //! `up` starts everything from a folder of manifests and stays in front; the other commands talk
-//! to what it started, through the data folder; those in [`cluster`] talk to a cluster. Called as
-//! `kubectl-hushmark` it is a plugin of kubectl and has these alone. Exit status: 0 done, 1 failed
-//! or not well, 2 wrong usage.
+//! to what it started, through the data folder; [`receipts`] need files alone; those in [`cluster`]
+//! talk to a cluster. Called as `kubectl-hushmark` it is a plugin of kubectl and has these alone.
+//! Exit status: 0 done, 1 failed or not well, 2 wrong usage.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the program for people")]
 
@@ -18,6 +18,7 @@ mod demo;
 mod files;
 mod http;
 mod keys;
+mod receipts;
 mod report;
 mod sealing;
 mod stamp;
@@ -67,6 +68,8 @@ async fn run(args: Args) -> Result<ExitCode> {
         Command::Demo(options) => demo::run(&args.data, &options).await,
         Command::Withdraw(options) => asks::withdraw(&args.data, &options).await,
         Command::Takedown(options) => asks::takedown(&args.data, &options).await,
+        Command::Receipt(command) => return receipts::verify_receipts(&command),
+        Command::Audit(command) => return receipts::verify_log(&command),
         Command::Cluster(command) => return cluster::run(command).await,
         Command::Completions { shell } => return completions::<Args>(shell),
     };

@@ -14,12 +14,16 @@
 //! 9. [`refusal`]: the hash-chained log of what may no longer be counted; [`ask`]: how a person
 //!    asks for an entry; [`folder`]: the folder in which a process keeps its copy, and that it shares
 //!    with nobody.
-//! 10. [`heartbeat`]: what an edge says of itself. [`totals`]: what epochs published, in short.
+//! 10. [`audit`]: the log of who asked for what, and the receipts of what was erased, with their
+//!     verifier; [`chain`]: what both logs have in common.
+//! 11. [`heartbeat`]: what an edge says of itself. [`totals`]: what epochs published, in short.
 //!     [`told`]: what a writer says of itself.
 
 pub mod ask;
+pub mod audit;
 pub mod batch;
 pub mod cell;
+pub mod chain;
 pub mod cut;
 pub mod folder;
 pub mod heartbeat;

@@ -9,21 +9,34 @@ mod journal;
 
 use std::collections::HashSet;
 
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{SigningKey, VerifyingKey};
 use hushmark_policy::{
     CampaignId, Cap, Caps, Generation, MailType, Mode, Place, Scope, TenantId, Tracking,
 };
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 pub use change::{Allowed, Mail};
 pub use journal::{Journal, Prepared};
 
-/// What every entry's hash begins with, so that no other hash can be taken for one.
-const CHAIN_LABEL: &[u8] = b"hushmark log 1\n";
+use crate::chain::{self, Chain, Log, parse_id};
+pub use crate::chain::{ENTRY_MAX, LogError};
 
-/// The longest entry, in bytes. Longer ones are refused before they are parsed.
-pub const ENTRY_MAX: usize = 8 * 1024;
+/// The refusal log, as opposed to the audit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusals {}
+
+impl Log for Refusals {
+    const ENTRY_LABEL: &'static [u8] = b"hushmark log 1\n";
+    const HEAD_LABEL: &'static str = "hushmark refusal log head 1";
+    type Entry = Entry;
+
+    fn place(entry: &Entry) -> u64 {
+        entry.n
+    }
+}
+
+/// The refusal log's head.
+pub type SignedHead = chain::SignedHead<Refusals>;
 
 /// One entry as it is written: JSON in one line, its fields in this order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,49 +105,10 @@ pub enum Takedown {
     Kid(u16),
 }
 
-/// The log's head: its length, the hash of its last entry, and who says so.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SignedHead {
-    /// Number of entries.
-    pub length: u64,
-    /// The chain's hash, 64 hex digits.
-    pub hash: String,
-    /// Ed25519 over the text that `WIRE.md` gives, 128 hex digits.
-    pub signature: String,
-}
-
-/// Why an entry or a head was not taken. The copy stays as it was.
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// The entry is not the next one.
-    #[error("refusal log entry {found} does not follow entry {length}")]
-    OutOfOrder {
-        /// Entries held.
-        length: u64,
-        /// The number that came.
-        found: u64,
-    },
-    /// The bytes are no entry.
-    #[error("refusal log entry after {length} cannot be read: {source}")]
-    Unreadable {
-        /// Entries held.
-        length: u64,
-        /// What is wrong.
-        source: serde_json::Error,
-    },
-    /// An id in an entry is not 16 hex digits, or an entry is too long.
-    #[error("refusal log entry {0} names something impossible")]
-    Impossible(u64),
-    /// The head is of another log, or nobody who may signed it.
-    #[error("refusal log head at length {0} does not verify: another region's log, or tampered")]
-    BadHead(u64),
-}
-
 /// A verified copy of the log, ready to be asked about tokens and hits.
 #[derive(Clone, Default)]
 pub struct RefusalLog {
-    length: u64,
-    hash: [u8; 32],
+    chain: Chain<Refusals>,
     caps: Caps,
     takedowns: HashSet<Takedown>,
     withdrawals: u64,
@@ -144,13 +118,13 @@ impl RefusalLog {
     /// Number of entries taken so far.
     #[must_use]
     pub const fn length(&self) -> u64 {
-        self.length
+        self.chain.length()
     }
 
     /// The chain's hash at this length, in hex.
     #[must_use]
     pub fn hash(&self) -> String {
-        hex::encode(self.hash)
+        self.chain.hash().to_string()
     }
 
     /// The caps so far.
@@ -171,14 +145,7 @@ impl RefusalLog {
     /// # Errors
     /// [`LogError`] when it is not the next one or cannot be read; nothing is changed then.
     pub fn append(&mut self, bytes: &[u8]) -> Result<Entry, LogError> {
-        if bytes.len() > ENTRY_MAX {
-            return Err(LogError::Impossible(self.length + 1));
-        }
-        let entry: Entry = serde_json::from_slice(bytes)
-            .map_err(|source| LogError::Unreadable { length: self.length, source })?;
-        if entry.n != self.length + 1 {
-            return Err(LogError::OutOfOrder { length: self.length, found: entry.n });
-        }
+        let entry = self.chain.read(bytes)?;
         match &entry.refuses {
             Refuses::Cap { scope, up_to, opens, clicks, place } => {
                 let scope = scope.parse().ok_or(LogError::Impossible(entry.n))?;
@@ -194,8 +161,7 @@ impl RefusalLog {
                 self.takedowns.insert(what.clone());
             }
         }
-        self.hash = chain(&self.hash, bytes);
-        self.length = entry.n;
+        self.chain.take(bytes);
         Ok(entry)
     }
 
@@ -220,9 +186,7 @@ impl RefusalLog {
     /// Signs the head at this length.
     #[must_use]
     pub fn sign_head(&self, key: &SigningKey) -> SignedHead {
-        let hash = self.hash();
-        let signature = key.sign(head_text(self.length, &hash).as_bytes());
-        SignedHead { length: self.length, hash, signature: hex::encode(signature.to_bytes()) }
+        self.chain.sign_head(key)
     }
 
     /// Checks a head that claims this copy's length.
@@ -231,26 +195,7 @@ impl RefusalLog {
     /// [`LogError::BadHead`] when it is signed by another key or names another hash; heads of other
     /// lengths prove nothing about this copy and are refused likewise.
     pub fn verify_head(&self, head: &SignedHead, key: &VerifyingKey) -> Result<(), LogError> {
-        head.verify(key)?;
-        if head.length == self.length && head.hash == self.hash() {
-            Ok(())
-        } else {
-            Err(LogError::BadHead(head.length))
-        }
-    }
-}
-
-impl SignedHead {
-    /// Checks the signature alone, for one who does not hold the entries yet.
-    ///
-    /// # Errors
-    /// [`LogError::BadHead`].
-    pub fn verify(&self, key: &VerifyingKey) -> Result<(), LogError> {
-        let bad = || LogError::BadHead(self.length);
-        let bytes: [u8; 64] =
-            hex::decode(&self.signature).ok().and_then(|b| b.try_into().ok()).ok_or_else(bad)?;
-        let text = head_text(self.length, &self.hash);
-        key.verify_strict(text.as_bytes(), &Signature::from_bytes(&bytes)).map_err(|_| bad())
+        self.chain.verify_head(head, key)
     }
 }
 
@@ -300,25 +245,6 @@ impl Takedown {
             Self::Kid(_) => true,
         }
     }
-}
-
-/// Sixteen lower-case hex digits: one id has one text.
-fn parse_id(text: &str) -> Option<u64> {
-    let id = u64::from_str_radix(text, 16).ok()?;
-    (format!("{id:016x}") == text).then_some(id)
-}
-
-fn chain(previous: &[u8; 32], entry: &[u8]) -> [u8; 32] {
-    Sha256::new()
-        .chain_update(CHAIN_LABEL)
-        .chain_update(previous)
-        .chain_update(entry)
-        .finalize()
-        .into()
-}
-
-fn head_text(length: u64, hash: &str) -> String {
-    format!("hushmark refusal log head 1\n{length}\n{hash}\n")
 }
 
 #[cfg(test)]

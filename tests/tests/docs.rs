@@ -30,6 +30,8 @@ const PROGRAMS: [(&str, &[&[&str]]); 6] = [
             &["demo"],
             &["withdraw"],
             &["takedown"],
+            &["receipt", "verify"],
+            &["audit", "verify"],
             &["status"],
             &["explain"],
             &["record-of-processing"],

@@ -30,6 +30,8 @@ const FOR_TESTS: &[Wanted] = &[
     Wanted { package: "openssl", found: || program("openssl").is_some() },
     // Its promtool checks alerts and queries of dashboards.
     Wanted { package: "prometheus", found: || program("promtool").is_some() },
+    // The second verifier of receipts is written in it.
+    Wanted { package: "python3", found: || program("python3").is_some() },
     // The short form of `edge-fresh` measures beside it.
     Wanted { package: "nginx", found: || program("nginx").is_some() },
 ];
