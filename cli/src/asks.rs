@@ -5,7 +5,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use hushmark_event::redis_keys::{ASKS, REFUSAL_FIELD};
+use hushmark_event::ask::Question;
+use hushmark_event::audit::entry::TakenDown;
+use hushmark_event::audit::{Action, Name, Principal, Target};
+use hushmark_event::redis_keys::{ASKS, QUESTION_FIELD, REFUSAL_FIELD};
 use hushmark_event::refusal::{Refuses, Takedown};
 use hushmark_policy::TenantId;
 use redis::aio::MultiplexedConnection;
@@ -21,8 +24,8 @@ const APPENDED_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) async fn takedown(data: &Path, options: &args::TakenDown) -> Result<()> {
     let folder = DataFolder::new(data);
     let state = folder.state()?;
-    let (what, said) = what(&folder, &state, options).await?;
-    append(&folder, &[Refuses::Takedown(what)]).await?;
+    let (what, action, said) = what(&folder, &state, options).await?;
+    append(&folder, &[Refuses::Takedown(what)], Action::Takedown(action)).await?;
     println!("taken down: {said}; edges answer 404 within a second");
     Ok(())
 }
@@ -30,29 +33,35 @@ pub(crate) async fn takedown(data: &Path, options: &args::TakenDown) -> Result<(
 pub(crate) async fn withdraw(data: &Path, options: &args::Withdrawn) -> Result<()> {
     let folder = DataFolder::new(data);
     let state = folder.state()?;
-    let Withdrawal { refuses, text } = match (&options.whose.campaign, &options.whose.tenant) {
+    let (whose, withdrawal) = match (&options.whose.campaign, &options.whose.tenant) {
         (Some(campaign), _) => {
-            let (name, _, id) = state.campaign(campaign)?;
+            let (name, tenant, id) = state.campaign(campaign)?;
             campaigns::known(&state, campaign, id).await?;
-            options.of_campaign(id, &name)
+            (Target::Campaign { tenant, id }, options.of_campaign(id, &name))
         }
-        (None, Some(namespace)) => options.of_tenant(tenant(&state, namespace)?, namespace),
+        (None, Some(namespace)) => {
+            let id = tenant(&state, namespace)?;
+            (Target::Tenant(id), options.of_tenant(id, namespace))
+        }
         (None, None) => bail!("say whose tracking ends: --campaign or --tenant"),
     };
-    append(&folder, &refuses).await?;
+    let Withdrawal { refuses, text } = withdrawal;
+    append(&folder, &refuses, Action::Withdraw(whose)).await?;
     println!("withdrawn: {text}; edges obey within a second");
     Ok(())
 }
 
 /// Asks for entries, and waits until the log has them.
-async fn append(folder: &DataFolder, refuses: &[Refuses]) -> Result<()> {
+async fn append(folder: &DataFolder, refuses: &[Refuses], action: Action) -> Result<()> {
     let mut redis = connect(folder).await.context("is `hushmark up` running?")?;
+    let question = Question { by: this_user(), action };
+    let question = serde_json::to_string(&question).context("cannot write who asks")?;
     let mut waiting = Vec::new();
     for refuses in refuses {
         let text = serde_json::to_string(refuses).context("cannot write the request")?;
         let id: String = redis::cmd("XADD")
             .arg(ASKS)
-            .arg(&["*", REFUSAL_FIELD, &text])
+            .arg(&["*", REFUSAL_FIELD, &text, QUESTION_FIELD, &question])
             .query_async(&mut redis)
             .await
             .context("cannot ask for an entry in the refusal log")?;
@@ -74,6 +83,14 @@ async fn append(folder: &DataFolder, refuses: &[Refuses]) -> Result<()> {
     Ok(())
 }
 
+/// The number is the system's word, the name this person's.
+fn this_user() -> Principal {
+    let id = rustix::process::getuid().as_raw();
+    let name = std::env::var("USER").ok().filter(|name| !name.is_empty());
+    let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
+    Principal::Local(Name::of(&format!("uid {id}{name}")))
+}
+
 async fn is_waiting(redis: &mut MultiplexedConnection, id: &str) -> Result<bool> {
     let mut range = redis::cmd("XRANGE");
     let waiting: Vec<redis::Value> = range
@@ -91,26 +108,29 @@ async fn what(
     folder: &DataFolder,
     state: &State,
     options: &args::TakenDown,
-) -> Result<(Takedown, String)> {
+) -> Result<(Takedown, TakenDown, String)> {
     Ok(match options {
         args::TakenDown { tenant: Some(namespace), .. } => {
             let id = tenant(state, namespace)?;
-            (Takedown::Tenant(id.to_string()), format!("every link of tenant {namespace}"))
+            let said = format!("every link of tenant {namespace}");
+            (Takedown::Tenant(id.to_string()), TakenDown::Tenant(id), said)
         }
         args::TakenDown { campaign: Some(campaign), .. } => {
-            let (name, _, id) = state.campaign(campaign)?;
+            let (name, tenant, id) = state.campaign(campaign)?;
             campaigns::known(state, campaign, id).await?;
-            (Takedown::Campaign(id.to_string()), format!("every link of {name}"))
+            let action = TakenDown::Campaign { tenant, id };
+            (Takedown::Campaign(id.to_string()), action, format!("every link of {name}"))
         }
         args::TakenDown { url: Some(url), .. } => {
             let to = url.as_str();
-            (Takedown::Url(to.to_owned()), format!("every link to {to}, byte for byte"))
+            let said = format!("every link to {to}, byte for byte");
+            (Takedown::Url(to.to_owned()), TakenDown::Url, said)
         }
         args::TakenDown { kid: Some(kid), .. } => {
             if !folder.path("keys").join(format!("{kid}.key")).exists() {
                 bail!("there is no region key {kid} in {}", folder.path("keys").display());
             }
-            (Takedown::Kid(*kid), format!("every token under key {kid}"))
+            (Takedown::Kid(*kid), TakenDown::Kid(*kid), format!("every token under key {kid}"))
         }
         _ => bail!("say what to take down: --tenant, --campaign, --url or --kid"),
     })

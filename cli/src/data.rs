@@ -78,7 +78,8 @@ impl DataFolder {
         }
         lock.set_len(0).context("cannot write the lock file")?;
         write!(lock, "{}", std::process::id()).context("cannot write the lock file")?;
-        for sub in ["redis", "clickhouse", "edge", "writer", "logs", "refusals", "stamps"] {
+        for sub in ["redis", "clickhouse", "edge", "writer", "logs", "refusals", "audit", "stamps"]
+        {
             files::private_folder(&folder.root.join(sub))?;
         }
         Ok((folder, lock))

@@ -89,6 +89,19 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
+/// The whole lines of a file that lines are appended to, without their ends; none where there is no
+/// file. A last line without its end was never taken, and is cut off.
+pub(crate) fn lines(path: &Path) -> Result<Vec<Vec<u8>>> {
+    let mut bytes = read_if_there(path)?.unwrap_or_default();
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    if whole < bytes.len() {
+        bytes.truncate(whole);
+        fs::write(path, &bytes).with_context(|| format!("cannot mend {}", path.display()))?;
+    }
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    Ok(lines.map(<[u8]>::to_vec).collect())
+}
+
 fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
@@ -97,6 +110,23 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_line_that_was_cut_was_never_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        assert!(lines(&path).unwrap().is_empty());
+        append_line(&path, b"one").unwrap();
+        append_line(&path, b"two").unwrap();
+        let whole = fs::read(&path).unwrap();
+        for cut in 0..=whole.len() {
+            fs::write(&path, &whole[..cut]).unwrap();
+            let complete = whole[..cut].iter().filter(|byte| **byte == b'\n').count();
+            assert_eq!(lines(&path).unwrap().len(), complete, "{cut}");
+            append_line(&path, b"three").unwrap();
+            assert_eq!(lines(&path).unwrap().last().unwrap(), b"three");
+        }
+    }
 
     #[test]
     fn many_files_are_replaced_whole_for_their_owner_alone_and_leave_no_draft() {

@@ -5,6 +5,7 @@
 //! edge; stay in front with a line of figures; on Ctrl-C stop in the order of the data's path, so
 //! that nothing answered is left behind.
 
+mod audit;
 mod child;
 mod engine;
 mod live;

@@ -8,6 +8,7 @@
 use hushmark_policy::{Generation, Mode, Place, Scope, Tracking};
 use serde::{Deserialize, Serialize};
 
+use crate::audit::{Action, Principal};
 use crate::refusal::{Allowed, CapScope, Journal, Refuses, Takedown};
 
 /// The port on the loopback of the operator's pod.
@@ -27,6 +28,16 @@ pub struct Ask {
     pub region: String,
     /// What is to be refused.
     pub refuses: Refuses,
+}
+
+/// Who asks for what, beside a request in the stream `asks`: for the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// Who, by that one's own word.
+    pub by: Principal,
+    /// For what.
+    pub action: Action,
 }
 
 /// It is in the log.

@@ -36,6 +36,9 @@ pub const REFUSALS_HEAD: &str = "refusals:head";
 /// Stream of requests to the one who appends to the refusal log.
 pub const ASKS: &str = "asks";
 
+/// The field of a request that says who asks for what, for the audit log.
+pub const QUESTION_FIELD: &str = "q";
+
 /// Hash of what epochs published: field campaign, value [`crate::Totals`].
 pub const PUBLISHED: &str = "published";
 

@@ -191,6 +191,10 @@ fn a_port_in_use_is_named_and_nothing_is_left_running() -> Result<()> {
     Ok(())
 }
 
+fn path(path: &Path) -> Result<&str> {
+    path.to_str().context("the folder's name is not text")
+}
+
 /// Whoever may write to Redis may ask; what makes no sense must not keep others waiting.
 #[test]
 fn a_withdrawal_is_in_the_refusal_log_although_nonsense_was_asked_before() -> Result<()> {
@@ -210,6 +214,29 @@ fn a_withdrawal_is_in_the_refusal_log_although_nonsense_was_asked_before() -> Re
     let last = log.lines().last().context("the log is empty")?;
     let says = r#""up_to":4294967295,"opens":"off","clicks":"individual","place":"city"}}}"#;
     ensure!(last.ends_with(says), "{last}");
+
+    // Who asked for it is in the audit log, which verifies without anything that runs.
+    let audit = data.path().join("audit.jsonl");
+    let whole = || -> Result<String> {
+        let part = |name: &str| fs::read_to_string(data.path().join("audit").join(name));
+        Ok(part("log.jsonl")? + &part("head.json")?)
+    };
+    up.wait("the audit log has it", |_| whole().is_ok_and(|log| log.contains("withdraw")))?;
+    let verify = |log: &str| -> Result<Output> {
+        fs::write(&audit, log)?;
+        let key = data.path().join("refusal.pub");
+        let arguments = ["audit", "verify", path(&audit)?, "--key", path(&key)?];
+        run(&up.tools, data.path(), &arguments)
+    };
+    let log = whole()?;
+    ensure!(
+        log.lines().count() == 2 && log.contains(r#""action":{"withdraw":{"tenant":""#),
+        "{log}"
+    );
+    let verified = verify(&log)?;
+    ensure!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+    let refused = verify(&log.replacen("uid ", "uid 9", 1))?;
+    ensure!(refused.status.code() == Some(1), "{}", refused.status);
 
     for (mistaken, says) in [
         (&["withdraw", "--tenant", "nobody"][..], "no tenant in namespace nobody; there are acme"),

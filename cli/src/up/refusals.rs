@@ -2,20 +2,21 @@
 //! of policy asks of the log is decided in [`hushmark_event::refusal`], as in a cluster.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hushmark_crds::Manifests;
-use hushmark_event::ask::requested;
-use hushmark_event::redis_keys::{ASKS, REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
+use hushmark_event::ask::{Question, requested};
+use hushmark_event::audit::{Asked, Outcome, Reason};
+use hushmark_event::redis_keys::{ASKS, QUESTION_FIELD, REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
 use hushmark_event::refusal::{Allowed, Journal, Mail, Refuses};
 use hushmark_policy::{CampaignId, MailType, TenantId, Tracking};
 use redis::aio::MultiplexedConnection;
 use redis::streams::StreamRangeReply;
 use serde::{Deserialize, Serialize};
 
+use super::audit::Auditor;
 use crate::data::DataFolder;
 use crate::keys::REFUSAL_LOG;
 use crate::{files, keys};
@@ -60,6 +61,7 @@ pub(super) struct Appender {
     path: PathBuf,
     journal: Journal,
     applied: Applied,
+    auditor: Auditor,
     redis: Option<MultiplexedConnection>,
 }
 
@@ -67,18 +69,12 @@ impl Appender {
     /// Reads the log. A last line without its line end was never taken, and is cut off.
     pub(super) fn open(folder: &DataFolder) -> Result<Self> {
         let path = folder.path(REFUSAL_LOG);
-        let mut bytes = files::read_if_there(&path)?.unwrap_or_default();
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        if whole < bytes.len() {
-            bytes.truncate(whole);
-            fs::write(&path, &bytes).with_context(|| format!("cannot mend {}", path.display()))?;
-        }
         let mut journal = Journal::default();
-        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            journal.take(line).with_context(|| format!("{} is damaged", path.display()))?;
+        for line in files::lines(&path)? {
+            journal.take(&line).with_context(|| format!("{} is damaged", path.display()))?;
         }
-        let applied = Applied::load(folder)?;
-        Ok(Self { folder: folder.clone(), path, journal, applied, redis: None })
+        let (applied, auditor) = (Applied::load(folder)?, Auditor::open(folder)?);
+        Ok(Self { folder: folder.clone(), path, journal, applied, auditor, redis: None })
     }
 
     fn append(&mut self, refuses: Refuses, now_ms: u64) -> Result<()> {
@@ -186,13 +182,24 @@ impl Appender {
             .context("cannot read requests to the refusal log")?;
         for ask in asks.ids {
             let text: Option<String> = ask.get(REFUSAL_FIELD);
-            match text.and_then(|text| requested(&self.journal, text.as_bytes())) {
-                Some(refuses) if !self.journal.has(&refuses) => self.append(refuses, now_ms)?,
-                Some(_) => {}
-                None => eprintln!("upkeep: request {} to the refusal log makes no sense", ask.id),
-            }
+            let refuses = text.and_then(|text| requested(&self.journal, text.as_bytes()));
+            let outcome = if let Some(refuses) = refuses {
+                if !self.journal.has(&refuses) {
+                    self.append(refuses.clone(), now_ms)?;
+                }
+                Outcome::Allowed { position: self.journal.position(&refuses) }
+            } else {
+                eprintln!("upkeep: request {} to the refusal log makes no sense", ask.id);
+                Outcome::Refused(Reason::Unknown)
+            };
             self.publish().await?;
-            // Taken out last: a death in between only repeats what `has` then finds.
+            let question: Option<String> = ask.get(QUESTION_FIELD);
+            if let Some(question) = question.and_then(|text| serde_json::from_str(&text).ok()) {
+                let Question { by, action } = question;
+                self.auditor.append(Asked { by, action, outcome }, now_ms)?;
+            }
+            // Taken out last: a death in between only repeats what `has` then finds, and tells the
+            // audit log twice.
             redis::cmd("XDEL")
                 .arg(ASKS)
                 .arg(&ask.id)
