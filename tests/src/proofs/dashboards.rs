@@ -59,7 +59,7 @@ pub(super) fn prove(run: &Run) -> Result<Figures> {
     let stage = Stage::set(&run.tools)?;
     nothing_is_empty(&mut figures, &stage)?;
     at_rest(&mut figures, &stage)?;
-    let faults = edges::FAULTS.iter().chain(writers::FAULTS).chain(operators::FAULTS);
+    let faults = operators::FAULTS.iter().chain(edges::FAULTS).chain(writers::FAULTS);
     let mut fired = BTreeSet::new();
     for fault in faults.filter(|fault| fault.quick || !run.short) {
         happens(&stage, fault).with_context(|| format!("fault: {}", fault.how))?;

@@ -21,7 +21,7 @@ const SCRAPE: &str = "1s";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What alerts ask for that would take hours or gigabytes, and what is asked for here instead.
-pub(super) const REWRITTEN: [(&str, &str); 11] = [
+pub(super) const REWRITTEN: [(&str, &str); 12] = [
     // 256 MiB of batches, each of which is some hundred bytes.
     ("> 256 * 1024 * 1024", "> 1024"),
     // Two minutes of lag.
@@ -50,6 +50,8 @@ pub(super) const REWRITTEN: [(&str, &str); 11] = [
         "dropped_records_total{namespace=\"$ns\"}[20s]",
     ),
     ("gaps_total{namespace=\"$ns\"}[15m]", "gaps_total{namespace=\"$ns\"}[20s]"),
+    // Tries of the same thing, of which four come in half a minute.
+    ("result=\"error\"}[10m]", "result=\"error\"}[60s]"),
 ];
 
 /// One rule as Prometheus knows it.
