@@ -120,7 +120,7 @@ pub(crate) struct Withdrawn {
     #[command(flatten)]
     pub(crate) whose: Whose,
     /// A tenant's mail of this type alone; default: both
-    #[arg(long = "type", value_name = "TYPE", requires = "tenant")]
+    #[arg(long = "type", value_name = "TYPE", conflicts_with = "campaign")]
     pub(crate) mail_type: Option<MailType>,
     /// One kind of hits alone; default: both
     #[arg(long, value_name = "KIND")]

@@ -14,6 +14,7 @@ use hushmark_policy::TenantId;
 use redis::aio::MultiplexedConnection;
 
 use crate::data::{DataFolder, State};
+use crate::report::print;
 use crate::up::refusals::connect;
 use crate::withdrawal::Withdrawal;
 use crate::{args, campaigns};
@@ -26,8 +27,7 @@ pub(crate) async fn takedown(data: &Path, options: &args::TakenDown) -> Result<(
     let state = folder.state()?;
     let (what, action, said) = what(&folder, &state, options).await?;
     append(&folder, &[Refuses::Takedown(what)], Action::Takedown(action)).await?;
-    println!("taken down: {said}; edges answer 404 within a second");
-    Ok(())
+    print(&format!("taken down: {said}; edges answer 404 within a second\n"))
 }
 
 pub(crate) async fn withdraw(data: &Path, options: &args::Withdrawn) -> Result<()> {
@@ -47,8 +47,7 @@ pub(crate) async fn withdraw(data: &Path, options: &args::Withdrawn) -> Result<(
     };
     let Withdrawal { refuses, text } = withdrawal;
     append(&folder, &refuses, Action::Withdraw(whose)).await?;
-    println!("withdrawn: {text}; edges obey within a second");
-    Ok(())
+    print(&format!("withdrawn: {text}; edges obey within a second\n"))
 }
 
 /// Asks for entries, and waits until the log has them.

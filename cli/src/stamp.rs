@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clickhouse::Row;
 use hushmark_crds::CampaignPlan;
+use hushmark_event::refusal::{Allowed, Mail, RefusalLog};
+use hushmark_policy::resolve::Effective;
 use hushmark_policy::{Day, Generation, Mode, Tracking};
 use hushmark_sender::{
     Envelope, List, Mailbox, PlainTemplate, Plan, Sources, Stamped, Template, TrackingHost,
@@ -19,7 +21,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::contacts::Contacts;
 use crate::data::{DataFolder, State};
-use crate::keys::{self, random64};
+use crate::keys::{self, REFUSAL_LOG, random64};
+use crate::report::print;
 use crate::up::{now_ms, refusals::Applied};
 use crate::{args, files, sealing};
 
@@ -48,19 +51,17 @@ pub(crate) struct Done {
 pub(crate) async fn run(data: &Path, options: &args::Stamp) -> Result<()> {
     let done = stamp(data, &options.campaign, &options.out, options.keep_going).await?;
     if options.json {
-        println!("{}", serde_json::to_string(&done).context("cannot write JSON")?);
-    } else {
-        println!(
-            "{}: {} for {} in {}",
-            done.campaign,
-            plural(done.messages, "message"),
-            plural(done.recipients, "recipient"),
-            done.folder.display()
-        );
-        println!("  opens {}", done.opens);
-        println!("  clicks {}", done.clicks);
+        return print(&(serde_json::to_string(&done).context("cannot write JSON")? + "\n"));
     }
-    Ok(())
+    print(&format!(
+        "{}: {} for {} in {}\n  opens {}\n  clicks {}\n",
+        done.campaign,
+        plural(done.messages, "message"),
+        plural(done.recipients, "recipient"),
+        done.folder.display(),
+        done.opens,
+        done.clicks
+    ))
 }
 
 /// Stamps one campaign into a folder that does not exist yet, or is empty.
@@ -80,17 +81,28 @@ pub(crate) async fn stamp(
         )
     })?;
     let campaign = manifests.campaign(campaign)?;
-    let draft = draft_folder(out)?;
+    // All that can be wrong with files is found before anything is fixed or made.
+    let (newsletter, list) = (newsletter(campaign)?, list(campaign)?);
     let now = now_ms();
     let keys = RegionKeys::load(&folder.path("keys"))?;
     let fixed = fixed(&folder, campaign, &keys, Day::of_unix_ms(now)).await?;
     let kid = Kid(fixed.kid);
     let key = keys.get(kid).with_context(|| format!("region key {kid} is gone: restore it"))?;
     let sealer = Sealer::new(kid, key, campaign.id);
+    let refused = refused(&folder)?;
+    if refused.is_taken_down(campaign.tenant, campaign.id, kid.0, None) {
+        bail!(
+            "links of {} under key {kid} are taken down, so that mail with them would lead nowhere; \
+             nothing was written",
+            campaign.full_name()
+        );
+    }
+    let tracking = left(campaign, &refused, fixed.generation);
     let key = keys::tenant_key(&folder, campaign.tenant)?;
     let mut contacts = Contacts::read(&state.clickhouse, campaign.tenant, key).await?;
-    let plan = plan(&state, campaign, fixed, keep_going, now)?;
-    let stamped = write_messages(&plan, list(campaign)?, &sealer, &mut contacts, (&draft, now));
+    let plan = plan(&state, campaign, (newsletter, tracking), fixed, keep_going, now)?;
+    let draft = draft_folder(out)?;
+    let stamped = write_messages(&plan, list, &sealer, &mut contacts, (&draft, now));
     let stamped = stamped.inspect_err(|_| discard(&draft))?;
     say(&stamped);
     if stamped.messages == 0 {
@@ -98,7 +110,7 @@ pub(crate) async fn stamp(
         bail!("no row of the list can be used, so nothing was written");
     }
     contacts.store(&state.clickhouse).await.inspect_err(|_| discard(&draft))?;
-    record(&state, campaign, &stamped, now).await.inspect_err(|_| discard(&draft))?;
+    record(&state, campaign, tracking, &stamped, now).await.inspect_err(|_| discard(&draft))?;
     fs::rename(&draft, out).with_context(|| format!("cannot make {}", out.display()))?;
     Ok(Done {
         campaign: campaign.full_name(),
@@ -106,9 +118,35 @@ pub(crate) async fn stamp(
         messages: stamped.messages,
         recipients: stamped.recipients,
         left_out: stamped.left_out.len(),
-        opens: campaign.opens.to_string(),
-        clicks: campaign.clicks.to_string(),
+        opens: decided(&campaign.opens, tracking.opens),
+        clicks: decided(&campaign.clicks, tracking.clicks),
     })
+}
+
+/// The refusal log as `up` keeps it.
+fn refused(folder: &DataFolder) -> Result<RefusalLog> {
+    let path = folder.path(REFUSAL_LOG);
+    let mut log = RefusalLog::default();
+    for line in files::lines(&path)? {
+        log.append(&line).with_context(|| format!("{} is damaged: restore it", path.display()))?;
+    }
+    Ok(log)
+}
+
+/// What the refusal log leaves of a campaign's tracking: whatever is sealed beyond it is never
+/// counted.
+fn left(campaign: &CampaignPlan, refused: &RefusalLog, generation: u32) -> Tracking {
+    let (tenant, mail_type) = (campaign.tenant, campaign.mail_type);
+    let mail = Mail { tenant, mail_type, campaign: Some(campaign.id) };
+    let allowed = Allowed { tracking: campaign.tracking(), place: campaign.place };
+    allowed.strictest(&mail.capped(refused.caps(), generation)).tracking
+}
+
+fn decided(asked: &Effective, mode: Mode) -> String {
+    if mode == asked.mode {
+        return asked.to_string();
+    }
+    format!("{mode}, because the refusal log leaves no more of it")
 }
 
 /// A folder beside `out`, which must not hold anything yet.
@@ -155,9 +193,18 @@ async fn fixed(
     Ok(fixed)
 }
 
+/// The newsletter's HTML.
+fn newsletter(campaign: &CampaignPlan) -> Result<Template> {
+    let path = &campaign.content.path;
+    let html = String::from_utf8(campaign.content.read()?)
+        .with_context(|| format!("the newsletter {} is not UTF-8 text", path.display()))?;
+    Template::parse(html).with_context(|| path.display().to_string())
+}
+
 fn plan(
     state: &State,
     campaign: &CampaignPlan,
+    (html, tracking): (Template, Tracking),
     fixed: Fixed,
     keep_going: bool,
     now: u64,
@@ -171,21 +218,18 @@ fn plan(
     // Message-IDs name the sender's domain: the tracking host may be an address and a port.
     let domain = campaign.from.address.rsplit('@').next().unwrap_or_default();
     let seconds = i64::try_from(now / 1_000).unwrap_or(i64::MAX);
-    let path = &campaign.content.path;
-    let html = String::from_utf8(campaign.content.read()?)
-        .with_context(|| format!("the newsletter {} is not UTF-8 text", path.display()))?;
     Ok(Plan {
         tenant: campaign.tenant,
         campaign: campaign.id,
         generation: Generation(fixed.generation),
-        tracking: campaign.tracking(),
+        tracking,
         mail_type: campaign.mail_type,
         place: campaign.place,
         last_day: Day(fixed.last_day),
         host,
         envelope: Envelope::new(from, seconds, domain, None)?,
         subject: PlainTemplate::parse(campaign.subject.clone()).context("the subject")?,
-        html: Template::parse(html).with_context(|| path.display().to_string())?,
+        html,
         text: None,
         list_address: None,
         keep_going,
@@ -236,8 +280,13 @@ struct SendRow {
 }
 
 /// Writes down how many messages left and how they were tracked, never to whom.
-async fn record(state: &State, campaign: &CampaignPlan, stamped: &Stamped, now: u64) -> Result<()> {
-    let Tracking { opens, clicks } = campaign.tracking();
+async fn record(
+    state: &State,
+    campaign: &CampaignPlan,
+    Tracking { opens, clicks }: Tracking,
+    stamped: &Stamped,
+    now: u64,
+) -> Result<()> {
     if opens.max(clicks) == Mode::Off {
         return Ok(());
     }

@@ -153,6 +153,8 @@ async fn start(
     }
     children.wait_ready("redis", READY_WITHIN, || refusals::ping(folder)).await?;
     let mut refusals = refusals::Appender::open(folder)?;
+    // First what is there: nothing is appended to a log that is older than what edges know.
+    refusals.publish().await?;
     refusals.apply_manifests(manifests, now_ms())?;
     refusals.publish().await?;
     let state = children.state();

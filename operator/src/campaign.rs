@@ -7,8 +7,8 @@ use hushmark_crds::fits::{self, Limits, Misfit};
 use hushmark_crds::{
     Campaign, CampaignStatus, EffectivePolicy, RegionSpec, Tenant, TenantSpec, TypeStatus,
 };
-use hushmark_event::refusal::{Allowed, Mail, RefusalLog};
-use hushmark_policy::{CampaignId, Caps, MailType, TenantId};
+use hushmark_event::refusal::{Allowed, Mail};
+use hushmark_policy::{CampaignId, MailType, TenantId};
 
 use crate::conditions::{self, Outcome, SPEC_VALID};
 use crate::counts;
@@ -62,20 +62,21 @@ pub(crate) fn allowed(effective: &EffectivePolicy) -> Allowed {
     Allowed { tracking: effective.tracking(), place: effective.place }
 }
 
-/// The strictest of Region, Tenant and Campaign; of a paused campaign, and of what held before;
-/// and never more than withdrawals left of it.
+/// The strictest of Region, Tenant and Campaign; where loosening waits, and of what held before; and
+/// never more than withdrawals left of it.
 pub(crate) fn wanted(
     campaign: &Campaign,
     tenant: &TenantSpec,
     limits: &Limits,
-    (caps, region): (Option<&Caps>, &str),
+    around: &Around<'_>,
 ) -> EffectivePolicy {
     let mut wanted = EffectivePolicy::of(&campaign.spec, tenant, limits);
     let before = campaign.status.as_ref().and_then(|status| status.effective.as_ref());
-    if let Some(before) = before.filter(|_| is_paused(&campaign.metadata)) {
+    let loosening_waits = is_paused(&campaign.metadata) || around.is_region_invalid();
+    if let Some(before) = before.filter(|_| loosening_waits) {
         wanted = wanted.strictest(before);
     }
-    match caps.map(|caps| mail(campaign, region).left(caps)) {
+    match around.log.map(|log| mail(campaign, around.ours).left(log.caps())) {
         Some(left) => wanted.withdrawn(left.tracking, left.place),
         None => wanted,
     }
@@ -137,8 +138,7 @@ impl Case<'_> {
     fn plan(&self, invalid: Option<&str>) -> Plan<CampaignStatus> {
         let misfits = misfits(self.campaign, self.world, &self.limits);
         let is_sound = misfits.is_empty();
-        let log = (self.around.log.map(RefusalLog::caps), self.around.ours);
-        let wanted = wanted(self.campaign, &self.tenant.spec, &self.limits, log);
+        let wanted = wanted(self.campaign, &self.tenant.spec, &self.limits, self.around);
         let old = self.campaign.status.as_ref();
         let before = old.and_then(|status| status.effective.as_ref()).map(allowed);
         let (mut plan, may_tell) = match self.way_to(&wanted, before, is_sound) {

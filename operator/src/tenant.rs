@@ -217,7 +217,8 @@ impl Case<'_> {
     fn allows(&self, mail_type: MailType, before: Option<Allowed>) -> Allowed {
         let tracking = effective::at_most(&self.tenant.spec, mail_type, &self.limits);
         let now = Allowed { tracking, place: self.limits.place };
-        match before.filter(|_| is_paused(&self.tenant.metadata)) {
+        let loosening_waits = is_paused(&self.tenant.metadata) || self.around.is_region_invalid();
+        match before.filter(|_| loosening_waits) {
             Some(before) => before.strictest(&now),
             None => now,
         }
@@ -235,8 +236,8 @@ impl Case<'_> {
             .filter(|campaign| campaign.spec.mail_type == mail.mail_type)
             .filter(|campaign| campaign::is_sound(campaign, self.world, self.region))
             .fold(generation, |generation, campaign| {
-                let log = (Some(caps), self.around.ours);
-                let wanted = campaign::wanted(campaign, &self.tenant.spec, &self.limits, log);
+                let wanted =
+                    campaign::wanted(campaign, &self.tenant.spec, &self.limits, self.around);
                 let mail = campaign::mail(campaign, self.around.ours);
                 mail.free_generation(caps, campaign::allowed(&wanted), generation)
             })

@@ -7,7 +7,9 @@
 //! 2. *Difference.* `human` is shown only where `raw` is, and where the people between the two
 //!    pass rule 1 themselves, because a reader can subtract.
 //! 3. *Complement.* A table's total gives the sum of its withheld cells away. So one of the
-//!    withheld cells must hold `k` people: else the smallest shown cell is withheld as well.
+//!    withheld cells must hold `k` people: else the smallest shown cell is withheld as well. In a
+//!    table of verdicts the two totals, all hits and human ones, give two such sums away: that of
+//!    the withheld verdicts of people, and that of machines.
 //! 4. *Growth.* A shown measure changes only when `k` people were added since it was shown.
 //!
 //! People are distinct messages where the mode knows them, and hits where nobody does (`overall`).
@@ -127,31 +129,58 @@ pub fn table<V: Ord + Clone>(
     before: &BTreeMap<V, Shown>,
     k: u64,
 ) -> BTreeMap<V, Shown> {
+    parted(cells, total, before, k, |_| true)
+}
+
+/// As [`table`], of cells each of which holds hits of people alone or of machines alone, and whose
+/// names tell which.
+#[must_use]
+pub fn verdicts<V: Ord + Clone>(
+    cells: &BTreeMap<V, Count>,
+    total: &Count,
+    before: &BTreeMap<V, Shown>,
+    k: u64,
+    is_human: impl Fn(&V) -> bool,
+) -> BTreeMap<V, Shown> {
+    parted(cells, total, before, k, is_human)
+}
+
+fn parted<V: Ord + Clone>(
+    cells: &BTreeMap<V, Count>,
+    total: &Count,
+    before: &BTreeMap<V, Shown>,
+    k: u64,
+    is_human: impl Fn(&V) -> bool,
+) -> BTreeMap<V, Shown> {
     let whole = People::from(total);
     let mut shown: BTreeMap<V, Shown> = cells
         .iter()
         .map(|(value, count)| (value.clone(), cell(count, whole, before.get(value), k)))
         .collect();
-    withhold_complement(cells, &mut shown, k, |p| p.raw, |s| &mut s.raw);
-    withhold_complement(cells, &mut shown, k, |p| p.human, |s| &mut s.human);
+    withhold_complement(cells, &mut shown, k, &is_human, |p| p.raw, |s| &mut s.raw);
+    withhold_complement(cells, &mut shown, k, |value| !is_human(value), |p| p.raw, |s| &mut s.raw);
+    // A part of which all is withheld is one with the rest: its sum alone is not told.
+    withhold_complement(cells, &mut shown, k, |_| true, |p| p.raw, |s| &mut s.raw);
+    withhold_complement(cells, &mut shown, k, |_| true, |p| p.human, |s| &mut s.human);
     for (value, cell) in &mut shown {
         cell.settle(before.get(value));
     }
     shown
 }
 
-/// Rule 3 for one measure.
+/// Rule 3 for one measure, of the cells whose sum is known.
 fn withhold_complement<V: Ord + Clone>(
     cells: &BTreeMap<V, Count>,
     shown: &mut BTreeMap<V, Shown>,
     k: u64,
+    is_part: impl Fn(&V) -> bool,
     people: impl Fn(&People) -> u64,
     measure: impl Fn(&mut Shown) -> &mut Option<Measure>,
 ) {
     let n = |value: &V| cells.get(value).map_or(0, |count| people(&People::from(count)));
     loop {
         let (mut withheld, mut largest_withheld, mut smallest_shown) = (false, 0, None);
-        for (value, cell) in shown.iter_mut() {
+        for (value, cell) in shown.iter_mut().filter(|(value, _)| is_part(value)) {
             if measure(cell).is_none() {
                 withheld = true;
                 largest_withheld = largest_withheld.max(n(value));
@@ -244,6 +273,24 @@ mod tests {
         assert_eq!(second["b"].raw.map(|m| m.hits), Some(30));
     }
 
+    #[test]
+    fn two_machines_are_not_told_by_the_totals_of_people_and_of_all() {
+        let machine = |n| count(n, 0);
+        let human = |n| count(n, n);
+        let cells = BTreeMap::from([
+            ("apple_proxy", machine(30)),
+            ("gmail_proxy", human(38)),
+            ("human", human(96)),
+            ("prefetch", machine(16)),
+            ("scanner", machine(2)),
+        ]);
+        let is_human = |verdict: &&str| matches!(*verdict, "human" | "gmail_proxy");
+        let shown = verdicts(&cells, &count(182, 134), &BTreeMap::new(), K, is_human);
+        let named: Vec<_> =
+            shown.iter().filter(|(_, cell)| cell.raw.is_some()).map(|(name, _)| *name).collect();
+        assert_eq!(named, ["apple_proxy", "gmail_proxy", "human"]);
+    }
+
     fn counts() -> impl Strategy<Value = Vec<(u64, u64)>> {
         prop::collection::vec((0..60u64, 0..60u64), 1..8)
     }
@@ -272,6 +319,27 @@ mod tests {
             // Where nothing is shown, the residue is the total, which rule 1 judges by itself.
             let nothing = shown.values().all(|cell| cell.raw.is_none());
             prop_assert!(nothing || residue == 0 || residue >= K, "residue {}", residue);
+        }
+
+        /// The same of verdicts, whose two totals are known: of people, and of machines.
+        #[test]
+        fn no_residue_of_either_part_singles_anyone_out(
+            parts in prop::collection::vec((0..60u64, prop::bool::ANY), 1..8),
+        ) {
+            let cells: BTreeMap<(usize, bool), Count> = parts.iter().enumerate()
+                .map(|(i, (n, human))| ((i, *human), count(*n, if *human { *n } else { 0 })))
+                .collect();
+            let total = cells.values().fold(count(0, 0), |t, c| count(t.raw + c.raw, t.human + c.human));
+            let shown = verdicts(&cells, &total, &BTreeMap::new(), K, |(_, human)| *human);
+            let all = [(true, total.human), (false, total.raw - total.human)];
+            for (part, whole) in all {
+                let of_part = || shown.iter().filter(|((_, human), _)| *human == part);
+                let told: u64 = of_part().filter_map(|(_, cell)| Some(cell.raw?.hits)).sum();
+                let nothing = of_part().all(|(_, cell)| cell.raw.is_none());
+                let residue = whole - told;
+                // A part of which nothing is shown is its total, which rule 2 judges.
+                prop_assert!(nothing || residue == 0 || residue >= K, "{part}: {residue}");
+            }
         }
     }
 }

@@ -280,8 +280,26 @@ impl From<Resources> for World {
 /// Manifests of a folder, a file, or standard input, each checked by itself.
 pub(crate) fn manifests_at(path: &Path) -> Result<Resources> {
     let path = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
-    load::resources(path).map_err(|faults| {
+    let found = load::resources(path).map_err(|faults| {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
         anyhow!("the manifests cannot be used:\n{}", lines.join("\n"))
-    })
+    })?;
+    let is_empty = found.regions.is_empty()
+        && found.tenants.is_empty()
+        && found.campaigns.is_empty()
+        && found.retention.is_empty()
+        && found.anonymization.is_empty();
+    // A wrong path must not pass for nothing to do.
+    if is_empty {
+        let others = found.others.unwrap_or_default();
+        let mut kinds: Vec<String> = others.into_iter().map(|other| other.kind).collect();
+        kinds.sort();
+        kinds.dedup();
+        bail!(
+            "{} has no resource of Hushmark; kinds of others there: {}",
+            path.display(),
+            named_or_none(&kinds)
+        );
+    }
+    Ok(found)
 }

@@ -173,7 +173,8 @@ impl Verdict {
         }
         let told = self.faults.iter().take(FAULTS_TOLD).map(|fault| format!("\n  {fault}"));
         bail!(
-            "{} answers are not what they have to be:{}",
+            "{} answers are not what they have to be:{}\nA takedown or a withdrawal of a demo's \
+             campaign does that, and cannot be undone: give another folder with --data",
             self.faults.len(),
             told.collect::<String>()
         )

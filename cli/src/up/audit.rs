@@ -28,7 +28,8 @@ impl Auditor {
         let path = folder.path(LOG);
         let mut log = AuditLog::default();
         for line in files::lines(&path)? {
-            log.append(&line).with_context(|| format!("{} is damaged", path.display()))?;
+            log.append(&line)
+                .with_context(|| format!("{} is damaged: restore it", path.display()))?;
         }
         let auditor = Self { folder: folder.clone(), path, log };
         auditor.sign()?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use hushmark_crds::Manifests;
 use hushmark_event::ask::{Question, requested};
 use hushmark_event::audit::{Asked, Outcome, Reason};
@@ -32,6 +32,9 @@ const ASKS_AT_ONCE: usize = 100;
 pub(crate) struct Applied {
     /// Generations by tenant id and mail type's name.
     generations: BTreeMap<String, u32>,
+    /// The Region's smallest group.
+    #[serde(default)]
+    minimum_group: u64,
     allowed: BTreeMap<String, Allowed>,
 }
 
@@ -71,7 +74,9 @@ impl Appender {
         let path = folder.path(REFUSAL_LOG);
         let mut journal = Journal::default();
         for line in files::lines(&path)? {
-            journal.take(&line).with_context(|| format!("{} is damaged", path.display()))?;
+            journal
+                .take(&line)
+                .with_context(|| format!("{} is damaged: restore it", path.display()))?;
         }
         let (applied, auditor) = (Applied::load(folder)?, Auditor::open(folder)?);
         Ok(Self { folder: folder.clone(), path, journal, applied, auditor, redis: None })
@@ -90,6 +95,14 @@ impl Appender {
     /// Appends a cap for every scope that allows less than it did, and raises the generation of
     /// every tenant and type that allows more. Done before any mail of the new manifests is sealed.
     pub(super) fn apply_manifests(&mut self, manifests: &Manifests, now_ms: u64) -> Result<()> {
+        let (k, known) = (manifests.region.minimum_group, self.applied.minimum_group);
+        if k < known {
+            bail!(
+                "spec.minimumGroup can only be raised: people were counted under the promise of \
+                 {known}, and the manifests say {k}"
+            );
+        }
+        self.applied.minimum_group = k;
         let ceiling = manifests.region.ceiling;
         let widest = Allowed { tracking: ceiling, place: manifests.region.place_ceiling };
         for tenant in &manifests.tenants {
@@ -142,6 +155,16 @@ impl Appender {
             .context("cannot read the refusal log in Redis")?;
         let shown = last.ids.first().and_then(|entry| entry.id.split_once('-')?.0.parse().ok());
         let shown: usize = shown.unwrap_or(0);
+        let held = self.journal.entries().len();
+        if shown > held {
+            // Edges obey the longer one, and take no entry of this for theirs.
+            bail!(
+                "{} has {held} entries, and Redis shows {shown}: an older copy was restored. Put the \
+                 newest copy back; edges and the writer keep one as well, edge/refusals.jsonl and \
+                 writer/refusals.log",
+                self.path.display()
+            );
+        }
         for (at, entry) in self.journal.entries().iter().enumerate().skip(shown) {
             redis::cmd("XADD")
                 .arg(REFUSALS)

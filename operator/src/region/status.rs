@@ -31,6 +31,9 @@ pub(super) use outside::left_open;
 /// True while a region key waits until every edge has it.
 pub(super) const KEYS_ROTATING: &str = "KeysRotating";
 
+/// True while another release runs for the Region, too. That one writes it.
+const CONTESTED: &str = "Contested";
+
 /// The types of the conditions that are written here. Others are somebody else's.
 const OURS: [&str; 17] = [
     SPEC_VALID,
@@ -384,7 +387,6 @@ pub(super) async fn contest(
     region: &Region,
     owner: Option<&RegionOwner>,
 ) -> Result<(), Error> {
-    const CONTESTED: &str = "Contested";
     let name = region.name_any();
     let old = region.status.clone().unwrap_or_default();
     let wanted = owner.map(|owner| {

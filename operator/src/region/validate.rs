@@ -132,13 +132,16 @@ pub fn referred_secrets(region: &Region) -> Vec<String> {
     stores.chain(edge).cloned().collect()
 }
 
-/// Every tracking host of a Region with its port, the one for new mail first.
+/// Every tracking host of a Region with its port where that is not the scheme's own, the one for new
+/// mail first.
 #[must_use]
 pub fn hosts(region: &Region) -> Vec<String> {
     let urls = std::iter::once(&region.spec.base_url).chain(&region.spec.former_base_urls);
     let mut hosts = Vec::new();
     for url in urls {
-        let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host).to_owned();
+        let (scheme, host) = url.split_once("://").unwrap_or(("https", url));
+        let implied = if scheme == "http" { ":80" } else { ":443" };
+        let host = host.strip_suffix(implied).unwrap_or(host).to_owned();
         if !hosts.contains(&host) {
             hosts.push(host);
         }

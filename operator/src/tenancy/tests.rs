@@ -92,6 +92,26 @@ fn the_kill_switch_is_one_cap_a_type_and_lifting_it_frees_only_new_mail() {
 }
 
 #[test]
+fn an_invalid_region_loosens_nothing_and_still_tightens() {
+    let mut cluster = plain();
+    cluster.region = Some(region(Mode::Overall, Mode::Overall));
+    cluster.settle();
+    let transactional = |cluster: &Cluster| {
+        let status = cluster.tenant().status.as_ref().unwrap().transactional.unwrap();
+        (status.opens, status.clicks, status.generation)
+    };
+    assert_eq!(transactional(&cluster), (Mode::Overall, Mode::Overall, 0));
+    cluster.region = Some(region(Mode::Individual, Mode::Off));
+    cluster.invalid = Some("its database of places is a relative path".to_owned());
+    cluster.settle();
+    assert_eq!(transactional(&cluster), (Mode::Overall, Mode::Off, 0));
+    cluster.invalid = None;
+    cluster.settle();
+    assert_eq!(transactional(&cluster), (Mode::Individual, Mode::Off, 1));
+    assert_eq!(cluster.settle(), 0);
+}
+
+#[test]
 fn a_withdrawal_shows_in_the_status_and_no_loosening_gets_past_it() {
     let mut cluster = plain();
     cluster.settle();

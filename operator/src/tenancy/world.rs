@@ -75,6 +75,11 @@ pub(crate) struct Around<'a> {
 }
 
 impl Around<'_> {
+    /// Whether the Region's spec cannot be obeyed: what loosens by it has to wait.
+    pub(crate) fn is_region_invalid(&self) -> bool {
+        self.region.is_some_and(|(_, invalid)| invalid.is_some())
+    }
+
     /// Whether a Region is known not to be there.
     pub(crate) fn is_missing(&self, region: &str) -> bool {
         (self.is_settled || !self.regions.is_empty()) && !self.regions.contains(region)

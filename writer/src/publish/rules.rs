@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use hushmark_event::Total;
 use hushmark_event::cell::Dimension;
+use hushmark_event::{Total, Verdict};
 use hushmark_policy::Mode;
 use hushmark_policy::shown::{self, Count, Measure, People, Shown};
 
@@ -147,7 +147,11 @@ impl Counted {
                 .map(|((_, value), shown)| (value.clone(), *shown))
                 .collect();
             let cells = tables.get(&dimension).cloned().unwrap_or_default();
-            for (value, mut cell) in shown::table(&cells, total, &before, k) {
+            let table = match dimension {
+                Dimension::Verdict => shown::verdicts(&cells, total, &before, k, is_human),
+                _ => shown::table(&cells, total, &before, k),
+            };
+            for (value, mut cell) in table {
                 // A table adds up to its total: where that is withheld, so is the table.
                 if shown_total.raw.is_none() {
                     cell.raw = None;
@@ -163,6 +167,12 @@ impl Counted {
         }
         all
     }
+}
+
+/// Whether a verdict is one of those that reports count as people. One that is not known here is
+/// of a later version's rules, and is told apart from people.
+fn is_human(verdict: &String) -> bool {
+    Verdict::ALL.iter().any(|known| known.name() == verdict && known.is_human())
 }
 
 /// What is told of one kind of hit outside reports: the total as it is published, and nothing of a

@@ -74,6 +74,9 @@ fn region_of<'a>(world: &'a World, tenant: &Tenant) -> Result<&'a Region> {
     let name = &tenant.spec.region;
     world.regions.get(name).with_context(|| match world.unseen.first() {
         Some(unseen) => format!("the Region {name} cannot be seen: {unseen}"),
+        None if world.here.is_none() => {
+            format!("the Region {name} is not among these manifests: give it as well")
+        }
         None => format!("there is no Region {name} in this cluster, so nothing holds"),
     })
 }

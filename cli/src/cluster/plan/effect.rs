@@ -157,7 +157,11 @@ fn tenants(old: Option<(&Tenant, &Region)>, (new, region): (&Tenant, &Region)) -
             // Less than the resources say: a pause or a withdrawal holds it down, and goes on to.
             let held_down = from < said.of(hits) || is_paused(new);
             if held_down && to > from {
-                let text = format!("{} stays {from}: a pause or a withdrawal holds it", of(hits));
+                let text = format!(
+                    "{} stays {from}: a pause or a withdrawal holds it, or no operator has looked \
+                     at what was applied last",
+                    of(hits)
+                );
                 lines.push(Line::new(Direction::Other, text));
                 to = from;
             }

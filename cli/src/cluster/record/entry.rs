@@ -120,6 +120,12 @@ fn is_tracked(mode: Mode) -> bool {
     mode != Mode::Off
 }
 
+/// Whether tracking was ended by somebody: what was counted before that is still there.
+fn has_ended(explained: &Explained) -> bool {
+    let ended = [DecidedBy::KillSwitch, DecidedBy::Withdrawal];
+    explained.mail.iter().any(|mail| mail.decided_by.is_some_and(|by| ended.contains(&by)))
+}
+
 fn modes(explained: &Explained) -> [(Hit, Mode); 2] {
     Hit::ALL.map(|hits| (hits, mode(explained, hits)))
 }
@@ -176,6 +182,12 @@ fn data(explained: &Explained) -> Vec<Item> {
         let because = because.map(|text| format!(" ({mode}, because {text})"));
         data.push(Item::new(what, format!("{}{}", stored(mode), because.unwrap_or_default())));
     }
+    if has_ended(explained) {
+        data.push(Item::new(
+            "what was counted before tracking ended",
+            "as it was then: counters, and where it was individual rows and contacts",
+        ));
+    }
     if is_any(explained, |mode| mode == Mode::Individual) {
         data.push(Item::new(
             "contacts",
@@ -222,7 +234,7 @@ fn limits(
     explained: &Explained,
     lacks: &mut Vec<String>,
 ) -> Vec<Item> {
-    if !is_any(explained, is_tracked) {
+    if !is_any(explained, is_tracked) && !has_ended(explained) {
         return vec![Item::new("opens and clicks", "nothing is stored of them")];
     }
     let mut limits = Vec::new();
@@ -234,12 +246,12 @@ fn limits(
         "until their day closes, at the latest seven days after it ended: then the day's keys are \
          destroyed",
     ));
-    limits.extend(fading(campaign, world, is_any(explained, |mode| mode == Mode::Individual)));
+    let is_individual = is_any(explained, |mode| mode == Mode::Individual) || has_ended(explained);
+    limits.extend(fading(campaign, world, is_individual));
     let namespace = campaign.namespace().unwrap_or_default();
     let policy = campaign.spec.retention_policy.as_ref();
     let found = policy.and_then(|name| world.retention.get(&(namespace.clone(), name.clone())));
     let keep = found.map(|policy| policy.spec.keep);
-    let is_individual = is_any(explained, |mode| mode == Mode::Individual);
     let kept = [
         ("rows of single hits", "rowsDays", keep.and_then(|keep| keep.rows_days), is_individual),
         ("counters and figures", "countersDays", keep.and_then(|keep| keep.counters_days), true),
@@ -289,7 +301,7 @@ fn fading(campaign: &Campaign, world: &World, has_rows: bool) -> Vec<Item> {
 /// (g)
 fn measures(region: &Region, explained: &Explained, lacks: &mut Vec<String>) -> Vec<String> {
     let mut measures = Vec::new();
-    if is_any(explained, is_tracked) {
+    if is_any(explained, is_tracked) || has_ended(explained) {
         let always = [
             "links and pictures carry sealed tokens, which tell nobody on their way whom they are \
              for",
@@ -326,6 +338,8 @@ fn measures(region: &Region, explained: &Explained, lacks: &mut Vec<String>) -> 
         match found {
             Some(one) if one.status == "True" => measures.push(holds.to_owned()),
             Some(one) => lacks.push(format!("(g) {lack} is not proved: {}", one.message)),
+            // Nobody has looked at manifests.
+            None if !explained.applied => {}
             None => lacks.push(format!(
                 "(g) {lack} is not proved: Region {} does not say",
                 region.name_any()

@@ -126,7 +126,7 @@ fn the_documentation_explains_every_condition_and_no_other() {
     let explained: BTreeSet<&str> = rows.map(|(name, _)| name).collect();
     let summary = [READY, RECONCILING, STALLED];
     let ours = OURS.into_iter().filter(|name| !summary.contains(name));
-    assert_eq!(explained, ours.chain([conditions::PAUSED]).collect());
+    assert_eq!(explained, ours.chain([CONTESTED, conditions::PAUSED]).collect());
 }
 
 #[test]

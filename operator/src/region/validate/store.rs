@@ -198,6 +198,11 @@ impl StoreKind {
                         a url stands in the process list";
             return Err(wrong(what.into()));
         }
+        if matches!(self, Self::Redis) && (parsed.path().len() > 1 || parsed.query().is_some()) {
+            let what = "has a url with more than a host and a port: give redis://host:port alone; \
+                        database 0 of a Redis of its own is what is used";
+            return Err(wrong(what.into()));
+        }
         let host = parsed.host_str().filter(|host| !host.is_empty());
         let host = host.ok_or_else(|| wrong("has a url without a host".into()))?;
         let by_tls = parsed.scheme() == secure;

@@ -236,6 +236,8 @@ fn of_two_regions_with_one_host_the_younger_is_told() {
     let problems = checked(&younger, &[Arc::clone(&older)]).unwrap_err();
     assert_eq!(problems[0].reason, "HostTaken");
     assert!(problems[0].message.contains("t.example.com is Region eu's"), "{problems:?}");
+    younger.spec.former_base_urls = vec!["https://t.example.com:443".to_owned()];
+    assert_eq!(checked(&younger, &[Arc::clone(&older)]).unwrap_err(), problems, "the same host");
     assert!(checked(&older, &[Arc::new(younger.clone())]).is_ok());
     younger.spec.former_base_urls.clear();
     assert!(checked(&younger, &[older]).is_ok());
@@ -280,6 +282,7 @@ fn a_secret_that_cannot_be_used_is_told_with_what_it_lacks() {
             "cannot be used for TLS: its ca.crt holds no certificate in PEM",
         ),
         (&[("url", "redis://me:secret@192.0.2.7")], "stands in the process list"),
+        (&[("url", "redis://192.0.2.7/3")], "more than a host and a port"),
         (&[("url", "redis://192.0.2.7/?password=secret@")], "stands in the process list"),
         (&[("url", "redis://192.0.2.7/?protocol=3&user=secret@")], "stands in the process list"),
     ] {

@@ -76,7 +76,7 @@ pub(super) struct Cluster {
     pub(super) regions: BTreeSet<String>,
     pub(super) log: Option<RefusalLog>,
     pub(super) counts: Counts,
-    invalid: Option<String>,
+    pub(super) invalid: Option<String>,
     writes: usize,
     version: u64,
 }
