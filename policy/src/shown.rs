@@ -129,23 +129,13 @@ pub fn table<V: Ord + Clone>(
     before: &BTreeMap<V, Shown>,
     k: u64,
 ) -> BTreeMap<V, Shown> {
-    parted(cells, total, before, k, |_| true)
+    verdicts(cells, total, before, k, |_| true)
 }
 
 /// As [`table`], of cells each of which holds hits of people alone or of machines alone, and whose
 /// names tell which.
 #[must_use]
 pub fn verdicts<V: Ord + Clone>(
-    cells: &BTreeMap<V, Count>,
-    total: &Count,
-    before: &BTreeMap<V, Shown>,
-    k: u64,
-    is_human: impl Fn(&V) -> bool,
-) -> BTreeMap<V, Shown> {
-    parted(cells, total, before, k, is_human)
-}
-
-fn parted<V: Ord + Clone>(
     cells: &BTreeMap<V, Count>,
     total: &Count,
     before: &BTreeMap<V, Shown>,
