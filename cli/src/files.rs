@@ -90,16 +90,28 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
 }
 
 /// The whole lines of a file that lines are appended to, without their ends; none where there is no
-/// file. A last line without its end was never taken, and is cut off.
+/// file. A last line without its end is not there yet, or never was.
 pub(crate) fn lines(path: &Path) -> Result<Vec<Vec<u8>>> {
-    let mut bytes = read_if_there(path)?.unwrap_or_default();
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    if whole < bytes.len() {
-        bytes.truncate(whole);
-        fs::write(path, &bytes).with_context(|| format!("cannot mend {}", path.display()))?;
-    }
-    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let bytes = read_if_there(path)?.unwrap_or_default();
+    let lines = bytes[..whole(&bytes)].split(|byte| *byte == b'\n').filter(|it| !it.is_empty());
     Ok(lines.map(<[u8]>::to_vec).collect())
+}
+
+/// Cuts off a last line without its end. For the one who appends alone: to anybody else it may be
+/// one that is being written.
+pub(crate) fn mend_lines(path: &Path) -> Result<()> {
+    let bytes = read_if_there(path)?.unwrap_or_default();
+    let whole = whole(&bytes);
+    if whole < bytes.len() {
+        fs::write(path, &bytes[..whole])
+            .with_context(|| format!("cannot mend {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// How many bytes whole lines have.
+fn whole(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
@@ -122,6 +134,9 @@ mod tests {
         for cut in 0..=whole.len() {
             fs::write(&path, &whole[..cut]).unwrap();
             let complete = whole[..cut].iter().filter(|byte| **byte == b'\n').count();
+            assert_eq!(lines(&path).unwrap().len(), complete, "{cut}");
+            assert_eq!(fs::read(&path).unwrap(), &whole[..cut], "who reads changes nothing");
+            mend_lines(&path).unwrap();
             assert_eq!(lines(&path).unwrap().len(), complete, "{cut}");
             append_line(&path, b"three").unwrap();
             assert_eq!(lines(&path).unwrap().last().unwrap(), b"three");

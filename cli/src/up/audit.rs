@@ -26,6 +26,7 @@ impl Auditor {
     /// Reads the log, and signs its head anew where a death came between the two.
     pub(super) fn open(folder: &DataFolder) -> Result<Self> {
         let path = folder.path(LOG);
+        files::mend_lines(&path)?;
         let mut log = AuditLog::default();
         for line in files::lines(&path)? {
             log.append(&line)

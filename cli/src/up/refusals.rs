@@ -72,6 +72,7 @@ impl Appender {
     /// Reads the log. A last line without its line end was never taken, and is cut off.
     pub(super) fn open(folder: &DataFolder) -> Result<Self> {
         let path = folder.path(REFUSAL_LOG);
+        files::mend_lines(&path)?;
         let mut journal = Journal::default();
         for line in files::lines(&path)? {
             journal
