@@ -152,6 +152,7 @@ pub fn verdicts<V: Ord + Clone>(
     // A part of which all is withheld is one with the rest: its sum alone is not told.
     withhold_complement(cells, &mut shown, k, |_| true, |p| p.raw, |s| &mut s.raw);
     withhold_complement(cells, &mut shown, k, |_| true, |p| p.human, |s| &mut s.human);
+    withhold_complement(cells, &mut shown, k, |_| true, |p| p.between, |s| &mut s.human);
     for (value, cell) in &mut shown {
         cell.settle(before.get(value));
     }
@@ -281,6 +282,20 @@ mod tests {
         assert_eq!(named, ["apple_proxy", "gmail_proxy", "human"]);
     }
 
+    #[test]
+    fn two_machines_are_not_told_by_what_the_others_leave_of_the_difference() {
+        let cells = BTreeMap::from([
+            ("Apple Mail", count(48, 18)),
+            ("Gmail", count(54, 38)),
+            ("Outlook", count(44, 42)),
+            ("Yahoo Mail", count(36, 36)),
+        ]);
+        let shown = table(&cells, &count(182, 134), &BTreeMap::new(), K);
+        let human: Vec<_> =
+            shown.iter().filter(|(_, cell)| cell.human.is_some()).map(|(name, _)| *name).collect();
+        assert_eq!(human, ["Apple Mail"], "48 machines less 30 and 16 are two");
+    }
+
     fn counts() -> impl Strategy<Value = Vec<(u64, u64)>> {
         prop::collection::vec((0..60u64, 0..60u64), 1..8)
     }
@@ -306,6 +321,13 @@ mod tests {
                     prop_assert!(cell.human.is_none(), "cell {} shows human alone", i);
                 }
             }
+            let both = || shown.values().filter_map(|cell| Some((cell.raw?, cell.human?)));
+            let machines: u64 = both().map(|(raw, human)| raw.hits - human.hits).sum();
+            let residue_of_machines = total.raw - total.human - machines;
+            prop_assert!(
+                both().next().is_none() || both().count() == shown.len() || residue_of_machines >= K,
+                "machines {residue_of_machines}"
+            );
             // Where nothing is shown, the residue is the total, which rule 1 judges by itself.
             let nothing = shown.values().all(|cell| cell.raw.is_none());
             prop_assert!(nothing || residue == 0 || residue >= K, "residue {}", residue);
