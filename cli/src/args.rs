@@ -35,7 +35,7 @@ pub(crate) enum Command {
     /// End the tracking of a campaign or a tenant for good, mail that was sent included
     #[command(after_help = "Links go on working. It cannot be undone: a kill switch or a \
                             Campaign's own tracking can.")]
-    Withdraw(Withdrawn),
+    Withdraw(Withdraw),
     /// Answer links with a plain 404 from now on; it cannot be undone
     Takedown(TakenDown),
     /// Verify receipts of erasures: offline, with a region's public key alone
@@ -112,6 +112,20 @@ pub(crate) struct Demo {
     /// Do not print the reports at the end
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+#[derive(Group)]
+pub(crate) struct Withdraw {
+    #[command(flatten)]
+    pub(crate) what: Withdrawn,
+    /// Of the tenant's mail to these people alone: a file with one address a line, or - for
+    /// standard input. Their future mail is not tracked, and what was sent is not counted
+    #[arg(long, value_name = "FILE", requires = "tenant")]
+    #[arg(conflicts_with_all = ["mail_type", "only"])]
+    pub(crate) people: Option<PathBuf>,
+    /// How these people said so, for the record: a letter of a date, a page, a call
+    #[arg(long, value_name = "TEXT", requires = "people")]
+    pub(crate) source: Option<String>,
 }
 
 /// What is counted no more, on one machine and in a cluster.

@@ -1,12 +1,13 @@
 //! Contacts of `individual` mail: a random id beside the sealed address, found by a keyed hash.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use anyhow::{Context, Result};
 use clickhouse::Row;
 use hmac::{Hmac, Mac};
+use hushmark_event::chain::Hash32;
 use hushmark_policy::{Mark, TenantId};
 use hushmark_sender::Address;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,14 @@ use zeroize::Zeroizing;
 use crate::keys::random64;
 
 type Lookup = [u8; 32];
+
+#[derive(Row, Serialize)]
+struct WithdrawalRow<'a> {
+    tenant: u64,
+    lookup: Lookup,
+    source: &'a str,
+    at: i64,
+}
 
 #[derive(Row, Serialize)]
 struct ContactRow {
@@ -43,11 +52,17 @@ struct Known {
     contact: u64,
 }
 
+#[derive(Row, Deserialize)]
+struct Withdrawn {
+    lookup: Lookup,
+}
+
 /// One tenant's contacts, as far as they are known, and those that a stamping adds.
 pub(crate) struct Contacts {
     tenant: TenantId,
     key: Zeroizing<[u8; 32]>,
     known: HashMap<Lookup, u64>,
+    withdrawn: HashSet<Lookup>,
     added: Vec<ContactRow>,
 }
 
@@ -58,24 +73,77 @@ impl Contacts {
         tenant: TenantId,
         key: Zeroizing<[u8; 32]>,
     ) -> Result<Self> {
-        let known = hushmark_report::client(clickhouse)
+        let client = hushmark_report::client(clickhouse);
+        let known = client
             .query("SELECT lookup, contact FROM contacts FINAL WHERE tenant = ?")
             .bind(tenant.0)
             .fetch_all::<Known>()
             .await
             .context("cannot read the contacts from ClickHouse; is `hushmark up` running?")?;
         let known = known.into_iter().map(|row| (row.lookup, row.contact)).collect();
-        Ok(Self { tenant, key, known, added: Vec::new() })
+        let withdrawn = client
+            .query("SELECT DISTINCT lookup FROM withdrawals WHERE tenant = ?")
+            .bind(tenant.0)
+            .fetch_all::<Withdrawn>()
+            .await
+            .context("cannot read from ClickHouse whose tracking ended")?;
+        let withdrawn = withdrawn.into_iter().map(|row| row.lookup).collect();
+        Ok(Self { tenant, key, known, withdrawn, added: Vec::new() })
+    }
+
+    /// A keyed hash of the address, for one use alone.
+    fn hashed(&self, label: &[u8], address: &Address) -> [u8; 32] {
+        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(self.key.as_ref())
+            .expect("HMAC takes any key");
+        mac.update(label);
+        mac.update(address.folded().as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
+    fn lookup(&self, address: &Address) -> Lookup {
+        self.hashed(b"hushmark contact 1", address)
+    }
+
+    /// What names a person in the audit log: whoever has the tenant's key can tell that it is
+    /// somebody whom they know already, and nobody else can tell anything.
+    pub(crate) fn tombstone(&self, address: &Address) -> Hash32 {
+        Hash32(self.hashed(b"hushmark tombstone 1", address))
+    }
+
+    /// The id of a contact that there is.
+    pub(crate) fn known(&self, address: &Address) -> Option<Mark> {
+        self.known.get(&self.lookup(address)).copied().map(Mark::new)
+    }
+
+    /// Whether the person's tracking ended.
+    pub(crate) fn is_withdrawn(&self, address: &Address) -> bool {
+        !self.withdrawn.is_empty() && self.withdrawn.contains(&self.lookup(address))
+    }
+
+    /// Writes down that people's tracking ended, and how they said so. Durable when it returns.
+    pub(crate) async fn withdraw(
+        &self,
+        clickhouse: &str,
+        people: &[Address],
+        source: &str,
+        now_ms: u64,
+    ) -> Result<()> {
+        let client = hushmark_report::client(clickhouse).with_setting("async_insert", "0");
+        let at = i64::try_from(now_ms).unwrap_or(i64::MAX);
+        let write = async {
+            let mut insert = client.insert::<WithdrawalRow<'_>>("withdrawals").await?;
+            for address in people {
+                let (tenant, lookup) = (self.tenant.0, self.lookup(address));
+                insert.write(&WithdrawalRow { tenant, lookup, source, at }).await?;
+            }
+            insert.end().await
+        };
+        write.await.context("cannot write down in ClickHouse whose tracking ends")
     }
 
     /// The contact's id: the one it has, or a random one from now on.
     pub(crate) fn mark(&mut self, address: &Address, now_ms: u64) -> Result<Mark> {
-        let folded = address.folded();
-        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(self.key.as_ref())
-            .expect("HMAC takes any key");
-        mac.update(b"hushmark contact 1");
-        mac.update(folded.as_bytes());
-        let lookup: Lookup = mac.finalize().into_bytes().into();
+        let lookup = self.lookup(address);
         if let Some(contact) = self.known.get(&lookup) {
             return Ok(Mark::new(*contact));
         }

@@ -3,6 +3,7 @@
 //! In order: messages are written beside the target folder, contacts and the number of messages
 //! are stored, and only then does the folder get its name. A stamping that fails leaves nothing.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use hushmark_event::refusal::{Allowed, Mail, RefusalLog};
 use hushmark_policy::resolve::Effective;
 use hushmark_policy::{Day, Generation, Mode, Tracking};
 use hushmark_sender::{
-    Envelope, List, Mailbox, PlainTemplate, Plan, Sources, Stamped, Template, TrackingHost,
+    Address, Envelope, List, Mailbox, PlainTemplate, Plan, Sources, Stamped, Template, TrackingHost,
 };
 use hushmark_token::{Kid, RegionKeys, Sealer};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,8 @@ pub(crate) struct Done {
     pub(crate) folder: PathBuf,
     pub(crate) messages: u64,
     pub(crate) recipients: u64,
+    /// People among them whose tracking ended: their messages carry none.
+    pub(crate) withdrawn: u64,
     pub(crate) left_out: usize,
     /// What opens and clicks may tell, and who decided it.
     pub(crate) opens: String,
@@ -53,7 +56,7 @@ pub(crate) async fn run(data: &Path, options: &args::Stamp) -> Result<()> {
     if options.json {
         return print(&(serde_json::to_string(&done).context("cannot write JSON")? + "\n"));
     }
-    print(&format!(
+    let mut said = format!(
         "{}: {} for {} in {}\n  opens {}\n  clicks {}\n",
         done.campaign,
         plural(done.messages, "message"),
@@ -61,7 +64,12 @@ pub(crate) async fn run(data: &Path, options: &args::Stamp) -> Result<()> {
         done.folder.display(),
         done.opens,
         done.clicks
-    ))
+    );
+    if done.withdrawn > 0 {
+        let theirs = plural(done.withdrawn, "recipient");
+        said += &format!("  {theirs} ended their tracking: their messages carry none\n");
+    }
+    print(&said)
 }
 
 /// Stamps one campaign into a folder that does not exist yet, or is empty.
@@ -117,6 +125,7 @@ pub(crate) async fn stamp(
         folder: out.to_owned(),
         messages: stamped.messages,
         recipients: stamped.recipients,
+        withdrawn: stamped.withdrawn,
         left_out: stamped.left_out.len(),
         opens: decided(&campaign.opens, tracking.opens),
         clicks: decided(&campaign.clicks, tracking.clicks),
@@ -251,10 +260,16 @@ fn write_messages(
     contacts: &mut Contacts,
     (draft, now): (&Path, u64),
 ) -> Result<Stamped> {
+    let contacts = RefCell::new(contacts);
     let mut contact =
-        |address: &hushmark_sender::Address| contacts.mark(address, now).map_err(io::Error::other);
+        |address: &Address| contacts.borrow_mut().mark(address, now).map_err(io::Error::other);
     let mut sink = |name: &str, bytes: &[u8]| fs::write(draft.join(name), bytes);
-    let from = Sources { random: &mut random64, contact: &mut contact, sink: &mut sink };
+    let from = Sources {
+        random: &mut random64,
+        contact: &mut contact,
+        is_withdrawn: &|address: &Address| contacts.borrow().is_withdrawn(address),
+        sink: &mut sink,
+    };
     Ok(hushmark_sender::stamp(plan, list, sealer, from)?)
 }
 
@@ -295,7 +310,8 @@ async fn record(
         campaign: campaign.id.0,
         run: random64(),
         at: i64::try_from(now).unwrap_or(i64::MAX),
-        messages: stamped.recipients,
+        // Whom nothing can be told of are none of those whom a figure may stand for.
+        messages: stamped.recipients - stamped.withdrawn,
         opens: opens as i8,
         clicks: clicks as i8,
     };

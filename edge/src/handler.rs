@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use hushmark_event::{self as event, Client, Device, Hit, System};
-use hushmark_policy::{Day, Kind, Mode, Place};
+use hushmark_policy::{Day, Kind, Mark, Mode, Place};
 use hushmark_token::{Claims, Route, Verified, Verifier};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::Service;
@@ -190,6 +190,10 @@ impl Desk {
             kind,
             (claims.mode, claims.place),
         );
+        let is_withdrawn = |who: &Mark| refusals.caps().is_withdrawn(claims.tenant, who);
+        if claims.mode == Mode::Individual && claims.mark.as_ref().is_some_and(is_withdrawn) {
+            return None;
+        }
         if mode == Mode::Off || asked.head_only || Day::of_unix_ms(asked.now_ms) > claims.last_day {
             return None;
         }

@@ -2,8 +2,8 @@
 //! "Asking the operator".
 //!
 //! What is asked can never be taken back, so it is checked here once more by the one who appends,
-//! and only what a person means to say is taken: takedowns, and withdrawals of one tenant's or one
-//! campaign's tracking.
+//! and only what a person means to say is taken: takedowns, and withdrawals of one tenant's, one
+//! campaign's or one contact's tracking.
 
 use hushmark_policy::{Generation, Mode, Place, Scope, Tracking};
 use serde::{Deserialize, Serialize};
@@ -114,7 +114,7 @@ impl Ask {
                 Err(NotAskable::NoSuchKey { region, kid: *kid, kids })
             }
             Refuses::Takedown(Takedown::Url(url)) if !is_web(url) => Err(NotAskable::NoAddress),
-            Refuses::Takedown(_) => Ok(()),
+            Refuses::Takedown(_) | Refuses::Contact { .. } => Ok(()),
             Refuses::Cap { scope: CapScope::All, .. } => Err(NotAskable::NotForGood),
             cap if cap.is_for_good() => Ok(()),
             Refuses::Cap { .. } => Err(NotAskable::NotForGood),
@@ -147,7 +147,7 @@ impl Refuses {
     pub const fn is_for_good(&self) -> bool {
         match self {
             Self::Cap { up_to, .. } => *up_to == u32::MAX,
-            Self::Takedown(_) => true,
+            Self::Takedown(_) | Self::Contact { .. } => true,
         }
     }
 }
@@ -158,7 +158,7 @@ impl Refuses {
 pub fn requested(journal: &Journal, text: &[u8]) -> Option<Refuses> {
     let refuses: Refuses = serde_json::from_slice(text).ok()?;
     let is_askable = match &refuses {
-        Refuses::Takedown(_) => true,
+        Refuses::Takedown(_) | Refuses::Contact { .. } => true,
         Refuses::Cap { scope: CapScope::All, .. } => false,
         cap => cap.is_for_good(),
     };

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use hushmark_policy::{
-    CampaignId, Cap, Caps, Generation, MailType, Mode, Place, Scope, TenantId, Tracking,
+    CampaignId, Cap, Caps, Generation, MailType, Mark, Mode, Place, Scope, TenantId, Tracking,
 };
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,13 @@ pub enum Refuses {
     },
     /// Answers themselves: the link is a plain 404 from now on.
     Takedown(Takedown),
+    /// Hits of one person: of every `individual` message that names the contact.
+    Contact {
+        /// The tenant's id.
+        tenant: String,
+        /// The contact's random id, in 16 hex digits. Only the tenant's contacts say who it is.
+        id: String,
+    },
 }
 
 /// [`Scope`] as an entry writes it: ids are 16 hex digits.
@@ -160,6 +167,11 @@ impl RefusalLog {
                 }
                 self.takedowns.insert(what.clone());
             }
+            Refuses::Contact { tenant, id } => {
+                let ids =
+                    parse_id(tenant).zip(parse_id(id)).ok_or(LogError::Impossible(entry.n))?;
+                self.caps.withdraw(TenantId(ids.0), &Mark::new(ids.1));
+            }
         }
         self.chain.take(bytes);
         Ok(entry)
@@ -213,6 +225,7 @@ impl Refuses {
         match self {
             Self::Cap { scope, .. } => scope.parse().is_some(),
             Self::Takedown(what) => what.is_possible(),
+            Self::Contact { tenant, id } => parse_id(tenant).and(parse_id(id)).is_some(),
         }
     }
 }

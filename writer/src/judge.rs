@@ -2,7 +2,7 @@
 
 use hushmark_event::cell::{CampaignSalt, PersonKey};
 use hushmark_event::{Hit, Ring, Verdict};
-use hushmark_policy::{CampaignId, Caps, Day, Mode, Place};
+use hushmark_policy::{CampaignId, Caps, Day, Mark, Mode, Place};
 use rustc_hash::FxHashMap;
 
 use crate::behaviour::Behaviour;
@@ -13,7 +13,7 @@ use crate::entry::is_closed;
 pub enum Drop {
     /// The last day of its token is closed: nobody can count it under its salt any more.
     Closed,
-    /// A cap that the edge did not know yet allows nothing.
+    /// A cap, or a person's withdrawal, that the edge did not know yet allows nothing.
     Capped,
 }
 
@@ -66,6 +66,11 @@ impl<'a> Judge<'a> {
         let context = &mut hit.context;
         if is_closed(context.last_day, self.salts) {
             return Err(Drop::Closed);
+        }
+        let is_withdrawn = |who: &Mark| self.caps.is_withdrawn(context.tenant, who);
+        // Whatever mode the edge left of `individual`: the mark is still the contact's.
+        if hit.mark.as_ref().is_some_and(is_withdrawn) {
+            return Err(Drop::Capped);
         }
         let place = if hit.country.is_some() { Place::Country } else { Place::None };
         let (mode, place) = self.caps.apply(

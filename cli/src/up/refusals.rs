@@ -206,15 +206,19 @@ impl Appender {
             .context("cannot read requests to the refusal log")?;
         for ask in asks.ids {
             let text: Option<String> = ask.get(REFUSAL_FIELD);
-            let refuses = text.and_then(|text| requested(&self.journal, text.as_bytes()));
-            let outcome = if let Some(refuses) = refuses {
-                if !self.journal.has(&refuses) {
-                    self.append(refuses.clone(), now_ms)?;
+            let outcome = match text.map(|text| requested(&self.journal, text.as_bytes())) {
+                // Nothing that was sent names the person: the audit log alone is told.
+                None => Outcome::Allowed { position: None },
+                Some(Some(refuses)) => {
+                    if !self.journal.has(&refuses) {
+                        self.append(refuses.clone(), now_ms)?;
+                    }
+                    Outcome::Allowed { position: self.journal.position(&refuses) }
                 }
-                Outcome::Allowed { position: self.journal.position(&refuses) }
-            } else {
-                eprintln!("upkeep: request {} to the refusal log makes no sense", ask.id);
-                Outcome::Refused(Reason::Unknown)
+                Some(None) => {
+                    eprintln!("upkeep: request {} to the refusal log makes no sense", ask.id);
+                    Outcome::Refused(Reason::Unknown)
+                }
             };
             self.publish().await?;
             let question: Option<String> = ask.get(QUESTION_FIELD);

@@ -34,6 +34,8 @@ pub(crate) struct Campaign {
     pub(crate) unsubscribe: Option<&'static str>,
     pub(crate) list_address: Option<&'static str>,
     pub(crate) keep_going: bool,
+    /// Addresses of people whose tracking ended.
+    pub(crate) withdrawn: &'static [&'static str],
 }
 
 pub(crate) fn campaign(html: impl Into<String>) -> Campaign {
@@ -46,6 +48,7 @@ pub(crate) fn campaign(html: impl Into<String>) -> Campaign {
         unsubscribe: None,
         list_address: None,
         keep_going: false,
+        withdrawn: &[],
     }
 }
 
@@ -114,7 +117,12 @@ impl Campaign {
             files.push((name.to_owned(), bytes.to_vec()));
             Ok(())
         };
-        let from = Sources { random: &mut random, contact: &mut contact, sink: &mut sink };
+        let from = Sources {
+            random: &mut random,
+            contact: &mut contact,
+            is_withdrawn: &|address: &Address| self.withdrawn.contains(&address.expose()),
+            sink: &mut sink,
+        };
         let list = List::read(self.list.as_bytes()).unwrap();
         let stamped = stamp(&plan, list, &sealer(), from);
         stamped.map_err(|error| (error, files.len())).map(|stamped| Run { stamped, files })

@@ -67,6 +67,32 @@ fn overall_urls_are_the_same_beside_a_mode_with_marks() {
 }
 
 #[test]
+fn whoever_ended_their_tracking_gets_the_authors_links_in_every_mode() {
+    for mode in [Mode::Overall, Mode::Anonymous, Mode::Individual] {
+        let mut mailing = campaign(NEWS).to(THREE).tracked(mode, mode);
+        mailing.withdrawn = &["ben@example.net"];
+        let run = mailing.send();
+        assert_eq!((run.stamped.recipients, run.stamped.withdrawn), (3, 1));
+        for n in 0..run.files.len() {
+            let mail = run.mail(n);
+            let is_bens = mail.header("To").unwrap().contains("ben@example.net");
+            let is_tracked = String::from_utf8(mail.bytes).unwrap().contains(HOST);
+            assert_ne!(is_tracked, is_bens, "{mode:?}");
+        }
+        let expected = if mode == Mode::Overall { 2 } else { 3 };
+        assert_eq!(run.files.len(), expected, "{mode:?}");
+    }
+    let mut nobody = campaign(NEWS).to(ANN).tracked(Mode::Overall, Mode::Overall);
+    nobody.withdrawn = &["ann@example.org"];
+    let run = nobody.send();
+    assert_eq!((run.files.len(), run.stamped.withdrawn), (1, 1), "no message for all is left over");
+    // Where nothing is tracked there is nothing to ask.
+    let mut untracked = campaign(NEWS).to(ANN).tracked(Mode::Off, Mode::Off);
+    untracked.withdrawn = &["ann@example.org"];
+    assert_eq!(untracked.send().stamped.withdrawn, 0);
+}
+
+#[test]
 fn an_anonymous_message_has_one_fresh_mark() {
     let run = sent(Mode::Anonymous, Mode::Anonymous);
     let mut seen = HashSet::new();
