@@ -6,7 +6,7 @@
 //! 1. [`tools`]: the binaries and the engine library that are put to the test.
 //! 2. [`process`], [`ports`] and [`http`]: children that can be killed, stopped and asked.
 //! 3. [`keys`] and [`stack`]: a whole stack on one machine, each part of which can be killed.
-//! 4. [`one_machine`]: `hushmark up` as its users start it.
+//! 4. [`one_machine`] and [`letters`]: `hushmark up` as its users start it, and what it stamped.
 //! 5. [`cluster`]: a Kubernetes control plane, whose every request is counted, and a real node.
 //! 6. [`plan`]: which hit is sent when, each a cell of its own, and the tokens for them.
 //! 7. [`load`]: a client that remembers what was sent and what was answered.
@@ -21,6 +21,7 @@ pub mod figure;
 pub mod http;
 pub mod keys;
 pub mod killer;
+pub mod letters;
 pub mod load;
 pub mod one_machine;
 pub mod plan;

@@ -18,6 +18,7 @@ mod soak;
 mod stillness;
 mod ten_thousand;
 mod tokens;
+mod withdrawal;
 
 use anyhow::{Result, bail};
 
@@ -86,6 +87,7 @@ pub const NAMES: &[&str] = &[
     "stillness",
     "ten-thousand",
     "tokens",
+    "withdrawal",
 ];
 
 /// Runs a proof by its name.
@@ -112,6 +114,7 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "stillness" => stillness::prove(run),
         "ten-thousand" => ten_thousand::prove(run),
         "tokens" => tokens::prove(run),
+        "withdrawal" => withdrawal::prove(run),
         _ => bail!("no proof is called {name:?}; there are: {}", NAMES.join(", ")),
     }
 }

@@ -49,6 +49,10 @@ pub(crate) const PROOFS: &[Proof] = &[
     proof("report", "a campaign's full report in under 100 ms over 100 million hits"),
     proof("tokens", "a million valid tokens accepted, ten million others refused, no nonce twice"),
     proof(
+        "withdrawal",
+        "a second after a person's withdrawal no edge counts them, with Redis killed between too",
+    ),
+    proof(
         "hops",
         "hits cross by mutual TLS, strangers do not; a renewed certificate needs no restart",
     ),
