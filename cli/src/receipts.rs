@@ -163,7 +163,7 @@ fn public_key(path: &Path) -> Result<VerifyingKey> {
     let Some(key) = parse_key(&bytes) else {
         bail!(
             "{name} holds no Ed25519 public key: give refusal.pub of the data folder or of the \
-             Secret REGION-refusal-pub, as its 32 bytes, 64 hex digits or base64"
+             Secret NAME-refusal-pub of the release NAME, as its 32 bytes, 64 hex digits or base64"
         );
     };
     Ok(key)

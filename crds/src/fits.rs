@@ -101,7 +101,11 @@ pub fn no_region(region: &str, known: &[&str]) -> Misfit {
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     Misfit::new(
         "spec.region",
-        format!("there is no Region {} in this cluster; there: {known}", quoted(region)),
+        format!(
+            "there is no Region {} in this cluster; there: {known}. Apply that Region, or make the \
+             Tenant anew with another: its region cannot change",
+            quoted(region)
+        ),
     )
 }
 
