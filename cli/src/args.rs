@@ -36,6 +36,11 @@ pub(crate) enum Command {
     #[command(after_help = "Links go on working. It cannot be undone: a kill switch or a \
                             Campaign's own tracking can.")]
     Withdraw(Withdraw),
+    /// Write down who agreed to be tracked, for tenants that ask (`consentFrom`)
+    #[command(
+        after_help = "Whoever ends their tracking later outweighs it by `hushmark withdraw`."
+    )]
+    Consent(Consent),
     /// Answer links with a plain 404 from now on; it cannot be undone
     Takedown(TakenDown),
     /// Verify receipts of erasures: offline, with a region's public key alone
@@ -126,6 +131,22 @@ pub(crate) struct Withdraw {
     /// How these people said so, for the record: a letter of a date, a page, a call
     #[arg(long, value_name = "TEXT", requires = "people")]
     pub(crate) source: Option<String>,
+    /// Do not ask whether everybody is meant
+    #[arg(long, short, requires = "all")]
+    pub(crate) yes: bool,
+}
+
+#[derive(Group)]
+pub(crate) struct Consent {
+    /// The tenant, by its namespace
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) tenant: String,
+    /// Who agreed: a file with one address a line, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) people: PathBuf,
+    /// How these people said so, for the record: a form of a date, a contract's clause
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) source: String,
 }
 
 /// What is counted no more, on one machine and in a cluster.
@@ -134,7 +155,7 @@ pub(crate) struct Withdrawn {
     #[command(flatten)]
     pub(crate) whose: Whose,
     /// A tenant's mail of this type alone; default: both
-    #[arg(long = "type", value_name = "TYPE", conflicts_with = "campaign")]
+    #[arg(long = "type", value_name = "TYPE", requires = "tenant")]
     pub(crate) mail_type: Option<MailType>,
     /// One kind of hits alone; default: both
     #[arg(long, value_name = "KIND")]
@@ -151,6 +172,9 @@ pub(crate) struct Whose {
     /// The tenant, by its namespace
     #[arg(long, value_name = "NAMESPACE")]
     pub(crate) tenant: Option<String>,
+    /// Everybody in the whole region, for ever
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// A type of mail.

@@ -17,6 +17,7 @@ use redis::aio::MultiplexedConnection;
 
 use zeroize::Zeroizing;
 
+use crate::cluster::ask::confirm;
 use crate::contacts::Contacts;
 use crate::data::{DataFolder, State};
 use crate::report::print;
@@ -41,11 +42,11 @@ pub(crate) async fn withdraw(data: &Path, options: &args::Withdraw) -> Result<()
     let folder = DataFolder::new(data);
     let state = folder.state()?;
     let what = &options.what;
-    let (whose, withdrawal) = match (&what.whose.campaign, &what.whose.tenant, &options.people) {
+    let (action, withdrawal) = match (&what.whose.campaign, &what.whose.tenant, &options.people) {
         (Some(campaign), ..) => {
             let (name, tenant, id) = state.campaign(campaign)?;
             campaigns::known(&state, campaign, id).await?;
-            (Target::Campaign { tenant, id }, what.of_campaign(id, &name))
+            (Action::Withdraw(Target::Campaign { tenant, id }), what.of_campaign(id, &name))
         }
         (None, Some(namespace), Some(file)) => {
             let source = options.source.as_deref().unwrap_or("not said");
@@ -53,12 +54,18 @@ pub(crate) async fn withdraw(data: &Path, options: &args::Withdraw) -> Result<()
         }
         (None, Some(namespace), None) => {
             let id = tenant(&state, namespace)?;
-            (Target::Tenant(id), what.of_tenant(id, namespace))
+            (Action::Withdraw(Target::Tenant(id)), what.of_tenant(id, namespace))
         }
-        (None, None, _) => bail!("say whose tracking ends: --campaign or --tenant"),
+        (None, None, _) => {
+            let withdrawal = what.of_all(&state.region);
+            if !options.yes {
+                confirm(&format!("From now on {}, for good.", withdrawal.text))?;
+            }
+            (Action::WithdrawAll, withdrawal)
+        }
     };
     let Withdrawal { refuses, text } = withdrawal;
-    let asks = refuses.into_iter().map(|one| (Some(one), Action::Withdraw(whose.clone())));
+    let asks = refuses.into_iter().map(|one| (Some(one), action.clone()));
     ask_for(&folder, asks.collect()).await?;
     print(&format!("withdrawn: {text}; edges obey within a second\n"))
 }
@@ -95,12 +102,12 @@ async fn people(
     ))
 }
 
-fn persons(n: usize) -> String {
+pub(crate) fn persons(n: usize) -> String {
     if n == 1 { "1 person".to_owned() } else { format!("{n} people") }
 }
 
 /// People's addresses, one a line. None of them is repeated in an error.
-fn addresses(file: &Path) -> Result<Vec<Address>> {
+pub(crate) fn addresses(file: &Path) -> Result<Vec<Address>> {
     let is_stdin = file == Path::new("-");
     let name = if is_stdin { "standard input".into() } else { file.display().to_string() };
     let text = if is_stdin { io::read_to_string(io::stdin()) } else { fs::read_to_string(file) };
@@ -213,7 +220,7 @@ async fn what(
 }
 
 /// A tenant by its namespace.
-fn tenant(state: &State, namespace: &str) -> Result<TenantId> {
+pub(crate) fn tenant(state: &State, namespace: &str) -> Result<TenantId> {
     if !state.namespaces.iter().any(|known| known == namespace) {
         bail!("no tenant in namespace {namespace}; there are {}", state.namespaces.join(", "));
     }

@@ -8,7 +8,7 @@
 //! [`complete`] answers kubectl's question of how a word goes on.
 
 pub(crate) mod args;
-mod ask;
+pub(crate) mod ask;
 mod bundle;
 pub(crate) mod complete;
 mod connect;

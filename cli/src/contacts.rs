@@ -16,7 +16,8 @@ use zeroize::Zeroizing;
 
 use crate::keys::random64;
 
-type Lookup = [u8; 32];
+/// A keyed hash of an address: it finds a contact, and tells nobody without the key anything.
+pub(crate) type Lookup = [u8; 32];
 
 #[derive(Row, Serialize)]
 struct WithdrawalRow<'a> {
@@ -100,7 +101,8 @@ impl Contacts {
         mac.finalize().into_bytes().into()
     }
 
-    fn lookup(&self, address: &Address) -> Lookup {
+    /// What finds a person in the tables of one tenant.
+    pub(crate) fn lookup(&self, address: &Address) -> Lookup {
         self.hashed(b"hushmark contact 1", address)
     }
 

@@ -11,6 +11,7 @@ mod args;
 mod asks;
 mod campaigns;
 mod cluster;
+mod consents;
 mod contacts;
 mod counters;
 mod data;
@@ -67,6 +68,7 @@ async fn run(args: Args) -> Result<ExitCode> {
         Command::Counters(options) => counters::run(&args.data, &options).await,
         Command::Demo(options) => demo::run(&args.data, &options).await,
         Command::Withdraw(options) => asks::withdraw(&args.data, &options).await,
+        Command::Consent(options) => consents::consent(&args.data, &options).await,
         Command::Takedown(options) => asks::takedown(&args.data, &options).await,
         Command::Receipt(command) => return receipts::verify_receipts(&command),
         Command::Audit(command) => return receipts::verify_log(&command),

@@ -20,6 +20,7 @@ use hushmark_sender::{
 use hushmark_token::{Kid, RegionKeys, Sealer};
 use serde::{Deserialize, Serialize};
 
+use crate::consents::Consents;
 use crate::contacts::Contacts;
 use crate::data::{DataFolder, State};
 use crate::keys::{self, REFUSAL_LOG, random64};
@@ -43,8 +44,8 @@ pub(crate) struct Done {
     pub(crate) folder: PathBuf,
     pub(crate) messages: u64,
     pub(crate) recipients: u64,
-    /// People among them whose tracking ended: their messages carry none.
-    pub(crate) withdrawn: u64,
+    /// People among them whose messages carry no tracking: they ended it, or did not consent.
+    pub(crate) untracked: u64,
     pub(crate) left_out: usize,
     /// What opens and clicks may tell, and who decided it.
     pub(crate) opens: String,
@@ -65,9 +66,11 @@ pub(crate) async fn run(data: &Path, options: &args::Stamp) -> Result<()> {
         done.opens,
         done.clicks
     );
-    if done.withdrawn > 0 {
-        let theirs = plural(done.withdrawn, "recipient");
-        said += &format!("  {theirs} ended their tracking: their messages carry none\n");
+    if done.untracked > 0 {
+        let theirs = plural(done.untracked, "recipient");
+        said += &format!(
+            "  {theirs} ended their tracking or did not consent: their messages carry none\n"
+        );
     }
     print(&said)
 }
@@ -108,9 +111,14 @@ pub(crate) async fn stamp(
     let tracking = left(campaign, &refused, fixed.generation);
     let key = keys::tenant_key(&folder, campaign.tenant)?;
     let mut contacts = Contacts::read(&state.clickhouse, campaign.tenant, key).await?;
+    let consents = match manifests.tenant_of(campaign).needs_consent(tracking) {
+        true => Some(Consents::read(&state.clickhouse, campaign.tenant).await?),
+        false => None,
+    };
     let plan = plan(&state, campaign, (newsletter, tracking), fixed, keep_going, now)?;
     let draft = draft_folder(out)?;
-    let stamped = write_messages(&plan, list, &sealer, &mut contacts, (&draft, now));
+    let stamped =
+        write_messages(&plan, list, &sealer, (&mut contacts, consents.as_ref()), (&draft, now));
     let stamped = stamped.inspect_err(|_| discard(&draft))?;
     say(&stamped);
     if stamped.messages == 0 {
@@ -125,7 +133,7 @@ pub(crate) async fn stamp(
         folder: out.to_owned(),
         messages: stamped.messages,
         recipients: stamped.recipients,
-        withdrawn: stamped.withdrawn,
+        untracked: stamped.withdrawn,
         left_out: stamped.left_out.len(),
         opens: decided(&campaign.opens, tracking.opens),
         clicks: decided(&campaign.clicks, tracking.clicks),
@@ -257,7 +265,7 @@ fn write_messages(
     plan: &Plan,
     list: List,
     sealer: &Sealer,
-    contacts: &mut Contacts,
+    (contacts, consents): (&mut Contacts, Option<&Consents>),
     (draft, now): (&Path, u64),
 ) -> Result<Stamped> {
     let contacts = RefCell::new(contacts);
@@ -267,7 +275,11 @@ fn write_messages(
     let from = Sources {
         random: &mut random64,
         contact: &mut contact,
-        is_withdrawn: &|address: &Address| contacts.borrow().is_withdrawn(address),
+        is_withdrawn: &|address: &Address| {
+            let contacts = contacts.borrow();
+            let consented = consents.is_none_or(|consents| consents.has(&contacts, address));
+            contacts.is_withdrawn(address) || !consented
+        },
         sink: &mut sink,
     };
     Ok(hushmark_sender::stamp(plan, list, sealer, from)?)

@@ -43,6 +43,13 @@ pub(crate) fn mode(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "title": "mode", "enum": names })
 }
 
+/// The schema of the lowest mode that needs consent: mail that is not tracked needs none.
+pub(crate) fn consent(_: &mut SchemaGenerator) -> Schema {
+    let tracked = Mode::ALL.iter().filter(|mode| **mode != Mode::Off);
+    let names: Vec<&str> = tracked.map(|mode| mode.name()).collect();
+    json_schema!({ "type": "string", "title": "mode", "enum": names })
+}
+
 /// The schema of a place. Finer ones than a country are known to tokens and not offered yet.
 pub(crate) fn place(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "title": "place", "enum": [Place::None, Place::Country] })

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hushmark_policy::resolve::Effective;
-use hushmark_policy::{CampaignId, Kind, MailType, Place, TenantId, Tracking};
+use hushmark_policy::{CampaignId, Kind, MailType, Mode, Place, TenantId, Tracking};
 use sha2::{Digest, Sha256};
 
 use crate::region::{Acknowledgement, Egress, PrivacySignals};
@@ -133,9 +133,17 @@ pub struct TenantPlan {
     pub transactional: Option<Tracking>,
     /// Whether all tracking is off, mail that was already sent included.
     pub killed: bool,
+    /// The lowest mode that needs a person's consent, if any does.
+    pub consent_from: Option<Mode>,
 }
 
 impl TenantPlan {
+    /// Whether mail that tells so much tracks only people who consented.
+    #[must_use]
+    pub fn needs_consent(&self, tracking: Tracking) -> bool {
+        self.consent_from.is_some_and(|from| tracking.opens.max(tracking.clicks) >= from)
+    }
+
     /// Its default for a type of mail.
     #[must_use]
     pub fn default_for(&self, mail_type: MailType) -> Option<Tracking> {

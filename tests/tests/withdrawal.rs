@@ -35,7 +35,7 @@ fn mail_to_come_does_not_track_who_withdrew() -> Result<()> {
     for campaign in ["spring-individual", "spring-anonymous"] {
         let out = folder.path().join(campaign);
         let said = machine.ask(&["stamp", campaign, "--out", out.to_str().unwrap()])?;
-        ensure!(said.contains("1 recipient ended their tracking: their messages carry none"));
+        ensure!(said.contains("1 recipient ended their tracking or did not consent"));
         let letters = letters::read(&out, &machine.base_url()?)?;
         let is_tracked = |letter: &Letter| letter.pixel.is_some() || !letter.links.is_empty();
         let (tracked, untracked): (Vec<_>, Vec<_>) = letters.iter().partition(|l| is_tracked(l));
@@ -51,6 +51,16 @@ fn mail_to_come_does_not_track_who_withdrew() -> Result<()> {
     ensure!(refused.status.code() == Some(1), "{}", refused.status);
     ensure!(complained.contains("line 2 is no address, so nothing was changed"), "{complained}");
     ensure!(!complained.contains("nobody at all"), "{complained}");
+
+    // The end of everybody's is asked for once more.
+    let all = machine.run(&["withdraw", "--all"])?;
+    let complained = String::from_utf8(all.stderr)?;
+    ensure!(complained.contains("this cannot be undone: say --yes"), "{complained}");
+    let said = machine.ask(&["withdraw", "--all", "--yes"])?;
+    insta::assert_snapshot!(said, @"");
+    let out = folder.path().join("after");
+    let said = machine.ask(&["stamp", "spring-individual", "--out", out.to_str().unwrap()])?;
+    ensure!(said.contains("opens off, because it was withdrawn"), "{said}");
     machine.stop()?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hushmark_crds::Manifests;
-use hushmark_event::ask::{Question, requested};
+use hushmark_event::ask::{Askers, Question, requested};
 use hushmark_event::audit::{Asked, Outcome, Reason};
 use hushmark_event::redis_keys::{ASKS, QUESTION_FIELD, REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
 use hushmark_event::refusal::{Allowed, Journal, Mail, Refuses};
@@ -206,20 +206,21 @@ impl Appender {
             .context("cannot read requests to the refusal log")?;
         for ask in asks.ids {
             let text: Option<String> = ask.get(REFUSAL_FIELD);
-            let outcome = match text.map(|text| requested(&self.journal, text.as_bytes())) {
-                // Nothing that was sent names the person: the audit log alone is told.
-                None => Outcome::Allowed { position: None },
-                Some(Some(refuses)) => {
-                    if !self.journal.has(&refuses) {
-                        self.append(refuses.clone(), now_ms)?;
+            let outcome =
+                match text.map(|text| requested(&self.journal, text.as_bytes(), Askers::Owner)) {
+                    // Nothing that was sent names the person: the audit log alone is told.
+                    None => Outcome::Allowed { position: None },
+                    Some(Some(refuses)) => {
+                        if !self.journal.has(&refuses) {
+                            self.append(refuses.clone(), now_ms)?;
+                        }
+                        Outcome::Allowed { position: self.journal.position(&refuses) }
                     }
-                    Outcome::Allowed { position: self.journal.position(&refuses) }
-                }
-                Some(None) => {
-                    eprintln!("upkeep: request {} to the refusal log makes no sense", ask.id);
-                    Outcome::Refused(Reason::Unknown)
-                }
-            };
+                    Some(None) => {
+                        eprintln!("upkeep: request {} to the refusal log makes no sense", ask.id);
+                        Outcome::Refused(Reason::Unknown)
+                    }
+                };
             self.publish().await?;
             let question: Option<String> = ask.get(QUESTION_FIELD);
             if let Some(question) = question.and_then(|text| serde_json::from_str(&text).ok()) {

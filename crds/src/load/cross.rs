@@ -213,6 +213,7 @@ impl Checker<'_> {
             campaign: spec.defaults.campaign.map(Tracking::from),
             transactional: spec.defaults.transactional.map(Tracking::from),
             killed: spec.kill_switch,
+            consent_from: spec.consent_from,
         };
         for wrong in fits::tenant(spec, &self.limits()) {
             self.faults.push(tenant.fault(&wrong.field, wrong.message));
