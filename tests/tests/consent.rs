@@ -34,14 +34,17 @@ fn who_did_not_consent_gets_the_same_mail_without_tracking() -> Result<()> {
 
     let three = people("Nadia.Patel@example.org\nkaja.okafor@example.org\nnobody@example.net\n");
     let consent = ["consent", "--tenant", "acme", "--people", &three, "--source", "form of May"];
-    insta::assert_snapshot!(machine.ask(&consent)?, @"");
+    insta::assert_snapshot!(machine.ask(&consent)?, @"consented: 3 people of tenant acme");
     let agreed = tracked("spring-individual", "agreed")?;
     ensure!(agreed == ["nadia.patel@example.org", "kaja.okafor@example.org"], "{agreed:?}");
 
     // Who ends it afterwards is not tracked, and consenting again does not bring it back.
     let one = people("kaja.okafor@example.org\n");
     machine.ask(&["withdraw", "--tenant", "acme", "--people", &one])?;
-    insta::assert_snapshot!(machine.ask(&consent)?, @"");
+    insta::assert_snapshot!(machine.ask(&consent)?, @r"
+    consented: 1 person of tenant acme
+      1 person among them ended their tracking, which outweighs it: their mail carries none
+    ");
     let agreed = tracked("spring-individual", "ended")?;
     ensure!(agreed == ["nadia.patel@example.org"], "{agreed:?}");
 

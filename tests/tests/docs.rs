@@ -29,6 +29,7 @@ const PROGRAMS: [(&str, &[&[&str]]); 6] = [
             &["counters"],
             &["demo"],
             &["withdraw"],
+            &["consent"],
             &["takedown"],
             &["receipt", "verify"],
             &["audit", "verify"],
