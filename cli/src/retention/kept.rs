@@ -5,7 +5,6 @@ use std::fs::{self, File, OpenOptions};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use hushmark_event::chain::Hash32;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
