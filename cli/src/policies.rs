@@ -183,3 +183,52 @@ fn limits(manifests: &Manifests, campaign: &CampaignPlan) -> Vec<Limit> {
     let kept = kept.flat_map(|policy| policy.spec.limits());
     kept.chain(faded.flat_map(|policy| policy.spec.limits())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn quickstart() -> Manifests {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/quickstart");
+        hushmark_crds::directory(&folder).unwrap()
+    }
+
+    #[test]
+    fn a_policy_is_found_by_its_name_and_reaches_the_campaigns_that_name_it() {
+        let policy = policy(&quickstart(), "fade", None).unwrap();
+        assert_eq!(
+            (policy.kind, policy.full_name().as_str()),
+            (PolicyKind::Anonymization, "acme/fade")
+        );
+        let names: Vec<&str> = policy.campaigns.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["acme/spring-individual"]);
+        assert_eq!(policy.limits.len(), 3);
+    }
+
+    #[test]
+    fn a_name_that_none_or_several_have_is_told_with_those_that_there_are() {
+        let mut manifests = quickstart();
+        let unknown = policy(&manifests, "ten-years", None).err().unwrap().to_string();
+        assert_eq!(unknown, "no policy ten-years; there are: acme/two-years, acme/fade");
+        let mut same = manifests.retention[0].clone();
+        same.name = "fade".into();
+        manifests.retention.push(same);
+        let several = policy(&manifests, "acme/fade", None).err().unwrap().to_string();
+        assert!(several.contains("RetentionPolicy acme/fade, AnonymizationPolicy acme/fade"));
+        let kind = Some(PolicyKind::Retention);
+        assert_eq!(policy(&manifests, "fade", kind).unwrap().kind, PolicyKind::Retention);
+    }
+
+    #[test]
+    fn a_hold_of_the_retention_policy_keeps_what_the_other_policy_reaches() {
+        let mut manifests = quickstart();
+        let reason = "a court asked for it".to_owned();
+        manifests.retention[0].spec.legal_hold = Some(LegalHold { reason: reason.clone() });
+        for asked in ["two-years", "fade"] {
+            let policy = policy(&manifests, asked, None).unwrap();
+            assert!(policy.campaigns.is_empty(), "{asked}");
+            assert_eq!(policy.held, [("acme/spring-individual".to_owned(), reason.clone())]);
+        }
+    }
+}

@@ -120,3 +120,83 @@ pub(crate) fn hash(text: &str) -> Result<String, String> {
         false => Err("give the 64 hex digits that `hushmark plan` printed".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policies::PolicyKind;
+
+    fn plan(policy: &str, spec: &str) -> Plan {
+        Plan {
+            schema: 1,
+            region: "eu".into(),
+            kind: PolicyKind::Retention,
+            policy: policy.into(),
+            spec: spec.into(),
+            campaigns: Vec::new(),
+            held: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    fn kept(plan: &Plan, made_ms: u64) -> Kept {
+        Kept { made_ms, begun_ms: None, enforced_ms: None, plan: plan.clone() }
+    }
+
+    fn said(plans: &Plans, plan: &Plan) -> String {
+        let found = plans.find(&plan.hash().to_string());
+        found.err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn only_the_newest_plan_of_a_policy_can_be_carried_out_and_only_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let plans = Plans::open(&DataFolder::new(folder.path())).unwrap();
+        let (first, other) = (plan("acme/keep", "1"), plan("acme/other", "1"));
+        assert!(said(&plans, &first).contains("no plan has the hash"));
+        plans.keep(&kept(&first, 1)).unwrap();
+        plans.keep(&kept(&other, 2)).unwrap();
+        assert_eq!(said(&plans, &first), "", "another policy's plan is no newer one");
+        let second = plan("acme/keep", "2");
+        plans.keep(&kept(&second, 3)).unwrap();
+        let old = said(&plans, &first);
+        assert!(old.contains("an old one") && old.contains(&second.hash().to_string()), "{old}");
+        plans.keep(&Kept { enforced_ms: Some(4), ..kept(&second, 3) }).unwrap();
+        assert!(said(&plans, &second).contains("was carried out"));
+        plans.keep(&kept(&first, 5)).unwrap();
+        assert_eq!(said(&plans, &first), "", "made again, it is the newest");
+    }
+
+    #[test]
+    fn a_plan_that_was_changed_on_disk_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let plans = Plans::open(&DataFolder::new(folder.path())).unwrap();
+        let plan = plan("acme/keep", "1");
+        plans.keep(&kept(&plan, 1)).unwrap();
+        let path = plans.folder.join(format!("{}.json", plan.hash()));
+        let text = fs::read_to_string(&path).unwrap().replace("acme/keep", "acme/lose");
+        fs::write(&path, text).unwrap();
+        assert!(said(&plans, &plan).contains("is damaged"));
+    }
+
+    #[test]
+    fn only_so_many_plans_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let plans = Plans::open(&DataFolder::new(folder.path())).unwrap();
+        for n in 0..MOST as u64 + 3 {
+            plans.keep(&kept(&plan("acme/keep", &n.to_string()), n)).unwrap();
+        }
+        let oldest = plans.all().unwrap().into_iter().map(|(_, kept)| kept.made_ms).min();
+        assert_eq!(oldest, Some(3));
+    }
+
+    #[test]
+    fn one_at_a_time_carries_out_a_plan() {
+        let folder = tempfile::tempdir().unwrap();
+        let plans = Plans::open(&DataFolder::new(folder.path())).unwrap();
+        let held = plans.lock().unwrap();
+        assert!(plans.lock().unwrap_err().to_string().contains("is under way"));
+        drop(held);
+        plans.lock().unwrap();
+    }
+}

@@ -120,8 +120,9 @@ impl Rows {
         let mut cells = self.cells.clone();
         cells.retain(|(id, _, dimension, value, month), _| {
             // The day before the first of the month after.
-            let last = (month.0..month.0 + 31).map(Day).filter(|day| day.month() == month.month());
-            let last = last.last().unwrap_or(*month);
+            let mut days =
+                (month.0..month.0 + 31).map(Day).filter(|day| day.month() == month.month());
+            let last = days.next_back().unwrap_or(*month);
             let hours = value.split('T').next().and_then(Day::parse);
             let is_gone = match dimension.as_str() {
                 "country" => is_older(last, place),
@@ -129,7 +130,8 @@ impl Rows {
                 "hour" => hours.is_some_and(|day| is_older(day, hour)),
                 _ => false,
             };
-            !reached(*id) || !(is_gone || is_older(last, counters))
+            let goes = reached(*id) && (is_gone || is_older(last, counters));
+            !goes
         });
         (hits, cells)
     }
