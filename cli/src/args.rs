@@ -6,7 +6,8 @@ use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use hushmark_event::audit::verify::Published;
 
-use crate::cluster::args::Cluster;
+use crate::cluster::args::{Cluster, Connection};
+use crate::policies::PolicyKind;
 
 /// Email open and click tracking that can prove what it forgot
 #[derive(Parser)]
@@ -43,6 +44,22 @@ pub(crate) enum Command {
     Consent(Consent),
     /// Answer links with a plain 404 from now on; it cannot be undone
     Takedown(TakenDown),
+    /// Show what a policy would remove here, or what manifests would change in a cluster
+    #[command(after_help = "Examples:
+  hushmark plan two-years             what the policy would remove on this machine, and a hash
+  hushmark plan -f manifests/         what applying manifests would change in a cluster
+
+Nothing is changed. Exit status: 0 nothing is due or would change, 1 something is wrong, 2 wrong
+usage, 3 something is due or would change.")]
+    Plan(Plan),
+    /// Remove what a policy's plan announced, and nothing else
+    #[command(after_help = "Examples:
+  hushmark plan two-years             prints the hash
+  hushmark enforce two-years --plan 3f0c…
+
+The policy has mode: enforce. It stops before anything is changed where the plan is an old one, the
+policy or its campaigns changed, a legal hold keeps them, or other rows are due than announced.")]
+    Enforce(Enforce),
     /// Verify receipts of erasures: offline, with a region's public key alone
     #[command(subcommand)]
     Receipt(Receipt),
@@ -108,6 +125,43 @@ pub(crate) struct Counters {
     /// The campaign: NAME or NAMESPACE/NAME
     pub(crate) campaign: String,
     /// Print one JSON object a counter
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Group)]
+pub(crate) struct Plan {
+    /// The policy on this machine: NAME or NAMESPACE/NAME
+    #[arg(required_unless_present = "filename", conflicts_with = "filename")]
+    pub(crate) policy: Option<String>,
+    /// Which kind of policy, where both kinds have one of the name
+    #[arg(long, requires = "policy")]
+    pub(crate) kind: Option<PolicyKind>,
+    /// Of a cluster: a folder of manifests, one file, or - for standard input
+    #[arg(long, short, value_name = "PATH")]
+    pub(crate) filename: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// A plan of a policy on this machine.
+pub(crate) struct PlanPolicy {
+    pub(crate) policy: String,
+    pub(crate) kind: Option<PolicyKind>,
+    pub(crate) json: bool,
+}
+
+#[derive(Group)]
+pub(crate) struct Enforce {
+    /// The policy: NAME or NAMESPACE/NAME
+    pub(crate) policy: String,
+    /// The hash that `hushmark plan` printed
+    #[arg(long, value_name = "HASH", value_parser = crate::retention::hash)]
+    pub(crate) plan: String,
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

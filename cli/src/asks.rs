@@ -129,7 +129,10 @@ pub(crate) fn addresses(file: &Path) -> Result<Vec<Address>> {
 
 /// Asks for entries, and waits until they were taken. Where there is none, because nothing names
 /// the person, it is for the audit log alone.
-async fn ask_for(folder: &DataFolder, asks: Vec<(Option<Refuses>, Action)>) -> Result<()> {
+pub(crate) async fn ask_for(
+    folder: &DataFolder,
+    asks: Vec<(Option<Refuses>, Action)>,
+) -> Result<()> {
     let mut redis = connect(folder).await.context("is `hushmark up` running?")?;
     let mut waiting = Vec::new();
     for (refuses, action) in asks {

@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 
 use crate::args::{Demo, Up};
 use crate::data::{DataFolder, State};
-use crate::{campaigns, demo, keys};
+use crate::{campaigns, demo, keys, policies};
 
 use child::Children;
 
@@ -174,6 +174,7 @@ async fn start(
             .await?;
     }
     campaigns::record(&state.clickhouse, manifests, now_ms()).await?;
+    policies::record(&state.clickhouse, manifests, now_ms()).await?;
     children.save()?;
     println!("ready after {:.1} s", begun.elapsed().as_secs_f64());
     println!("  pixels and links   {} (listening on {})", state.base_url, state.edge);

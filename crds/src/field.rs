@@ -65,15 +65,6 @@ pub(crate) const fn no_place() -> Place {
     Place::None
 }
 
-/// The rule for policies until enforcing exists: a policy that is accepted and does nothing
-/// would be worse than one that is refused.
-pub(crate) fn plan_only() -> Rule {
-    Rule::new("self == 'plan'").message(
-        "this version makes plans and removes nothing: write plan, so that nobody relies on a \
-         removal that does not happen",
-    )
-}
-
 /// The rule for a path beside the manifest. A path that leaves the folder would name a file
 /// that the next machine does not have.
 pub(crate) fn path_in_folder() -> Rule {

@@ -11,6 +11,7 @@ use hushmark_policy::resolve::Effective;
 use hushmark_policy::{CampaignId, Kind, MailType, Mode, Place, TenantId, Tracking};
 use sha2::{Digest, Sha256};
 
+use crate::policies::Keep;
 use crate::region::{Acknowledgement, Egress, PrivacySignals};
 use crate::{AnonymizationPolicySpec, RetentionPolicySpec};
 
@@ -110,6 +111,8 @@ pub struct RegionPlan {
     pub epoch: Duration,
     /// For how many days after sending a hit may count at the longest.
     pub longest_tracking_days: u16,
+    /// The longest that anything may be kept, if it says so.
+    pub keep: Option<Keep>,
     /// The days after which another region key seals, if there is a schedule.
     pub rotate_keys_every: Option<u16>,
     /// What an open with a privacy signal does.

@@ -8,11 +8,13 @@
 //! 4. [`resolve`]: "the most restrictive wins", with the reason kept beside the result.
 //! 5. [`cap`]: what the refusal log does to a message that was already sent.
 //! 6. [`shown`]: the minimum group, and what an epoch may publish.
+//! 7. [`retention`]: what is due on a day.
 
 pub mod cap;
 pub mod id;
 pub mod mode;
 pub mod resolve;
+pub mod retention;
 pub mod shown;
 pub mod time;
 

@@ -1,6 +1,6 @@
 //! The minimum group: what an epoch may publish of a campaign's counters in the guarded modes.
 //!
-//! Four rules, each on `raw`, on `human` and on what lies between them:
+//! Five rules, each on `raw`, on `human` and on what lies between them:
 //!
 //! 1. *Both sides.* A measure is shown only if `n >= k` and `N - n >= k`, where `n` is the number
 //!    of people in the cell and `N` the number of people that the cell is a part of.
@@ -11,6 +11,8 @@
 //!    table of verdicts the two totals, all hits and human ones, give two such sums away: that of
 //!    the withheld verdicts of people, and that of machines.
 //! 4. *Growth.* A shown measure changes only when `k` people were added since it was shown.
+//! 5. *Loss.* A measure that shows more than there is, because a policy removed a part, is withheld
+//!    until rule 4 shows it again: what is left of it would tell what was removed.
 //!
 //! People are distinct messages where the mode knows them, and hits where nobody does (`overall`).
 
@@ -79,6 +81,15 @@ pub struct Shown {
 }
 
 impl Shown {
+    /// Withholds what shows more than there is (rule 5). What it grew from stays known.
+    pub fn withhold_lost(&mut self, now: &Count) {
+        let shows_more =
+            |shown: Option<Measure>, hits| shown.is_some_and(|shown| shown.hits > hits);
+        if shows_more(self.raw, now.raw) || shows_more(self.human, now.human) {
+            (self.raw, self.human) = (None, None);
+        }
+    }
+
     /// Withholds what cannot stand alone, and gives whatever is withheld the mark that it had
     /// `before`: growth is measured from what was last shown.
     pub fn settle(&mut self, before: Option<&Self>) {
@@ -102,6 +113,7 @@ pub fn cell(count: &Count, whole: People, before: Option<&Shown>, k: u64) -> Sho
     let human_passes =
         raw_passes && passes(now.human, whole.human) && passes(now.between, whole.between);
     let mut shown = before.copied().unwrap_or_default();
+    shown.withhold_lost(count);
     // What was shown once stays known, even where it was withheld since: only a cell that was never
     // shown may appear without having grown.
     if raw_passes && (shown.at.raw == 0 || now.raw >= shown.at.raw + k) {
@@ -231,6 +243,19 @@ mod tests {
         assert_eq!(later.raw, first.raw);
         let grown = cell(&count(30, 0), whole, Some(&first), K);
         assert_eq!(grown.raw.map(|m| m.hits), Some(30));
+    }
+
+    #[test]
+    fn a_cell_that_lost_a_part_tells_nothing_of_it() {
+        let whole = People::recipients(1_000);
+        let first = cell(&count(60, 30), whole, None, K);
+        assert!(first.raw.is_some() && first.human.is_some());
+        let lost = cell(&count(57, 28), whole, Some(&first), K);
+        assert_eq!((lost.raw, lost.human, lost.at), (None, None, first.at));
+        let grown = cell(&count(69, 40), whole, Some(&lost), K);
+        assert_eq!(grown.raw, None, "12 were added, and 9 would show");
+        let more = cell(&count(70, 40), whole, Some(&lost), K);
+        assert_eq!(more.raw.map(|raw| raw.hits), Some(70));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod outages;
 mod permissions;
 mod pipeline;
 mod report;
+mod retention;
 mod rollout;
 mod soak;
 mod stillness;
@@ -82,6 +83,7 @@ pub const NAMES: &[&str] = &[
     "permissions",
     "pipeline",
     "report",
+    "retention",
     "rollout",
     "soak",
     "stillness",
@@ -109,6 +111,7 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "permissions" => permissions::prove(run),
         "pipeline" => pipeline::prove(run),
         "report" => report::prove(run),
+        "retention" => retention::prove(run),
         "rollout" => rollout::prove(run),
         "soak" => soak::prove(run),
         "stillness" => stillness::prove(run),

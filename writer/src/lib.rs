@@ -14,6 +14,7 @@
 //! Around it: [`lease`] (one writer works), [`session`] (all of the above in order, from nothing
 //! but what the stores tell), [`service`] (standing by, draining). Beside a session, told by
 //! [`shared`]: [`publish`] (what an epoch shows) and [`housekeeping`] (merges, closing of [`days`]).
+//! On its own: [`retention`] (what policies remove), which a person's command does on one machine.
 //! For all: [`migrate`], [`keys`], [`redis_at`], [`refusals`], [`metrics`], [`admin`], [`told`],
 //! [`config`].
 //!
@@ -39,6 +40,7 @@ pub mod publish;
 pub mod queue;
 pub mod redis_at;
 pub mod refusals;
+pub mod retention;
 pub mod rows;
 pub mod scripts;
 pub mod service;

@@ -119,6 +119,23 @@ impl Counted {
         before: &BTreeMap<Place, Shown>,
         k: u64,
     ) -> BTreeMap<Place, Shown> {
+        let mut all = self.shown_of_what_is(mode, recipients, before, k);
+        // What a policy removed is not shown any more, whichever rule would have left it.
+        let nothing = Count::default();
+        for (place, cell) in before {
+            let cell = all.entry(place.clone()).or_insert(*cell);
+            cell.withhold_lost(self.cells.get(place).unwrap_or(&nothing));
+        }
+        all
+    }
+
+    fn shown_of_what_is(
+        &self,
+        mode: Mode,
+        recipients: u64,
+        before: &BTreeMap<Place, Shown>,
+        k: u64,
+    ) -> BTreeMap<Place, Shown> {
         let tables = self.counts(self.uniques(mode));
         if !mode.is_guarded() {
             return tables
@@ -301,6 +318,37 @@ mod tests {
         assert_eq!(told(Mode::Off, &nothing), None);
         assert_eq!(told(Mode::Overall, &nothing), Some(Total::default()));
         assert_eq!(told(Mode::Individual, &nothing).unwrap().raw, Some(0));
+    }
+
+    #[test]
+    fn what_a_policy_removed_is_not_shown_and_the_rest_is() {
+        for mode in [Mode::Anonymous, Mode::Individual] {
+            let whole = three_clients(mode, [60, 30, 30]);
+            let before = whole.shown(mode, 200, &BTreeMap::new(), 10);
+            assert_eq!(names(&before), ["", "a", "b", "c"]);
+            let mut less = whole.clone();
+            less.cells.retain(|(dimension, _), _| *dimension != Dimension::Client);
+            let shown = less.shown(mode, 200, &before, 10);
+            assert_eq!(names(&shown), [""], "{mode}");
+            assert_eq!(shown.len(), 4, "what was shown is written as withheld");
+        }
+    }
+
+    #[test]
+    fn a_month_that_went_takes_what_was_shown_with_it() {
+        let before = three_clients(Mode::Anonymous, [60, 30, 30]).shown(
+            Mode::Anonymous,
+            200,
+            &BTreeMap::new(),
+            10,
+        );
+        let less = three_clients(Mode::Anonymous, [57, 30, 30]);
+        let shown = less.shown(Mode::Anonymous, 200, &before, 10);
+        assert_eq!(names(&shown), Vec::<&str>::new(), "three people would show");
+        let known = three_clients(Mode::Individual, [57, 30, 30]);
+        let total =
+            known.shown(Mode::Individual, 200, &before, 10)[&(Dimension::Total, String::new())];
+        assert_eq!(total.raw.map(|raw| raw.hits), Some(117), "who agreed to be known");
     }
 
     #[test]

@@ -7,4 +7,5 @@ mod exactly_once;
 mod faults;
 #[cfg(feature = "failpoints")]
 mod protections;
+mod retention;
 mod support;

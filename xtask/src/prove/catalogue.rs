@@ -47,6 +47,10 @@ pub(crate) const PROOFS: &[Proof] = &[
     },
     proof("soak", "30 minutes at 60 % of capacity: lag, parts and memory stay flat, nothing lost"),
     proof("report", "a campaign's full report in under 100 ms over 100 million hits"),
+    proof(
+        "retention",
+        "what a plan announced is what enforcing it removed, to the row, under load",
+    ),
     proof("tokens", "a million valid tokens accepted, ten million others refused, no nonce twice"),
     proof(
         "withdrawal",

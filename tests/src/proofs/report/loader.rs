@@ -3,6 +3,8 @@
 //! would.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -54,8 +56,20 @@ pub(in crate::proofs) fn load(
     morning: &Morning,
     expected: &mut Expected,
 ) -> Result<Duration> {
-    let salts = Ring::load(&stack.keys.salt_folder())?;
-    let url = format!("http://{}", stack.clickhouse.address);
+    load_into((stack.clickhouse.address, &stack.keys.salt_folder()), morning, expected)
+}
+
+/// The same into an engine by its address, with the salts of a folder.
+///
+/// # Errors
+/// What the engine says.
+pub(in crate::proofs) fn load_into(
+    (engine, salts): (SocketAddr, &Path),
+    morning: &Morning,
+    expected: &mut Expected,
+) -> Result<Duration> {
+    let salts = Ring::load(salts)?;
+    let url = format!("http://{engine}");
     let address = Address { url, tls: None, user: None, password: None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(migrate::migrate(&address.client())).context("cannot apply the schema")?;
