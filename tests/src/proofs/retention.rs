@@ -76,7 +76,7 @@ pub(super) fn prove(run: &Run) -> Result<Figures> {
         "rows",
     );
 
-    let on_its_way = Duration::from_millis(run.size(1_500, 250));
+    let on_its_way = Duration::from_millis(run.size(1_500, 150));
     enforce(&scene, "fade", Some(on_its_way), &mut figures)?;
     enforce(&scene, "keep", None, &mut figures)?;
     let after = Rows::read(&scene.up)?;
@@ -208,7 +208,7 @@ impl Scene {
         }))
     }
 
-    /// Runs a command and kills it on its way.
+    /// Runs the command that carries a plan out, and kills it once it began to.
     fn cut_short(&self, command: &[&str], after: Duration, figures: &mut Figures) -> Result<()> {
         let mut child = Command::new(&self.program)
             .arg("--data")
@@ -218,6 +218,14 @@ impl Scene {
             .stderr(Stdio::null())
             .spawn()
             .context("hushmark does not start")?;
+        let plan = self.up.data().join(format!("plans/{}.json", command[3]));
+        let has_begun = || -> Result<bool> {
+            let kept: Value = serde_json::from_slice(&std::fs::read(&plan)?)?;
+            Ok(kept["begun_ms"].is_number())
+        };
+        while !has_begun()? && child.try_wait()?.is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         std::thread::sleep(after);
         let was_over = child.try_wait()?.is_some();
         child.kill()?;
