@@ -42,6 +42,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { number: 5, name: "refusals", sql: include_str!("../sql/0005_refusals.sql") },
     Migration { number: 6, name: "withdrawals", sql: include_str!("../sql/0006_withdrawals.sql") },
     Migration { number: 7, name: "consents", sql: include_str!("../sql/0010_consents.sql") },
+    Migration { number: 8, name: "erased", sql: include_str!("../sql/0008_erased.sql") },
 ];
 
 /// The two tables that hits land in, each repeatable without the other.

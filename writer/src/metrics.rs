@@ -42,6 +42,8 @@ pub struct Metrics {
     pub closable_days: IntGauge,
     /// Unix time of the last epoch.
     pub epoch: IntGauge,
+    /// Erasures that the log demands and that have not ended.
+    pub erasures_due: IntGauge,
 }
 
 fn made<T: prometheus::core::Collector + Clone + 'static>(
@@ -91,6 +93,7 @@ impl Default for Metrics {
             refusals: gauge("hushmark_writer_refusals", "Length of the refusal log."),
             closable_days: gauge("hushmark_writer_closable_days", "Days that may be closed."),
             epoch: gauge("hushmark_writer_epoch_seconds", "Unix time of the last epoch."),
+            erasures_due: gauge("hushmark_writer_erasures_due", "Erasures that have not ended."),
             registry,
         }
     }
