@@ -43,6 +43,13 @@ pub(crate) enum Command {
     Consent(Consent),
     /// Answer links with a plain 404 from now on; it cannot be undone
     Takedown(TakenDown),
+    /// Erase people, a campaign or a tenant, and print a receipt that anyone can verify
+    #[command(
+        after_help = "It cannot be undone. Nothing of it is counted any more within a second; \
+                            rows are gone from the disk within minutes. Run it again to get the \
+                            receipt again."
+    )]
+    Erase(Erase),
     /// Verify receipts of erasures: offline, with a region's public key alone
     #[command(subcommand)]
     Receipt(Receipt),
@@ -175,6 +182,24 @@ pub(crate) struct Whose {
     /// Everybody in the whole region, for ever
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Group)]
+pub(crate) struct Erase {
+    #[command(flatten)]
+    pub(crate) whose: Whose,
+    /// These people of the tenant: a file with one address a line, or - for standard input
+    #[arg(long, value_name = "FILE", requires = "tenant", conflicts_with = "all")]
+    pub(crate) people: Option<PathBuf>,
+    /// Everything of the tenant; its key is destroyed
+    #[arg(long, requires = "tenant")]
+    pub(crate) all: bool,
+    /// Save the receipt in this file; of several people, in files in this folder
+    #[arg(long, value_name = "PATH")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// A type of mail.

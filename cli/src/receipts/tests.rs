@@ -25,6 +25,7 @@ fn written() -> (Named, Vec<Named>) {
         erased: person.clone(),
         request: 1,
         position: 12,
+        ledger: 12,
         asked_ms: 1_795_000_000_000,
         ended_ms: 1_795_000_083_000,
         reached: vec![Reached {

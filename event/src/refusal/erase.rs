@@ -89,6 +89,30 @@ impl Whose {
         }
     }
 
+    /// Whether both are about the same person, campaign or tenant, whatever ids the person had.
+    #[must_use]
+    pub fn is_about_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Person { tenant, lookup, .. }, Self::Person { tenant: of, lookup: by, .. }) => {
+                (tenant, lookup) == (of, by)
+            }
+            (Self::Campaign(tenant, id), Self::Campaign(of, other)) => (tenant, id) == (of, other),
+            (Self::Tenant(tenant), Self::Tenant(other)) => tenant == other,
+            _ => false,
+        }
+    }
+
+    /// Whether this is about the same, and no id of the other is missing here.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let ids = |whose: &Self| match whose {
+            Self::Person { contacts, .. } => contacts.clone(),
+            Self::Campaign(..) | Self::Tenant(_) => Vec::new(),
+        };
+        let mine = ids(self);
+        self.is_about_the_same(other) && ids(other).iter().all(|id| mine.contains(id))
+    }
+
     /// What edges and writers obey from then on: nothing is stored, of any generation.
     pub(super) fn refuse(&self, caps: &mut Caps) {
         let mut end = |scope| {
@@ -145,6 +169,12 @@ impl Erasures {
     #[must_use]
     pub fn all(&self) -> &[Erasure] {
         &self.all
+    }
+
+    /// The last erasure of the same person, campaign or tenant.
+    #[must_use]
+    pub fn last_of(&self, whose: &Whose) -> Option<&Erasure> {
+        self.all.iter().rev().find(|erasure| erasure.whose.is_about_the_same(whose))
     }
 
     /// When a tenant was erased, in milliseconds since 1970.
