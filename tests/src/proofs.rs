@@ -4,6 +4,7 @@ mod admission;
 mod charts;
 mod cold_start;
 mod dashboards;
+mod erasure;
 mod exactly_once;
 mod footprint;
 mod hops;
@@ -13,6 +14,7 @@ mod outages;
 mod permissions;
 mod pipeline;
 mod report;
+mod restore;
 mod rollout;
 mod soak;
 mod stillness;
@@ -73,6 +75,7 @@ pub const NAMES: &[&str] = &[
     "charts",
     "cold-start",
     "dashboards",
+    "erasure",
     "exactly-once",
     "footprint",
     "hops",
@@ -82,6 +85,7 @@ pub const NAMES: &[&str] = &[
     "permissions",
     "pipeline",
     "report",
+    "restore",
     "rollout",
     "soak",
     "stillness",
@@ -100,6 +104,7 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "charts" => charts::prove(run),
         "cold-start" => cold_start::prove(run),
         "dashboards" => dashboards::prove(run),
+        "erasure" => erasure::prove(run),
         "exactly-once" => exactly_once::prove(run),
         "footprint" => footprint::prove(run),
         "hops" => hops::prove(run),
@@ -109,6 +114,7 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "permissions" => permissions::prove(run),
         "pipeline" => pipeline::prove(run),
         "report" => report::prove(run),
+        "restore" => restore::prove(run),
         "rollout" => rollout::prove(run),
         "soak" => soak::prove(run),
         "stillness" => stillness::prove(run),

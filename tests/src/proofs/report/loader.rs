@@ -3,6 +3,8 @@
 //! would.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -20,7 +22,6 @@ use hushmark_writer::{cells, migrate};
 use super::expected::Expected;
 use super::morning::Morning;
 use crate::figure::progress;
-use crate::stack::Stack;
 
 /// Records of the writer's largest cut.
 const BLOCK: u64 = 200_000;
@@ -50,12 +51,13 @@ struct Block {
 /// # Errors
 /// What the engine says.
 pub(in crate::proofs) fn load(
-    stack: &Stack,
+    clickhouse: SocketAddr,
+    salts: &Path,
     morning: &Morning,
     expected: &mut Expected,
 ) -> Result<Duration> {
-    let salts = Ring::load(&stack.keys.salt_folder())?;
-    let url = format!("http://{}", stack.clickhouse.address);
+    let salts = Ring::load(salts)?;
+    let url = format!("http://{clickhouse}");
     let address = Address { url, tls: None, user: None, password: None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(migrate::migrate(&address.client())).context("cannot apply the schema")?;
