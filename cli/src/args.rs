@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args as Group, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use hushmark_event::audit::verify::Published;
 
@@ -185,9 +185,15 @@ pub(crate) struct Whose {
 }
 
 #[derive(Group)]
+#[group(skip)]
+#[command(group(ArgGroup::new("erased").args(["campaign", "tenant"]).required(true)))]
 pub(crate) struct Erase {
-    #[command(flatten)]
-    pub(crate) whose: Whose,
+    /// The campaign: NAME or NAMESPACE/NAME
+    #[arg(long, value_name = "CAMPAIGN")]
+    pub(crate) campaign: Option<String>,
+    /// Of the tenant in this namespace
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) tenant: Option<String>,
     /// These people of the tenant: a file with one address a line, or - for standard input
     #[arg(long, value_name = "FILE", requires = "tenant", conflicts_with = "all")]
     pub(crate) people: Option<PathBuf>,

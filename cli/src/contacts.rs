@@ -1,6 +1,6 @@
 //! Contacts of `individual` mail: a random id beside the sealed address, found by a keyed hash.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -162,6 +162,17 @@ impl Contacts {
             ids.entry(Hash32(lookup)).or_default().push(Mark::new(contact));
         }
         Ok(ids)
+    }
+
+    /// Who is on record as having agreed, by their keyed hash.
+    pub(crate) async fn consented(&self, clickhouse: &str) -> Result<HashSet<Hash32>> {
+        let lookups = hushmark_report::client(clickhouse)
+            .query("SELECT DISTINCT lookup FROM consents WHERE tenant = ?")
+            .bind(self.tenant.0)
+            .fetch_all::<Lookup>()
+            .await
+            .context("cannot read from ClickHouse who agreed")?;
+        Ok(lookups.into_iter().map(Hash32).collect())
     }
 
     /// Writes down that people's tracking ended, and how they said so. Durable when it returns.

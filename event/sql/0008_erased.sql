@@ -16,3 +16,16 @@ CREATE TABLE IF NOT EXISTS erased
 ENGINE = AggregatingMergeTree
 ORDER BY (n, name)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- A part that was merged or rewritten stays for 45 seconds, by which time the system has the new one
+-- on the disk, and goes soon after. By default it would be eight minutes, and as many more between
+-- looks: an erasure has ended only when no old part is left.
+ALTER TABLE hits MODIFY SETTING old_parts_lifetime = 45, cleanup_delay_period = 5, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 1;
+ALTER TABLE counters MODIFY SETTING old_parts_lifetime = 45, cleanup_delay_period = 5, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 1;
+ALTER TABLE sends MODIFY SETTING old_parts_lifetime = 45, cleanup_delay_period = 5, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 1;
+ALTER TABLE campaigns MODIFY SETTING old_parts_lifetime = 45, cleanup_delay_period = 5, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 1;
+ALTER TABLE published MODIFY SETTING old_parts_lifetime = 45, cleanup_delay_period = 5, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 1;
+ALTER TABLE published_campaigns MODIFY SETTING old_parts_lifetime = 45, cleanup_delay_period = 5, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 1;
+ALTER TABLE withdrawals MODIFY SETTING old_parts_lifetime = 45, cleanup_delay_period = 5, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 1;
+ALTER TABLE consents MODIFY SETTING old_parts_lifetime = 45, cleanup_delay_period = 5, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 1;
+ALTER TABLE contacts MODIFY SETTING old_parts_lifetime = 45, cleanup_delay_period = 5, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 1;

@@ -30,6 +30,7 @@ const PROGRAMS: [(&str, &[&[&str]]); 6] = [
             &["demo"],
             &["withdraw"],
             &["takedown"],
+            &["erase"],
             &["receipt", "verify"],
             &["audit", "verify"],
             &["status"],

@@ -212,7 +212,6 @@ impl Eraser {
                 self.note(table.name, search, &found, position).await?;
             }
             if any {
-                stored::shorten_old_parts(&self.client, table).await?;
                 stored::delete(&self.client, table, &all_rows(&searches)).await?;
                 self.mutated(table).await?;
             }

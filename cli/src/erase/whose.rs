@@ -31,8 +31,7 @@ pub(super) async fn whose(
     options: &Erase,
 ) -> Result<Vec<Whose>> {
     let log = Log::read(folder)?;
-    let whose = &options.whose;
-    if let Some(asked) = &whose.campaign {
+    if let Some(asked) = &options.campaign {
         let (name, tenant, id) = state.campaign(asked)?;
         log.tenant(tenant, name.split('/').nth(1).unwrap_or_default())?;
         let is_asked_for = log.0.erasures().of_campaign(tenant, id).is_some();
@@ -42,7 +41,7 @@ pub(super) async fn whose(
         let erased = Erased::Campaign { tenant: tenant.to_string(), id: id.to_string() };
         return Ok(vec![Whose { erased, target: Target::Campaign { tenant, id }, is_asked_for }]);
     }
-    let Some(namespace) = &whose.tenant else {
+    let Some(namespace) = &options.tenant else {
         bail!("say whose data goes: --campaign or --tenant");
     };
     let id = tenant(state, namespace)?;
@@ -74,6 +73,7 @@ async fn people(
     let people = addresses(file)?;
     let contacts = Contacts::read(&state.clickhouse, tenant, key).await?;
     let mut ids = contacts.every_id(&state.clickhouse).await?;
+    let consented = contacts.consented(&state.clickhouse).await?;
     let (mut found, mut unknown) = (BTreeMap::new(), Vec::new());
     for (n, person) in (1..).zip(&people) {
         let lookup = contacts.found_by(person);
@@ -87,7 +87,7 @@ async fn people(
         let erased = Erased::Person { tenant: tenant.to_string(), lookup, contacts: texts };
         let now = Logged::Person { tenant, lookup, contacts: named };
         let is_asked_for = log.0.erasures().last_of(&now).is_some_and(|it| it.whose.covers(&now));
-        let is_known = is_named || has_said_no || is_asked_for;
+        let is_known = is_named || consented.contains(&lookup) || has_said_no || is_asked_for;
         if !is_known {
             unknown.push(n.to_string());
             continue;
@@ -97,8 +97,8 @@ async fn people(
     }
     if !unknown.is_empty() {
         bail!(
-            "{} of {} in {} nobody of tenant {namespace} knows (address {}): look for typing \
-             errors, or take them out; nothing was changed",
+            "tenant {namespace} does not know {} of {} in {} (address {}): look for typing errors, \
+             or take them out; nothing was changed",
             unknown.len(),
             persons(people.len()),
             file.display(),

@@ -34,12 +34,12 @@ pub(super) async fn upkeep(folder: DataFolder, mut appender: Appender, chores: C
     for round in 0u32.. {
         let done = async {
             appender.serve_asks(super::now_ms()).await?;
-            if round % RECEIPTS_EVERY == 0 {
-                appender.hand_out_receipts(super::now_ms()).await?;
-            }
             if round % RING_EVERY == 0 {
                 keep_ring(&folder, chores.days_ahead).await?;
                 keys::rotate(&folder, chores.rotate_keys_every, SystemTime::now())?;
+            }
+            if round % RECEIPTS_EVERY == 0 {
+                appender.hand_out_receipts(super::now_ms()).await?;
             }
             Ok::<_, anyhow::Error>(())
         };

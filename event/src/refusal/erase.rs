@@ -251,7 +251,7 @@ mod tests {
     fn the_bytes_and_what_cannot_be_an_erasure() {
         let entry = Entry { n: 1, at_ms: 5, refuses: Refuses::Erase(person(&[0xaa])) };
         let text = String::from_utf8(entry.to_bytes()).unwrap();
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r#"{"n":1,"at_ms":5,"refuses":{"erase":{"person":{"tenant":"0000000000000007","lookup":"0505050505050505050505050505050505050505050505050505050505050505","contacts":["00000000000000aa"]}}}}"#);
         for bad in [
             r#"{"tenant":"0000000000000000"}"#,
             r#"{"tenant":"XYZ"}"#,

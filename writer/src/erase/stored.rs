@@ -8,10 +8,6 @@ use serde::Serialize;
 
 use super::what::{Search, TABLES, Table};
 
-/// Old parts stay so many seconds; a server's own default is eight minutes. Merged parts are on
-/// the disk well before.
-const OLD_PARTS_SECONDS: u64 = 60;
-
 /// A row of `erased`.
 #[derive(Row, Serialize)]
 pub(super) struct ErasedRow {
@@ -74,25 +70,6 @@ pub(super) async fn unfinished(client: &Client, table: &Table) -> Result<(u64, S
     client.query_raw(&query).fetch_one().await
 }
 
-/// Makes a server remove old parts soon.
-pub(super) async fn shorten_old_parts(client: &Client, table: &Table) -> Result<()> {
-    let query = format!(
-        "SELECT toUInt64(value) > {OLD_PARTS_SECONDS} AND (SELECT countIf(position(engine_full, \
-         'old_parts_lifetime') > 0) = 0 FROM system.tables WHERE database = currentDatabase() \
-         AND name = '{}') FROM system.merge_tree_settings WHERE name = 'old_parts_lifetime'",
-        table.name
-    );
-    let is_long: u8 = client.query_raw(&query).fetch_one().await?;
-    if is_long == 0 {
-        return Ok(());
-    }
-    let alter = format!(
-        "ALTER TABLE {} MODIFY SETTING old_parts_lifetime = {OLD_PARTS_SECONDS}",
-        table.name
-    );
-    client.query_raw(&alter).execute().await
-}
-
 /// The parts of a table that are not read any more and still lie on the disk. A server that has
 /// just started learns of them late, so it is waited for.
 pub(super) async fn old_parts(client: &Client, table: &Table) -> Result<BTreeSet<String>> {
@@ -117,9 +94,9 @@ pub(super) async fn detached(client: &Client, table: &Table) -> Result<Vec<Strin
 
 /// The refusal log's length that every target's ledger shows.
 pub(super) async fn position(client: &Client) -> Result<u64> {
-    let query = "SELECT least((SELECT max(position) FROM counters WHERE tenant = 0 \
+    let query = "SELECT assumeNotNull(least((SELECT max(position) FROM counters WHERE tenant = 0 \
                  AND campaign = 0 AND dimension = 'lane'), \
-                 (SELECT max(position) FROM hits WHERE tenant = 0 AND campaign = 0))";
+                 (SELECT max(position) FROM hits WHERE tenant = 0 AND campaign = 0)))";
     client.query_raw(query).fetch_one().await
 }
 

@@ -7,9 +7,10 @@ use hushmark_event::refusal::{Erasure, Whose};
 enum Person {
     /// The contact's random id.
     Contact,
-    /// The keyed hash of the address. The row whose source is [`ERASED`] stays: it is the
-    /// tombstone.
+    /// The keyed hash of the address.
     Lookup,
+    /// The keyed hash, where the row whose source is [`ERASED`] stays: it is the tombstone.
+    ButTombstone,
 }
 
 /// What a tombstone says of how the tenant learnt it.
@@ -39,7 +40,8 @@ pub(super) const TABLES: &[Table] = &[
     table("campaigns", None, true),
     table("published", None, true),
     table("published_campaigns", None, true),
-    table("withdrawals", Some(Person::Lookup), false),
+    table("consents", Some(Person::Lookup), false),
+    table("withdrawals", Some(Person::ButTombstone), false),
     table("contacts", Some(Person::Contact), false),
 ];
 
@@ -78,7 +80,7 @@ impl Table {
                         contacts.iter().map(|contact| pair(tenant.0, contact.expose(), *n)),
                     );
                 }
-                (Whose::Person { tenant, lookup, .. }, Some(Person::Lookup)) => {
+                (Whose::Person { tenant, lookup, .. }, Some(_)) => {
                     let tenant = tenant.0;
                     people.push((
                         format!("{tenant}/{lookup}"),
@@ -97,12 +99,13 @@ impl Table {
                 }
             }
         }
+        let of_lookup = (
+            "concat(toString(tenant), '/', lower(hex(lookup)))",
+            "(tenant, lower(hex(lookup)))",
+        );
         let by_person = match self.person {
-            Some(Person::Lookup) => (
-                "concat(toString(tenant), '/', lower(hex(lookup)))",
-                "(tenant, lower(hex(lookup)))",
-                " AND source != 'erased'",
-            ),
+            Some(Person::Lookup) => (of_lookup.0, of_lookup.1, ""),
+            Some(Person::ButTombstone) => (of_lookup.0, of_lookup.1, " AND source != 'erased'"),
             _ => ("concat(toString(tenant), '/', toString(contact))", "(tenant, contact)", ""),
         };
         let by_campaign =
@@ -184,9 +187,10 @@ mod tests {
             let table = TABLES.iter().find(|table| table.name == name);
             let table = table.unwrap_or_else(|| panic!("{name} has a tenant's rows"));
             assert_eq!(table.campaign, column("campaign"), "{name}");
-            let person = match (column("contact"), column("lookup")) {
-                (true, _) => Some(Person::Contact),
-                (_, true) => Some(Person::Lookup),
+            let person = match (name, column("contact"), column("lookup")) {
+                ("withdrawals", ..) => Some(Person::ButTombstone),
+                (_, true, _) => Some(Person::Contact),
+                (_, _, true) => Some(Person::Lookup),
                 _ => None,
             };
             assert_eq!(table.person, person, "{name}");
