@@ -99,10 +99,8 @@ impl Table {
                 }
             }
         }
-        let of_lookup = (
-            "concat(toString(tenant), '/', lower(hex(lookup)))",
-            "(tenant, lower(hex(lookup)))",
-        );
+        let of_lookup =
+            ("concat(toString(tenant), '/', lower(hex(lookup)))", "(tenant, lower(hex(lookup)))");
         let by_person = match self.person {
             Some(Person::Lookup) => (of_lookup.0, of_lookup.1, ""),
             Some(Person::ButTombstone) => (of_lookup.0, of_lookup.1, " AND source != 'erased'"),
