@@ -59,6 +59,11 @@ struct Withdrawn {
     is_erased: bool,
 }
 
+#[derive(Row, Deserialize)]
+struct Agreed {
+    lookup: Lookup,
+}
+
 /// Why somebody's mail is not tracked any more.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Withdrew {
@@ -169,10 +174,10 @@ impl Contacts {
         let lookups = hushmark_report::client(clickhouse)
             .query("SELECT DISTINCT lookup FROM consents WHERE tenant = ?")
             .bind(self.tenant.0)
-            .fetch_all::<Lookup>()
+            .fetch_all::<Agreed>()
             .await
             .context("cannot read from ClickHouse who agreed")?;
-        Ok(lookups.into_iter().map(Hash32).collect())
+        Ok(lookups.into_iter().map(|row| Hash32(row.lookup)).collect())
     }
 
     /// Writes down that people's tracking ended, and how they said so. Durable when it returns.
