@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args as Group, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use hushmark_event::audit::verify::Published;
 
@@ -60,6 +60,13 @@ usage, 3 something is due or would change.")]
 The policy has mode: enforce. It stops before anything is changed where the plan is an old one, the
 policy or its campaigns changed, a legal hold keeps them, or other rows are due than announced.")]
     Enforce(Enforce),
+    /// Erase people, a campaign or a tenant, and print a receipt that anyone can verify
+    #[command(
+        after_help = "It cannot be undone. Nothing of it is counted any more within a second; \
+                            rows are gone from the disk within minutes. Run it again to get the \
+                            receipt again."
+    )]
+    Erase(Erase),
     /// Verify receipts of erasures: offline, with a region's public key alone
     #[command(subcommand)]
     Receipt(Receipt),
@@ -229,6 +236,30 @@ pub(crate) struct Whose {
     /// Everybody in the whole region, for ever
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Group)]
+#[group(skip)]
+#[command(group(ArgGroup::new("erased").args(["campaign", "tenant"]).required(true)))]
+pub(crate) struct Erase {
+    /// The campaign: NAME or NAMESPACE/NAME
+    #[arg(long, value_name = "CAMPAIGN")]
+    pub(crate) campaign: Option<String>,
+    /// Of the tenant in this namespace
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) tenant: Option<String>,
+    /// These people of the tenant: a file with one address a line, or - for standard input
+    #[arg(long, value_name = "FILE", requires = "tenant", conflicts_with = "all")]
+    pub(crate) people: Option<PathBuf>,
+    /// Everything of the tenant; its key is destroyed
+    #[arg(long, requires = "tenant")]
+    pub(crate) all: bool,
+    /// Save the receipt in this file; of several people, in files in this folder
+    #[arg(long, value_name = "PATH")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// A type of mail.

@@ -18,13 +18,13 @@ use redis::aio::MultiplexedConnection;
 use zeroize::Zeroizing;
 
 use crate::cluster::ask::confirm;
-use crate::contacts::Contacts;
+use crate::contacts::{Contacts, Withdrew};
 use crate::data::{DataFolder, State};
 use crate::report::print;
 use crate::up::now_ms;
 use crate::up::refusals::connect;
 use crate::withdrawal::Withdrawal;
-use crate::{args, campaigns, keys};
+use crate::{args, campaigns, erase, keys};
 
 /// How long `up` may take to append what was asked.
 const APPENDED_WITHIN: Duration = Duration::from_secs(5);
@@ -79,9 +79,13 @@ async fn people(
 ) -> Result<()> {
     let tenant = tenant(state, namespace)?;
     let people = addresses(file)?;
+    erase::Log::read(folder)?.tenant(tenant, namespace)?;
     let contacts =
         Contacts::read(&state.clickhouse, tenant, keys::tenant_key(folder, tenant)?).await?;
-    contacts.withdraw(&state.clickhouse, &people, source, now_ms()).await?;
+    // Of who was erased nothing is written down again: what is left of them says as much.
+    let (_, to_note): (Vec<_>, Vec<_>) =
+        people.iter().partition(|it| contacts.withdrew(it) == Some(Withdrew::Erased));
+    contacts.withdraw(&state.clickhouse, &to_note, source, now_ms()).await?;
     let asks: Vec<_> = people
         .iter()
         .map(|person| {

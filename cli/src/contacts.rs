@@ -56,6 +56,21 @@ struct Known {
 #[derive(Row, Deserialize)]
 struct Withdrawn {
     lookup: Lookup,
+    is_erased: bool,
+}
+
+#[derive(Row, Deserialize)]
+struct Agreed {
+    lookup: Lookup,
+}
+
+/// Why somebody's mail is not tracked any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Withdrew {
+    /// They ended their tracking, and when and how is written down.
+    Said,
+    /// They were erased: this is all that is left.
+    Erased,
 }
 
 /// One tenant's contacts, as far as they are known, and those that a stamping adds.
@@ -63,7 +78,7 @@ pub(crate) struct Contacts {
     tenant: TenantId,
     key: Zeroizing<[u8; 32]>,
     known: HashMap<Lookup, u64>,
-    withdrawn: HashSet<Lookup>,
+    withdrawn: HashMap<Lookup, Withdrew>,
     added: Vec<ContactRow>,
 }
 
@@ -83,12 +98,16 @@ impl Contacts {
             .context("cannot read the contacts from ClickHouse; is `hushmark up` running?")?;
         let known = known.into_iter().map(|row| (row.lookup, row.contact)).collect();
         let withdrawn = client
-            .query("SELECT DISTINCT lookup FROM withdrawals WHERE tenant = ?")
+            .query(
+                "SELECT lookup, min(source = 'erased') AS is_erased FROM withdrawals \
+                 WHERE tenant = ? GROUP BY lookup",
+            )
             .bind(tenant.0)
             .fetch_all::<Withdrawn>()
             .await
             .context("cannot read from ClickHouse whose tracking ended")?;
-        let withdrawn = withdrawn.into_iter().map(|row| row.lookup).collect();
+        let why = |is_erased| if is_erased { Withdrew::Erased } else { Withdrew::Said };
+        let withdrawn = withdrawn.into_iter().map(|row| (row.lookup, why(row.is_erased))).collect();
         Ok(Self { tenant, key, known, withdrawn, added: Vec::new() })
     }
 
@@ -119,14 +138,53 @@ impl Contacts {
 
     /// Whether the person's tracking ended.
     pub(crate) fn is_withdrawn(&self, address: &Address) -> bool {
-        !self.withdrawn.is_empty() && self.withdrawn.contains(&self.lookup(address))
+        self.withdrew(address).is_some()
+    }
+
+    /// Why the person's tracking ended, if it did.
+    pub(crate) fn withdrew(&self, address: &Address) -> Option<Withdrew> {
+        if self.withdrawn.is_empty() {
+            return None;
+        }
+        self.withdrawn.get(&self.lookup(address)).copied()
+    }
+
+    /// The keyed hash that finds a person, which is all that an erasure leaves.
+    pub(crate) fn found_by(&self, address: &Address) -> Hash32 {
+        Hash32(self.lookup(address))
+    }
+
+    /// Every id that any row names people by: two stampings at once may have drawn two.
+    pub(crate) async fn every_id(&self, clickhouse: &str) -> Result<HashMap<Hash32, Vec<Mark>>> {
+        let rows = hushmark_report::client(clickhouse)
+            .query("SELECT DISTINCT lookup, contact FROM contacts WHERE tenant = ?")
+            .bind(self.tenant.0)
+            .fetch_all::<Known>()
+            .await
+            .context("cannot read the contacts from ClickHouse; is `hushmark up` running?")?;
+        let mut ids = HashMap::<Hash32, Vec<Mark>>::new();
+        for Known { lookup, contact } in rows {
+            ids.entry(Hash32(lookup)).or_default().push(Mark::new(contact));
+        }
+        Ok(ids)
+    }
+
+    /// Who is on record as having agreed, by their keyed hash.
+    pub(crate) async fn consented(&self, clickhouse: &str) -> Result<HashSet<Hash32>> {
+        let lookups = hushmark_report::client(clickhouse)
+            .query("SELECT DISTINCT lookup FROM consents WHERE tenant = ?")
+            .bind(self.tenant.0)
+            .fetch_all::<Agreed>()
+            .await
+            .context("cannot read from ClickHouse who agreed")?;
+        Ok(lookups.into_iter().map(|row| Hash32(row.lookup)).collect())
     }
 
     /// Writes down that people's tracking ended, and how they said so. Durable when it returns.
     pub(crate) async fn withdraw(
         &self,
         clickhouse: &str,
-        people: &[Address],
+        people: &[&Address],
         source: &str,
         now_ms: u64,
     ) -> Result<()> {

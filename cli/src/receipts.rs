@@ -3,7 +3,7 @@
 //! Each reads as: read → judge (pure, by [`hushmark_event::audit::verify`]) → say. No data folder
 //! is looked at, and nothing is asked of anybody.
 
-mod say;
+pub(crate) mod say;
 
 use std::fs;
 use std::path::Path;

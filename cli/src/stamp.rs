@@ -23,7 +23,8 @@ use serde::{Deserialize, Serialize};
 use crate::consents::Consents;
 use crate::contacts::Contacts;
 use crate::data::{DataFolder, State};
-use crate::keys::{self, REFUSAL_LOG, random64};
+use crate::erase::Log;
+use crate::keys::{self, random64};
 use crate::report::print;
 use crate::up::{now_ms, refusals::Applied};
 use crate::{args, files, sealing};
@@ -92,6 +93,9 @@ pub(crate) async fn stamp(
         )
     })?;
     let campaign = manifests.campaign(campaign)?;
+    let log = Log::read(&folder)?;
+    log.campaign(campaign.tenant, campaign.id, &campaign.full_name())?;
+    let refused = log.0;
     // All that can be wrong with files is found before anything is fixed or made.
     let (newsletter, list) = (newsletter(campaign)?, list(campaign)?);
     let now = now_ms();
@@ -100,7 +104,6 @@ pub(crate) async fn stamp(
     let kid = Kid(fixed.kid);
     let key = keys.get(kid).with_context(|| format!("region key {kid} is gone: restore it"))?;
     let sealer = Sealer::new(kid, key, campaign.id);
-    let refused = refused(&folder)?;
     if refused.is_taken_down(campaign.tenant, campaign.id, kid.0, None) {
         bail!(
             "links of {} under key {kid} are taken down, so that mail with them would lead nowhere; \
@@ -138,16 +141,6 @@ pub(crate) async fn stamp(
         opens: decided(&campaign.opens, tracking.opens),
         clicks: decided(&campaign.clicks, tracking.clicks),
     })
-}
-
-/// The refusal log as `up` keeps it.
-fn refused(folder: &DataFolder) -> Result<RefusalLog> {
-    let path = folder.path(REFUSAL_LOG);
-    let mut log = RefusalLog::default();
-    for line in files::lines(&path)? {
-        log.append(&line).with_context(|| format!("{} is damaged: restore it", path.display()))?;
-    }
-    Ok(log)
 }
 
 /// What the refusal log leaves of a campaign's tracking: whatever is sealed beyond it is never

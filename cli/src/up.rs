@@ -10,6 +10,7 @@ mod child;
 mod engine;
 mod live;
 mod plan;
+mod receipts;
 pub(crate) mod refusals;
 mod tasks;
 
@@ -27,6 +28,7 @@ use crate::args::{Demo, Up};
 use crate::data::{DataFolder, State};
 use crate::{campaigns, demo, keys, policies};
 
+pub(crate) use audit::RECEIPTS;
 use child::Children;
 
 /// How long everything together may take to become ready.

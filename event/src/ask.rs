@@ -2,8 +2,8 @@
 //! "Asking the operator".
 //!
 //! What is asked can never be taken back, so it is checked here once more by the one who appends,
-//! and only what a person means to say is taken: takedowns, and withdrawals of the region's, a
-//! tenant's, a campaign's or a contact's tracking.
+//! and only what a person means to say is taken: takedowns, erasures, and withdrawals of the
+//! region's, a tenant's, a campaign's or a contact's tracking.
 
 use hushmark_policy::{Generation, Mode, Place, Scope, Tracking};
 use serde::{Deserialize, Serialize};
@@ -114,7 +114,7 @@ impl Ask {
                 Err(NotAskable::NoSuchKey { region, kid: *kid, kids })
             }
             Refuses::Takedown(Takedown::Url(url)) if !is_web(url) => Err(NotAskable::NoAddress),
-            Refuses::Takedown(_) | Refuses::Contact { .. } => Ok(()),
+            Refuses::Takedown(_) | Refuses::Contact { .. } | Refuses::Erase(_) => Ok(()),
             cap if cap.is_for_good() => Ok(()),
             Refuses::Cap { .. } => Err(NotAskable::NotForGood),
         }
@@ -146,7 +146,7 @@ impl Refuses {
     pub const fn is_for_good(&self) -> bool {
         match self {
             Self::Cap { up_to, .. } => *up_to == u32::MAX,
-            Self::Takedown(_) | Self::Contact { .. } => true,
+            Self::Takedown(_) | Self::Contact { .. } | Self::Erase(_) => true,
         }
     }
 }
@@ -156,7 +156,7 @@ impl Refuses {
 pub enum Askers {
     /// The one user whose machine it is.
     Owner,
-    /// Every edge and every writer: nothing of theirs ends a whole region's tracking.
+    /// Every edge and every writer: nothing of theirs ends a whole region's tracking, or erases.
     Servers,
 }
 
@@ -167,6 +167,7 @@ pub fn requested(journal: &Journal, text: &[u8], askers: Askers) -> Option<Refus
     let refuses: Refuses = serde_json::from_slice(text).ok()?;
     let is_askable = match &refuses {
         Refuses::Takedown(_) | Refuses::Contact { .. } => true,
+        Refuses::Erase(_) => askers == Askers::Owner,
         Refuses::Cap { scope: CapScope::All, .. } if askers == Askers::Servers => false,
         cap => cap.is_for_good(),
     };

@@ -5,6 +5,7 @@
 //! a copy each; one who holds more than Redis shows puts it back, and nobody ever goes back.
 
 mod change;
+mod erase;
 mod journal;
 
 use std::collections::HashSet;
@@ -16,6 +17,7 @@ use hushmark_policy::{
 use serde::{Deserialize, Serialize};
 
 pub use change::{Allowed, Mail};
+pub use erase::{Erased, Erasure, Erasures, Whose};
 pub use journal::{Journal, Prepared};
 
 use crate::chain::{self, Chain, Log, parse_id};
@@ -76,6 +78,8 @@ pub enum Refuses {
         /// The contact's random id, in 16 hex digits. Only the tenant's contacts say who it is.
         id: String,
     },
+    /// Hits of whom or what is erased, and what is stored already: the writer removes it.
+    Erase(Erased),
 }
 
 /// [`Scope`] as an entry writes it: ids are 16 hex digits.
@@ -118,6 +122,7 @@ pub struct RefusalLog {
     chain: Chain<Refusals>,
     caps: Caps,
     takedowns: HashSet<Takedown>,
+    erasures: Erasures,
     withdrawals: u64,
 }
 
@@ -147,6 +152,12 @@ impl RefusalLog {
         self.withdrawals
     }
 
+    /// What has to be gone from every store.
+    #[must_use]
+    pub const fn erasures(&self) -> &Erasures {
+        &self.erasures
+    }
+
     /// Takes the next entry's bytes.
     ///
     /// # Errors
@@ -171,6 +182,12 @@ impl RefusalLog {
                 let ids =
                     parse_id(tenant).zip(parse_id(id)).ok_or(LogError::Impossible(entry.n))?;
                 self.caps.withdraw(TenantId(ids.0), &Mark::new(ids.1));
+            }
+            Refuses::Erase(erased) => {
+                let whose = erased.parse().ok_or(LogError::Impossible(entry.n))?;
+                whose.refuse(&mut self.caps);
+                self.withdrawals += u64::from(!matches!(whose, Whose::Person { .. }));
+                self.erasures.add(Erasure { n: entry.n, at_ms: entry.at_ms, whose });
             }
         }
         self.chain.take(bytes);
@@ -226,6 +243,7 @@ impl Refuses {
             Self::Cap { scope, .. } => scope.parse().is_some(),
             Self::Takedown(what) => what.is_possible(),
             Self::Contact { tenant, id } => parse_id(tenant).and(parse_id(id)).is_some(),
+            Self::Erase(erased) => erased.parse().is_some(),
         }
     }
 }

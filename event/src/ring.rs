@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use hushmark_policy::Day;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+/// H: so many days after its end a day is closed, whatever is still sealed.
+pub const HOLD_DAYS: u16 = 7;
+
 /// Bytes of every key in the ring.
 pub const KEY_LEN: usize = 32;
 

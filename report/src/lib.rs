@@ -12,4 +12,4 @@ pub mod read;
 pub mod text;
 
 pub use model::{Cell, KindReport, Report, Uniques};
-pub use read::{ReadError, campaign, client};
+pub use read::{ReadError, campaign, client, erased};

@@ -4,6 +4,7 @@ mod admission;
 mod charts;
 mod cold_start;
 mod dashboards;
+mod erasure;
 mod exactly_once;
 mod footprint;
 mod hops;
@@ -13,6 +14,7 @@ mod outages;
 mod permissions;
 mod pipeline;
 mod report;
+mod restore;
 mod retention;
 mod rollout;
 mod soak;
@@ -74,6 +76,7 @@ pub const NAMES: &[&str] = &[
     "charts",
     "cold-start",
     "dashboards",
+    "erasure",
     "exactly-once",
     "footprint",
     "hops",
@@ -84,6 +87,7 @@ pub const NAMES: &[&str] = &[
     "pipeline",
     "report",
     "retention",
+    "restore",
     "rollout",
     "soak",
     "stillness",
@@ -102,6 +106,7 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "charts" => charts::prove(run),
         "cold-start" => cold_start::prove(run),
         "dashboards" => dashboards::prove(run),
+        "erasure" => erasure::prove(run),
         "exactly-once" => exactly_once::prove(run),
         "footprint" => footprint::prove(run),
         "hops" => hops::prove(run),
@@ -112,6 +117,7 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "pipeline" => pipeline::prove(run),
         "report" => report::prove(run),
         "retention" => retention::prove(run),
+        "restore" => restore::prove(run),
         "rollout" => rollout::prove(run),
         "soak" => soak::prove(run),
         "stillness" => stillness::prove(run),

@@ -31,6 +31,7 @@ const PROGRAMS: [(&str, &[&[&str]]); 6] = [
             &["withdraw"],
             &["consent"],
             &["takedown"],
+            &["erase"],
             &["receipt", "verify"],
             &["audit", "verify"],
             &["status"],

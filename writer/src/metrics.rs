@@ -45,6 +45,8 @@ pub struct Metrics {
     pub epoch: IntGauge,
     /// Rows that policies should have removed or changed, by step.
     pub overdue: IntGaugeVec,
+    /// Erasures that the log demands and that have not ended.
+    pub erasures_due: IntGauge,
 }
 
 fn made<T: prometheus::core::Collector + Clone + 'static>(
@@ -98,6 +100,7 @@ impl Default for Metrics {
             closable_days: gauge("hushmark_writer_closable_days", "Days that may be closed."),
             epoch: gauge("hushmark_writer_epoch_seconds", "Unix time of the last epoch."),
             overdue,
+            erasures_due: gauge("hushmark_writer_erasures_due", "Erasures that have not ended."),
             registry,
         }
     }

@@ -110,7 +110,7 @@ static BURY: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-static DROP_LETTER: LazyLock<Script> = LazyLock::new(|| {
+static TAKE_FIELD: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end \
          return redis.call('HDEL', KEYS[2], ARGV[2])",
@@ -273,8 +273,16 @@ impl Fenced {
     /// # Errors
     /// [`ScriptError`].
     pub async fn drop_letter(&mut self, field: &str) -> Result<bool, ScriptError> {
-        let mut call = DROP_LETTER.key(WRITER_LEASE);
-        let call = call.key(DEAD).arg(&self.id.0).arg(field);
+        self.take_field(DEAD, field).await
+    }
+
+    /// Takes a field out of a hash; `false` if it was not in it.
+    ///
+    /// # Errors
+    /// [`ScriptError`].
+    pub async fn take_field(&mut self, hash: &str, field: &str) -> Result<bool, ScriptError> {
+        let mut call = TAKE_FIELD.key(WRITER_LEASE);
+        let call = call.key(hash).arg(&self.id.0).arg(field);
         Ok(checked(call.invoke_async(&mut self.redis).await?)? == 1)
     }
 

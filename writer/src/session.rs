@@ -170,7 +170,7 @@ impl Session {
     /// # Errors
     /// [`SessionError`]; whoever works next asks anew.
     pub async fn run(&mut self, mut drain: watch::Receiver<bool>) -> Result<(), SessionError> {
-        self.parts.shared.set_position(self.parts.refusals.length());
+        self.parts.shared.set_log(self.parts.refusals.log());
         self.ask_ledger().await?;
         self.dead = lanes::dead(&mut self.parts.redis).await?.into_iter().collect();
         self.repeat_found_cut().await?;
@@ -184,6 +184,9 @@ impl Session {
                 if draining && ends.is_none() {
                     ends = Some(tops);
                 }
+            }
+            if self.parts.shared.is_ledger_wanted() {
+                self.show_position().await?;
             }
             let more = self.read().await?;
             let stored = self.store_what_is_due(draining).await?;

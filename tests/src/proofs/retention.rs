@@ -105,7 +105,7 @@ fn load(run: &Run, up: &OneMachine) -> Result<u64> {
         let readers = run.size(20_000, 500);
         let mail = Morning::new(seed, (of_a_month, CAMPAIGNS, readers), span, today().plus(2));
         let salts = up.data().join("ring/salt");
-        loader::load_into((up.clickhouse()?, &salts), &mail, &mut Expected::of(Vec::new()))?;
+        loader::load(up.clickhouse()?, &salts, &mail, &mut Expected::of(Vec::new()))?;
         to_ms = first.start_ms();
         first = Day(first.0 - 1).month().first_day();
     }

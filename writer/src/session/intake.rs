@@ -24,7 +24,7 @@ impl Session {
         self.next_look = Instant::now() + LOOK_EVERY;
         self.parts.refusals.follow(&mut self.parts.redis).await;
         let refusals = self.parts.refusals.length();
-        self.parts.shared.set_position(refusals);
+        self.parts.shared.set_log(self.parts.refusals.log());
         self.parts.status.metrics.refusals.set(i64::try_from(refusals).unwrap_or(i64::MAX));
         if Instant::now() >= self.next_keys {
             self.reload_keys();

@@ -57,6 +57,14 @@ pub(crate) const PROOFS: &[Proof] = &[
         "a second after a person's withdrawal no edge counts them, with Redis killed between too",
     ),
     proof(
+        "erasure",
+        "one person of 100 million hits is gone from every part within 5 minutes, with a receipt",
+    ),
+    proof(
+        "restore",
+        "a backup from before an erasure serves nothing before the person is erased again",
+    ),
+    proof(
         "hops",
         "hits cross by mutual TLS, strangers do not; a renewed certificate needs no restart",
     ),

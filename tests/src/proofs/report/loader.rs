@@ -22,7 +22,6 @@ use hushmark_writer::{cells, migrate};
 use super::expected::Expected;
 use super::morning::Morning;
 use crate::figure::progress;
-use crate::stack::Stack;
 
 /// Records of the writer's largest cut.
 const BLOCK: u64 = 200_000;
@@ -52,24 +51,13 @@ struct Block {
 /// # Errors
 /// What the engine says.
 pub(in crate::proofs) fn load(
-    stack: &Stack,
-    morning: &Morning,
-    expected: &mut Expected,
-) -> Result<Duration> {
-    load_into((stack.clickhouse.address, &stack.keys.salt_folder()), morning, expected)
-}
-
-/// The same into an engine by its address, with the salts of a folder.
-///
-/// # Errors
-/// What the engine says.
-pub(in crate::proofs) fn load_into(
-    (engine, salts): (SocketAddr, &Path),
+    clickhouse: SocketAddr,
+    salts: &Path,
     morning: &Morning,
     expected: &mut Expected,
 ) -> Result<Duration> {
     let salts = Ring::load(salts)?;
-    let url = format!("http://{engine}");
+    let url = format!("http://{clickhouse}");
     let address = Address { url, tls: None, user: None, password: None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(migrate::migrate(&address.client())).context("cannot apply the schema")?;
