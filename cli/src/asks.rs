@@ -89,7 +89,7 @@ async fn people(
     let named = asks.iter().filter(|(refuses, _)| refuses.is_some()).count();
     ask_for(folder, asks).await?;
     print(&format!(
-        "withdrawn: {} of tenant {namespace}, of whom {named} had mail that names them; edges obey \
+        "withdrawn: {} of tenant {namespace}, of whom {named} were contacts already; edges obey \
          within a second, and mail that is stamped from now on does not track them\n",
         persons(people.len())
     ))
@@ -100,7 +100,7 @@ fn persons(n: usize) -> String {
 }
 
 /// People's addresses, one a line. None of them is repeated in an error.
-fn addresses(file: &Path) -> Result<Vec<Address>> {
+pub(crate) fn addresses(file: &Path) -> Result<Vec<Address>> {
     let is_stdin = file == Path::new("-");
     let name = if is_stdin { "standard input".into() } else { file.display().to_string() };
     let text = if is_stdin { io::read_to_string(io::stdin()) } else { fs::read_to_string(file) };
@@ -122,7 +122,10 @@ fn addresses(file: &Path) -> Result<Vec<Address>> {
 
 /// Asks for entries, and waits until they were taken. Where there is none, because nothing names
 /// the person, it is for the audit log alone.
-async fn ask_for(folder: &DataFolder, asks: Vec<(Option<Refuses>, Action)>) -> Result<()> {
+pub(crate) async fn ask_for(
+    folder: &DataFolder,
+    asks: Vec<(Option<Refuses>, Action)>,
+) -> Result<()> {
     let mut redis = connect(folder).await.context("is `hushmark up` running?")?;
     let mut waiting = Vec::new();
     for (refuses, action) in asks {
@@ -213,7 +216,7 @@ async fn what(
 }
 
 /// A tenant by its namespace.
-fn tenant(state: &State, namespace: &str) -> Result<TenantId> {
+pub(crate) fn tenant(state: &State, namespace: &str) -> Result<TenantId> {
     if !state.namespaces.iter().any(|known| known == namespace) {
         bail!("no tenant in namespace {namespace}; there are {}", state.namespaces.join(", "));
     }

@@ -41,6 +41,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { number: 4, name: "mail", sql: include_str!("../sql/0004_mail.sql") },
     Migration { number: 5, name: "refusals", sql: include_str!("../sql/0005_refusals.sql") },
     Migration { number: 6, name: "withdrawals", sql: include_str!("../sql/0006_withdrawals.sql") },
+    Migration { number: 7, name: "deliveries", sql: include_str!("../sql/0007_deliveries.sql") },
 ];
 
 /// The two tables that hits land in, each repeatable without the other.
