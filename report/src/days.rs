@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use hushmark_event::Verdict;
 use hushmark_event::cell::Dimension;
-use hushmark_policy::{Day, Kind};
+use hushmark_policy::{Day, Kind, Mode};
 
 use crate::model::{Cell, KindReport};
 use crate::people::ANONYMIZED;
@@ -19,8 +19,18 @@ pub(crate) fn date(day: Option<Day>) -> String {
     day.map_or_else(|| ANONYMIZED.to_owned(), |day| day.to_string())
 }
 
-/// Whether a cell stands for a minimum group. What is published does: it is asked again, because a
-/// campaign may be kept to a stricter mode since than the one that it was published in.
+/// Whether what was published of a kind may be told of mail that is kept to a mode by now. What was
+/// published as of `individual` was not guarded, and waits for an epoch that guards it.
+pub(crate) const fn may_tell(kind: &KindReport, mode: Mode) -> bool {
+    match mode {
+        Mode::Off => false,
+        Mode::Overall | Mode::Anonymous => kind.mode.is_guarded(),
+        Mode::Individual => true,
+    }
+}
+
+/// Whether a cell stands for a minimum group. What is published of guarded modes does, and it is
+/// looked at once more.
 fn is_group(cell: &Cell, k: u64) -> bool {
     cell.raw.is_some_and(|raw| cell.uniq_raw.unwrap_or(raw) >= k)
 }

@@ -102,7 +102,9 @@ pub fn released(known: &Known, report: &Report) -> Vec<Bucket> {
         buckets.push(Bucket { template, event, day, count });
     };
     for kind in &report.kinds {
-        if matches!(known.mode(kind.kind), Mode::Off | Mode::Individual) {
+        let mode = known.mode(kind.kind);
+        // Of `individual` there are rows.
+        if mode == Mode::Individual || !days::may_tell(kind, mode) {
             continue;
         }
         let event = if kind.kind == Kind::Open { Event::Opened } else { Event::Clicked };

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::days;
 use crate::deliveries::{self, Event};
 use crate::export;
-use crate::model::Report;
+use crate::model::{KindReport, Report};
 use crate::people::{self, ANONYMIZED_CONTACT, ANONYMIZED_DATA, Known, Person, Unseal};
 use crate::read::{ReadError, client};
 use crate::text::Moment;
@@ -133,7 +133,8 @@ fn notes(known: &Known, report: Option<&Report>) -> Vec<String> {
 impl Mailing {
     fn add_published(&mut self, known: &Known, report: Option<&Report>) {
         let Some(report) = report else { return };
-        for kind in report.kinds.iter().filter(|kind| known.mode(kind.kind) != Mode::Off) {
+        let told = |kind: &&KindReport| days::may_tell(kind, known.mode(kind.kind));
+        for kind in report.kinds.iter().filter(told) {
             let days = days::hits(kind, u64::from(report.minimum_group));
             self.hits.extend(days.into_iter().map(|(day, n)| ((kind.kind, day, None), n)));
         }

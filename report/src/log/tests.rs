@@ -87,6 +87,13 @@ fn what_is_off_or_individual_is_not_told_from_what_was_published() {
     }
 }
 
+#[test]
+fn what_was_published_without_a_guard_waits_for_an_epoch_that_has_one() {
+    let mut report = receipts();
+    report.kinds.iter_mut().for_each(|kind| kind.mode = Mode::Individual);
+    assert_eq!(released(&known(Mode::Anonymous), &report), []);
+}
+
 proptest! {
     /// Whatever stands in the tables, even what no epoch would publish: a day is made of hours alone
     /// that stand for ten people each, what is told without a day stands for ten that are in none of
