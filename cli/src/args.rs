@@ -1,5 +1,7 @@
 //! What can be typed.
 
+mod people;
+
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as Group, Parser, Subcommand, ValueEnum};
@@ -8,6 +10,7 @@ use hushmark_event::audit::verify::Published;
 
 use crate::cluster::args::{Cluster, Connection};
 use crate::policies::PolicyKind;
+pub(crate) use people::{By, Contact, Delivered, Export, Format, Log, Segment};
 
 /// Email open and click tracking that can prove what it forgot
 #[derive(Parser)]
@@ -27,8 +30,27 @@ pub(crate) enum Command {
     Up(Up),
     /// Write one ready .eml a recipient, links wrapped and pixel placed
     Stamp(Stamp),
+    /// Say that the receiving servers took messages of a campaign, or did not
+    Delivered(Delivered),
     /// Show what the last epoch published of a campaign
     Report(Report),
+    /// List the contacts whose mail was sent, delivered, opened or clicked, where that may be known
+    #[command(after_help = "Sent and delivered are known in every mode. Opens and clicks lead to \
+                            nobody outside individual: the answer is 0, with the reason.
+
+Examples:
+  hushmark segment --campaign spring --not-delivered
+  hushmark segment --tenant acme --delivered --csv > next-list.csv")]
+    Segment(Segment),
+    /// Show the page of one contact: their mail, and what may be told of it
+    #[command(after_help = "Examples:
+  hushmark contact --tenant acme --person who.txt
+  echo ann@example.org | hushmark contact --tenant acme --person -")]
+    Contact(Contact),
+    /// Export a campaign: a row a message and, apart from them, hits by day
+    Export(Export),
+    /// Show or export the log of a tenant's transactional mail
+    Log(Log),
     /// Show a campaign's raw counters, below any minimum group; for operators of this machine
     Counters(Counters),
     /// Send a realistic morning of hits at the running edge, and check every counter

@@ -100,7 +100,7 @@ async fn people(
     let named = asks.iter().filter(|(refuses, _)| refuses.is_some()).count();
     ask_for(folder, asks).await?;
     print(&format!(
-        "withdrawn: {} of tenant {namespace}, of whom {named} had mail that names them; edges obey \
+        "withdrawn: {} of tenant {namespace}, of whom {named} were contacts already; edges obey \
          within a second, and mail that is stamped from now on does not track them\n",
         persons(people.len())
     ))

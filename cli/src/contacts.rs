@@ -1,6 +1,10 @@
-//! Contacts of `individual` mail: a random id beside the sealed address, found by a keyed hash.
+//! Contacts of a tenant: a random id beside the sealed address, found by a keyed hash. Mail of
+//! `individual` names the id; mail of the other modes is noted beside it (see [`deliveries`]), and
+//! nothing in the mail is.
+//!
+//! [`deliveries`]: crate::deliveries
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -8,7 +12,8 @@ use anyhow::{Context, Result};
 use clickhouse::Row;
 use hmac::{Hmac, Mac};
 use hushmark_event::chain::Hash32;
-use hushmark_policy::{Mark, TenantId};
+use hushmark_policy::{Day, Mark, TenantId};
+use hushmark_report::Person;
 use hushmark_sender::Address;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -34,6 +39,7 @@ struct ContactRow {
     contact: u64,
     #[serde(with = "serde_bytes_as_string")]
     sealed: Vec<u8>,
+    /// The day, in milliseconds: that mail went out at the same moment would tell of whom it was.
     at: i64,
 }
 
@@ -80,6 +86,8 @@ pub(crate) struct Contacts {
     known: HashMap<Lookup, u64>,
     withdrawn: HashMap<Lookup, Withdrew>,
     added: Vec<ContactRow>,
+    /// Contacts that a message was made for.
+    made_for: Vec<u64>,
 }
 
 impl Contacts {
@@ -108,7 +116,7 @@ impl Contacts {
             .context("cannot read from ClickHouse whose tracking ended")?;
         let why = |is_erased| if is_erased { Withdrew::Erased } else { Withdrew::Said };
         let withdrawn = withdrawn.into_iter().map(|row| (row.lookup, why(row.is_erased))).collect();
-        Ok(Self { tenant, key, known, withdrawn, added: Vec::new() })
+        Ok(Self { tenant, key, known, withdrawn, added: Vec::new(), made_for: Vec::new() })
     }
 
     /// A keyed hash of the address, for one use alone.
@@ -201,18 +209,29 @@ impl Contacts {
         write.await.context("cannot write down in ClickHouse whose tracking ends")
     }
 
-    /// The contact's id: the one it has, or a random one from now on.
-    pub(crate) fn mark(&mut self, address: &Address, now_ms: u64) -> Result<Mark> {
+    /// What `individual` mail names a contact by: the id it has, or a random one from now on.
+    pub(crate) fn mark(&mut self, address: &Address, today: Day) -> Result<Mark> {
+        self.id(address, today).map(Mark::new)
+    }
+
+    /// Takes note that a message was made for a person. The id stays here.
+    pub(crate) fn made_for(&mut self, address: &Address, today: Day) -> Result<()> {
+        let contact = self.id(address, today)?;
+        self.made_for.push(contact);
+        Ok(())
+    }
+
+    fn id(&mut self, address: &Address, today: Day) -> Result<u64> {
         let lookup = self.lookup(address);
         if let Some(contact) = self.known.get(&lookup) {
-            return Ok(Mark::new(*contact));
+            return Ok(*contact);
         }
         let contact = random64();
         let sealed = self.seal(address.expose().as_bytes(), contact)?;
-        let at = i64::try_from(now_ms).unwrap_or(i64::MAX);
+        let at = i64::try_from(today.start_ms()).unwrap_or(i64::MAX);
         self.added.push(ContactRow { tenant: self.tenant.0, lookup, contact, sealed, at });
         self.known.insert(lookup, contact);
-        Ok(Mark::new(contact))
+        Ok(contact)
     }
 
     /// Nonce ‖ AES-256-GCM of the address, bound to tenant and contact. The nonce is random: a
@@ -220,7 +239,7 @@ impl Contacts {
     fn seal(&self, address: &[u8], contact: u64) -> Result<Vec<u8>> {
         let mut nonce = [0; 12];
         getrandom::fill(&mut nonce).context("the system has no random numbers")?;
-        let bound = [self.tenant.0.to_be_bytes(), contact.to_be_bytes()].concat();
+        let bound = bound(self.tenant, contact);
         let cipher = Aes256Gcm::new_from_slice(self.key.as_ref()).expect("the key has 32 bytes");
         let sealed = cipher
             .encrypt(&Nonce::from(nonce), Payload { msg: address, aad: &bound })
@@ -228,12 +247,14 @@ impl Contacts {
         Ok([&nonce[..], &sealed].concat())
     }
 
-    /// Stores the contacts that were added. Done before any message leaves, so that no hit ever
-    /// names a contact that nobody knows.
-    pub(crate) async fn store(self, clickhouse: &str) -> Result<()> {
+    /// Stores the contacts that were added, and hands out whom messages were made for. Done before
+    /// any message leaves, so that no hit ever names a contact that nobody knows.
+    pub(crate) async fn store(mut self, clickhouse: &str) -> Result<Vec<u64>> {
         if self.added.is_empty() {
-            return Ok(());
+            return Ok(self.made_for);
         }
+        // Not in the list's order.
+        self.added.sort_unstable_by_key(|row| row.contact);
         let client = hushmark_report::client(clickhouse).with_setting("async_insert", "0");
         let write = async {
             let mut insert = client.insert::<ContactRow>("contacts").await?;
@@ -242,6 +263,66 @@ impl Contacts {
             }
             insert.end().await
         };
-        write.await.context("cannot store the contacts in ClickHouse")
+        write.await.context("cannot store the contacts in ClickHouse")?;
+        Ok(self.made_for)
+    }
+}
+
+/// What a sealed address is bound to.
+fn bound(tenant: TenantId, contact: u64) -> Vec<u8> {
+    [tenant.0.to_be_bytes(), contact.to_be_bytes()].concat()
+}
+
+/// Opens the addresses of a tenant's contacts, for those who hold the tenant's key. Nothing for one
+/// that was sealed under another key, or for another contact.
+pub(crate) fn unseal(
+    tenant: TenantId,
+    key: &[u8; 32],
+) -> impl Fn(u64, &[u8]) -> Option<Person> + use<> {
+    let cipher = Aes256Gcm::new_from_slice(key).expect("the key has 32 bytes");
+    move |contact, sealed| {
+        let (nonce, sealed) = sealed.split_at_checked(12)?;
+        let nonce: [u8; 12] = nonce.try_into().ok()?;
+        let bound = bound(tenant, contact);
+        let opened = cipher.decrypt(&Nonce::from(nonce), Payload { msg: sealed, aad: &bound });
+        String::from_utf8(opened.ok()?).ok().map(Person::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contacts(tenant: u64, key: u8) -> Contacts {
+        Contacts {
+            tenant: TenantId(tenant),
+            key: Zeroizing::new([key; 32]),
+            known: HashMap::new(),
+            withdrawn: HashMap::new(),
+            added: Vec::new(),
+            made_for: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_address_is_opened_by_its_tenants_key_for_its_contact_alone() {
+        let mut all = contacts(1, 7);
+        let ann = Address::parse("Ann@example.org").unwrap();
+        let mark = all.mark(&ann, Day(20_000)).unwrap();
+        let same = Address::parse("ann@EXAMPLE.org").unwrap();
+        assert!(all.mark(&same, Day(20_001)).unwrap() == mark, "case tells no two people apart");
+        let row = &all.added[0];
+        let opened = |tenant, key: u8, contact, sealed: &[u8]| {
+            let person = unseal(TenantId(tenant), &[key; 32])(contact, sealed);
+            person.map(|person| person.expose().to_owned())
+        };
+        let id = mark.expose();
+        assert_eq!(opened(1, 7, id, &row.sealed).as_deref(), Some("Ann@example.org"));
+        assert_eq!(opened(2, 7, id, &row.sealed), None);
+        assert_eq!(opened(1, 8, id, &row.sealed), None);
+        assert_eq!(opened(1, 7, id ^ 1, &row.sealed), None);
+        assert_eq!(opened(1, 7, id, &row.sealed[..11]), None);
+        assert_eq!(row.at % 86_400_000, 0, "no finer than the day");
+        assert_eq!(all.added.len(), 1);
     }
 }

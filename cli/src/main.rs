@@ -15,11 +15,14 @@ mod consents;
 mod contacts;
 mod counters;
 mod data;
+mod deliveries;
 mod demo;
 mod erase;
 mod files;
 mod http;
 mod keys;
+mod known;
+mod people;
 mod policies;
 mod receipts;
 mod report;
@@ -67,6 +70,11 @@ async fn run(args: Args) -> Result<ExitCode> {
     let done = match args.command {
         Command::Up(options) => up::run(&args.data, options).await,
         Command::Stamp(options) => stamp::run(&args.data, &options).await,
+        Command::Delivered(options) => deliveries::delivered(&args.data, &options).await,
+        Command::Segment(options) => people::segment(&args.data, &options).await,
+        Command::Contact(options) => people::contact(&args.data, &options).await,
+        Command::Export(options) => people::export(&args.data, &options).await,
+        Command::Log(options) => people::log(&args.data, &options).await,
         Command::Report(options) => report::run(&args.data, &options).await,
         Command::Counters(options) => counters::run(&args.data, &options).await,
         Command::Demo(options) => demo::run(&args.data, &options).await,

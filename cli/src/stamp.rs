@@ -1,7 +1,7 @@
 //! `hushmark stamp`: a newsletter and a list become ready messages.
 //!
-//! In order: messages are written beside the target folder, contacts and the number of messages
-//! are stored, and only then does the folder get its name. A stamping that fails leaves nothing.
+//! In order: messages are written beside the target folder, contacts, whom messages were made for
+//! and their number are stored, and only then does the folder get its name. A stamping that fails leaves nothing.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -13,7 +13,8 @@ use clickhouse::Row;
 use hushmark_crds::CampaignPlan;
 use hushmark_event::refusal::{Allowed, Mail, RefusalLog};
 use hushmark_policy::resolve::Effective;
-use hushmark_policy::{Day, Generation, Mode, Tracking};
+use hushmark_policy::{CampaignId, Day, Generation, Mode, Tracking};
+use hushmark_report::deliveries::Event;
 use hushmark_sender::{
     Address, Envelope, List, Mailbox, PlainTemplate, Plan, Sources, Stamped, Template, TrackingHost,
 };
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::consents::Consents;
 use crate::contacts::Contacts;
 use crate::data::{DataFolder, State};
+use crate::deliveries;
 use crate::erase::Log;
 use crate::keys::{self, random64};
 use crate::report::print;
@@ -99,8 +101,9 @@ pub(crate) async fn stamp(
     // All that can be wrong with files is found before anything is fixed or made.
     let (newsletter, list) = (newsletter(campaign)?, list(campaign)?);
     let now = now_ms();
+    let today = Day::of_unix_ms(now);
     let keys = RegionKeys::load(&folder.path("keys"))?;
-    let fixed = fixed(&folder, campaign, &keys, Day::of_unix_ms(now)).await?;
+    let fixed = fixed(&folder, campaign, &keys, today).await?;
     let kid = Kid(fixed.kid);
     let key = keys.get(kid).with_context(|| format!("region key {kid} is gone: restore it"))?;
     let sealer = Sealer::new(kid, key, campaign.id);
@@ -121,14 +124,17 @@ pub(crate) async fn stamp(
     let plan = plan(&state, campaign, (newsletter, tracking), fixed, keep_going, now)?;
     let draft = draft_folder(out)?;
     let stamped =
-        write_messages(&plan, list, &sealer, (&mut contacts, consents.as_ref()), (&draft, now));
+        write_messages(&plan, list, &sealer, (&mut contacts, consents.as_ref()), (&draft, today));
     let stamped = stamped.inspect_err(|_| discard(&draft))?;
     say(&stamped);
     if stamped.messages == 0 {
         discard(&draft);
         bail!("no row of the list can be used, so nothing was written");
     }
-    contacts.store(&state.clickhouse).await.inspect_err(|_| discard(&draft))?;
+    let made_for = contacts.store(&state.clickhouse).await.inspect_err(|_| discard(&draft))?;
+    let of = (campaign.tenant, campaign.id);
+    let noted = deliveries::record(&state.clickhouse, of, Event::Sent, today, made_for).await;
+    noted.inspect_err(|_| discard(&draft))?;
     record(&state, campaign, tracking, &stamped, now).await.inspect_err(|_| discard(&draft))?;
     fs::rename(&draft, out).with_context(|| format!("cannot make {}", out.display()))?;
     Ok(Done {
@@ -183,6 +189,18 @@ fn discard(draft: &Path) {
     }
 }
 
+/// The generation that a campaign's first message fixed; the first one where there was none.
+pub(crate) fn generation(folder: &DataFolder, campaign: CampaignId) -> Result<u32> {
+    Ok(fixed_already(folder, campaign)?.map_or(0, |fixed| fixed.generation))
+}
+
+fn fixed_already(folder: &DataFolder, campaign: CampaignId) -> Result<Option<Fixed>> {
+    let path = folder.path("stamps").join(format!("{campaign}.json"));
+    let Some(bytes) = files::read_if_there(&path)? else { return Ok(None) };
+    let fixed = serde_json::from_slice(&bytes);
+    fixed.map(Some).with_context(|| format!("{} is damaged: restore it", path.display()))
+}
+
 /// Key, generation and last day: as the campaign's first message fixed them, or from now on.
 async fn fixed(
     folder: &DataFolder,
@@ -190,15 +208,14 @@ async fn fixed(
     keys: &RegionKeys,
     today: Day,
 ) -> Result<Fixed> {
-    let path = folder.path("stamps").join(format!("{}.json", campaign.id));
-    if let Some(bytes) = files::read_if_there(&path)? {
-        return serde_json::from_slice(&bytes)
-            .with_context(|| format!("{} is damaged: restore it", path.display()));
+    if let Some(fixed) = fixed_already(folder, campaign.id)? {
+        return Ok(fixed);
     }
     let kid = sealing::kid(folder, keys).await?;
     let generation = Applied::load(folder)?.generation(campaign.tenant, campaign.mail_type);
     let last_day = today.plus(campaign.track_for_days).0;
     let fixed = Fixed { kid: kid.0, generation, last_day };
+    let path = folder.path("stamps").join(format!("{}.json", campaign.id));
     files::replace(&path, &serde_json::to_vec(&fixed).context("cannot write JSON")?)?;
     Ok(fixed)
 }
@@ -259,11 +276,14 @@ fn write_messages(
     list: List,
     sealer: &Sealer,
     (contacts, consents): (&mut Contacts, Option<&Consents>),
-    (draft, now): (&Path, u64),
+    (draft, today): (&Path, Day),
 ) -> Result<Stamped> {
     let contacts = RefCell::new(contacts);
     let mut contact =
-        |address: &Address| contacts.borrow_mut().mark(address, now).map_err(io::Error::other);
+        |address: &Address| contacts.borrow_mut().mark(address, today).map_err(io::Error::other);
+    let mut made_for = |address: &Address| {
+        contacts.borrow_mut().made_for(address, today).map_err(io::Error::other)
+    };
     let mut sink = |name: &str, bytes: &[u8]| fs::write(draft.join(name), bytes);
     let from = Sources {
         random: &mut random64,
@@ -273,6 +293,7 @@ fn write_messages(
             let consented = consents.is_none_or(|consents| consents.has(&contacts, address));
             contacts.is_withdrawn(address) || !consented
         },
+        made_for: &mut made_for,
         sink: &mut sink,
     };
     Ok(hushmark_sender::stamp(plan, list, sealer, from)?)

@@ -13,7 +13,7 @@ use crate::model::{Cell, KindReport, Report, Uniques, sort};
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// ClickHouse did not answer, or refused.
-    #[error("cannot read the published tables from {url}: {source}; is `hushmark up` running?")]
+    #[error("cannot read from ClickHouse at {url}: {source}; is `hushmark up` running?")]
     ClickHouse {
         /// Where it was asked.
         url: String,

@@ -21,6 +21,9 @@ pub struct Sources<'a> {
     pub contact: &'a mut dyn FnMut(&Address) -> io::Result<Mark>,
     /// Says whether a person's tracking ended. Asked wherever anything is tracked.
     pub is_withdrawn: &'a dyn Fn(&Address) -> bool,
+    /// Takes note that a message was made for a person, in every mode. It answers nothing, so that
+    /// nothing it knows can get into a message.
+    pub made_for: &'a mut dyn FnMut(&Address) -> io::Result<()>,
     /// Takes a file's name and its bytes.
     pub sink: &'a mut dyn FnMut(&str, &[u8]) -> io::Result<()>,
 }
@@ -218,7 +221,13 @@ pub fn stamp(
     }
     for recipient in &recipients {
         let (reader, tracking) = match (plan.is_shared(), is_withdrawn(recipient)) {
-            (true, false) => continue,
+            (true, false) => {
+                // Who reads a list's own address is not known here.
+                if plan.list_address.is_none() {
+                    made_for(recipient, &mut from)?;
+                }
+                continue;
+            }
             // What is the same for everyone but for its tracking.
             (true, true) => (Reader::Everyone(&columns), Tracking::OFF),
             (false, true) => (Reader::One(&columns, recipient), Tracking::OFF),
@@ -230,12 +239,18 @@ pub fn stamp(
         let letter =
             Letter { reader, to: To::One(&recipient.address), marks, tracking, file: &file };
         one(plan, sealer, letter, &mut from, &mut stamped)?;
+        made_for(recipient, &mut from)?;
     }
     if plan.tracking.clicks != Mode::Off {
         let messages = stamped.messages;
         stamped.warnings.extend(plan.html.warnings().iter().map(|w| (w.clone(), messages)));
     }
     Ok(stamped)
+}
+
+fn made_for(recipient: &Recipient, from: &mut Sources<'_>) -> Result<(), StampError> {
+    let row = recipient.row;
+    (from.made_for)(&recipient.address).map_err(|source| StampError::Contact { row, source })
 }
 
 /// Rows that the newsletter cannot be filled from.

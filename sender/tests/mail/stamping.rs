@@ -55,6 +55,19 @@ fn overall_sends_one_message_to_all() {
 }
 
 #[test]
+fn everybody_a_message_is_made_for_is_noted_in_every_mode() {
+    let all = ["ann@example.org", "ben@example.net", "cy@example.com"];
+    for mode in Mode::ALL {
+        let mut mailing = campaign(NEWS).to(THREE).tracked(mode, mode);
+        mailing.withdrawn = &["ben@example.net"];
+        assert_eq!(mailing.send().made_for, all, "{mode:?}");
+    }
+    let mut to_list = campaign(NEWS).to(THREE).tracked(Mode::Overall, Mode::Overall);
+    to_list.list_address = Some("all@acme.example");
+    assert_eq!(to_list.send().made_for, [""; 0], "who reads it is not known here");
+}
+
+#[test]
 fn overall_urls_are_the_same_beside_a_mode_with_marks() {
     let run = sent(Mode::Individual, Mode::Overall);
     let hrefs: HashSet<_> = (0..3).map(|n| run.mail(n).hrefs()).collect();
