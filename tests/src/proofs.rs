@@ -12,6 +12,8 @@ mod kill_switch;
 mod outages;
 mod permissions;
 mod pipeline;
+mod planted_secrets;
+mod refusals;
 mod report;
 mod rollout;
 mod soak;
@@ -80,6 +82,8 @@ pub const NAMES: &[&str] = &[
     "outages",
     "permissions",
     "pipeline",
+    "planted-secrets",
+    "refusals",
     "report",
     "rollout",
     "soak",
@@ -106,6 +110,8 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "outages" => outages::prove(run),
         "permissions" => permissions::prove(run),
         "pipeline" => pipeline::prove(run),
+        "planted-secrets" => planted_secrets::prove(run),
+        "refusals" => refusals::prove(run),
         "report" => report::prove(run),
         "rollout" => rollout::prove(run),
         "soak" => soak::prove(run),

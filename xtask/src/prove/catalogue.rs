@@ -48,6 +48,17 @@ pub(crate) const PROOFS: &[Proof] = &[
     proof("soak", "30 minutes at 60 % of capacity: lag, parts and memory stay flat, nothing lost"),
     proof("report", "a campaign's full report in under 100 ms over 100 million hits"),
     proof("tokens", "a million valid tokens accepted, ten million others refused, no nonce twice"),
+    Proof {
+        starts: &["hushmark", "hushmark-edge", "hushmark-writer", "hushmark-embedded"],
+        ..proof(
+            "planted-secrets",
+            "no address, IP address or user agent of 300 people in anything that is kept or said",
+        )
+    },
+    Proof {
+        starts: &["hushmark-edge"],
+        ..proof("refusals", "an answer does not tell why: equal in bytes, headers and time")
+    },
     proof(
         "hops",
         "hits cross by mutual TLS, strangers do not; a renewed certificate needs no restart",
