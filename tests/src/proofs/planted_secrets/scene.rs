@@ -74,7 +74,8 @@ const LETTER: &str = "<!DOCTYPE html><html><body><p>Spring!</p>\
 <p><a href=\"https://news.example.org/market\">The market</a>
 <a href=\"https://news.example.org/ferry?from=letter\">The ferry</a>OWN</p></body></html>\n";
 
-const OWN: &str = " <a href=\"https://news.example.org/you?for={{address}}\">Your page</a>";
+/// Addresses are refused in links. The name of these people is as recognizable.
+const OWN: &str = " <a href=\"https://news.example.org/you?for={{first_name}}\">Your page</a>";
 
 /// What one recipient can ask for of one campaign: the pixel first.
 pub(super) type Letter = Vec<String>;
