@@ -190,13 +190,13 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Twice: as numbers are printed, and as they lie in memory. What is endless, or a part of the
-    /// engine's own program, is left out.
+    /// Twice: as numbers are printed, and as they lie in memory. What is endless, asks another
+    /// program, or is the same in every engine, is left out.
     fn tables(&mut self, scene: &Scene) -> Result<()> {
         let tables = scene.ask(
             "SELECT database, name FROM system.tables WHERE NOT is_temporary AND engine NOT IN \
              ('Null', 'MaterializedView', 'SystemNumbers', 'SystemZeros', 'SystemPrimes') \
-             AND NOT (database = 'system' AND name IN ('symbols', 'unicode', 'stack_trace')) \
+             AND NOT (database = 'system' AND name IN ('models', 'stack_trace', 'unicode')) \
              FORMAT TSVRaw",
         )?;
         for line in String::from_utf8(tables)?.lines() {
