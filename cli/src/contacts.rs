@@ -4,7 +4,7 @@
 //!
 //! [`deliveries`]: crate::deliveries
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};

@@ -13,6 +13,8 @@ mod kill_switch;
 mod outages;
 mod permissions;
 mod pipeline;
+mod planted_secrets;
+mod refusals;
 mod report;
 mod restore;
 mod retention;
@@ -85,6 +87,8 @@ pub const NAMES: &[&str] = &[
     "outages",
     "permissions",
     "pipeline",
+    "planted-secrets",
+    "refusals",
     "report",
     "retention",
     "restore",
@@ -115,6 +119,8 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "outages" => outages::prove(run),
         "permissions" => permissions::prove(run),
         "pipeline" => pipeline::prove(run),
+        "planted-secrets" => planted_secrets::prove(run),
+        "refusals" => refusals::prove(run),
         "report" => report::prove(run),
         "retention" => retention::prove(run),
         "restore" => restore::prove(run),

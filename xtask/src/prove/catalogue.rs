@@ -52,6 +52,17 @@ pub(crate) const PROOFS: &[Proof] = &[
         "what a plan announced is what enforcing it removed, to the row, under load",
     ),
     proof("tokens", "a million valid tokens accepted, ten million others refused, no nonce twice"),
+    Proof {
+        starts: &["hushmark", "hushmark-edge", "hushmark-writer", "hushmark-embedded"],
+        ..proof(
+            "planted-secrets",
+            "no address, IP address or user agent of 300 people in anything that is kept or said",
+        )
+    },
+    Proof {
+        starts: &["hushmark-edge"],
+        ..proof("refusals", "an answer does not tell why: equal in bytes, headers and time")
+    },
     proof(
         "withdrawal",
         "a second after a person's withdrawal no edge counts them, with Redis killed between too",

@@ -1,0 +1,13 @@
+//! The short form of the proof `planted-secrets`. Four thousand hits of forty people, and every place and form planted.
+
+use anyhow::Result;
+use hushmark_tests::proofs::{self, Run};
+use hushmark_tests::tools::Tools;
+
+#[test]
+fn nobody_is_anywhere() -> Result<()> {
+    let run = Run { tools: Tools::from_env()?, short: true, seed: None };
+    let figures = proofs::run("planted-secrets", &run)?;
+    assert!(figures.hold(), "{:#?}", figures.failures());
+    Ok(())
+}
