@@ -36,24 +36,27 @@ impl<V: Ord> Default for Table<V> {
 }
 
 /// What the next release is: `fresh` as far as it may be released after `before`. `fresh` is what
-/// the cells allow by themselves, with a total that was released at this very moment.
+/// the cells allow by themselves, with a total that was released at this very moment. `is_human`
+/// tells which verdicts are people's, in a table of verdicts.
 #[must_use]
 pub fn release<V: Ord + Clone>(
     before: &Table<V>,
     mut fresh: Table<V>,
     k: u64,
-    is_human: impl Fn(&V) -> bool,
+    is_human: Option<fn(&V) -> bool>,
 ) -> Table<V> {
     fresh.cells.retain(|_, cell| cell.raw.is_some());
     let is_first = before.cells.is_empty();
-    if !is_first && !(Step { before, fresh: &fresh, k }).moves_raw() {
+    let step = Step { before, fresh: &fresh, k };
+    let moves = step.moves_raw() && is_human.is_none_or(|is_human| step.moves_verdicts(is_human));
+    if !is_first && !moves {
         return before.clone();
     }
     if !is_first && !(Step { before, fresh: &fresh, k }).moves_human() {
         keep_human(before, &mut fresh);
     }
-    let then = if is_first { [None; SUMS] } else { before.overlaps(&is_human) };
-    let now = fresh.overlaps(&is_human);
+    let then = if is_first { [None; SUMS] } else { before.overlaps(is_human) };
+    let now = fresh.overlaps(is_human);
     let cells = u64::try_from(fresh.cells.len()).unwrap_or(u64::MAX);
     // Each person is in all other cells as well, at most.
     let least = k.saturating_mul(cells.saturating_sub(1).max(1));
@@ -122,6 +125,29 @@ impl<V: Ord> Step<'_, V> {
             && self.moves(hits_are_people, machines)
     }
 
+    /// The two totals tell what is left of people's verdicts and of machines' apart. So a table of
+    /// verdicts moves with both, and each of what is left grew by nobody or a group.
+    fn moves_verdicts(&self, is_human: fn(&V) -> bool) -> bool {
+        let is_left = |humans: bool, then: (u64, u64), now: (u64, u64)| {
+            let (mut then, mut now) = (then, now);
+            for (value, cell) in self.before.cells.iter().filter(|(v, _)| is_human(v) == humans) {
+                let Some(fresh) = self.fresh.cells.get(value) else { return false };
+                let hits = |cell: &Shown| cell.raw.map_or(0, |raw| raw.hits);
+                then = (then.0.saturating_sub(hits(cell)), then.1 + fresh.at.raw);
+                now = (now.0.saturating_sub(hits(fresh)), now.1 + cell.at.raw);
+            }
+            let people = now.1.saturating_sub(then.1);
+            now.0 == 0 || is_group(now.0.saturating_sub(then.0), people, self.k)
+        };
+        let totals = |whole: &Shown| {
+            let (raw, human) = (whole.raw?.hits, whole.human?.hits);
+            Some([(human, whole.at.human), (raw.saturating_sub(human), whole.at.between)])
+        };
+        let Some(then) = totals(&self.before.whole) else { return true };
+        let Some(now) = totals(&self.fresh.whole) else { return false };
+        is_left(true, then[0], now[0]) && is_left(false, then[1], now[1])
+    }
+
     /// Whether nobody or a group was added to each cell that was shown, and to what is left.
     /// `part` tells hits and people; hits of the release before only where `knows_hits`.
     fn moves(&self, knows_hits: bool, part: impl Fn(&Shown) -> Option<(u64, u64)>) -> bool {
@@ -156,18 +182,19 @@ const SUMS: usize = 5;
 impl<V: Ord> Table<V> {
     /// How much more the distinct people of cells are than those of all of them together, for each
     /// sum of cells that makes up a whole: all, people's, machines'.
-    fn overlaps(&self, is_human: impl Fn(&V) -> bool) -> [Option<i64>; SUMS] {
+    fn overlaps(&self, is_human: Option<fn(&V) -> bool>) -> [Option<i64>; SUMS] {
         let less = |all: Measure, part: Measure| {
             let uniq = all.uniq?.saturating_sub(part.uniq?);
             Some(Measure { hits: all.hits.saturating_sub(part.hits), uniq: Some(uniq) })
         };
         let between = |shown: &Shown| less(shown.raw?, shown.human?);
         let whole = &self.whole;
+        let is = |value: &V, human| is_human.is_some_and(|is_human| is_human(value) == human);
         [
             self.overlap(whole.raw, |_, cell| cell.raw),
             self.overlap(whole.human, |_, cell| cell.human),
-            self.overlap(whole.human, |value, cell| cell.raw.filter(|_| is_human(value))),
-            self.overlap(between(whole), |value, cell| cell.raw.filter(|_| !is_human(value))),
+            self.overlap(whole.human, |value, cell| cell.raw.filter(|_| is(value, true))),
+            self.overlap(between(whole), |value, cell| cell.raw.filter(|_| is(value, false))),
             self.overlap(between(whole), |_, cell| between(cell)),
         ]
     }

@@ -170,6 +170,8 @@ impl Counted {
             let mut table = released(before, dimension);
             if let Some(cells) = tables.get(&dimension).filter(|_| is_of_now) {
                 let fresh = fresh(dimension, cells, (total, shown_total), terms);
+                let is_human: Option<fn(&String) -> bool> =
+                    (dimension == Dimension::Verdict).then_some(is_human);
                 table = release(&table, fresh, terms.k, is_human);
             }
             if !table.cells.is_empty() {

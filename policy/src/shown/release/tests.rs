@@ -18,7 +18,7 @@ fn fresh(cells: &[(&'static str, u64, u64)]) -> Table<&'static str> {
 }
 
 fn after(before: &Table<&'static str>, cells: &[(&'static str, u64, u64)]) -> Table<&'static str> {
-    release(before, fresh(cells), K, |_| true)
+    release(before, fresh(cells), K, None)
 }
 
 fn hits(table: &Table<&'static str>) -> Vec<(&'static str, u64)> {
@@ -80,10 +80,32 @@ fn three_who_used_two_clients_are_not_told_by_the_sum_of_clients() {
         cells: BTreeMap::from([("a", shown(120, a)), ("b", shown(80, b))]),
     };
     let uniq = |table: Table<&str>| table.cells["a"].raw.and_then(|raw| raw.uniq);
-    let first = |a, b, all| uniq(release(&Table::default(), table(a, b, all), K, |_| true));
+    let first = |a, b, all| uniq(release(&Table::default(), table(a, b, all), K, None));
     assert_eq!(first(100, 70, 170), Some(100), "nobody used both");
     assert_eq!(first(100, 73, 170), None);
     assert_eq!(first(100, 80, 170), Some(100), "ten people used both");
+}
+
+#[test]
+fn one_person_is_not_told_by_what_verdicts_of_people_leave_of_them() {
+    let is_human: fn(&&str) -> bool = |verdict| matches!(*verdict, "human" | "gmail" | "yahoo");
+    let at = |cells: &[(&'static str, u64, u64)]| {
+        let of = cells.iter().map(|(name, raw, human)| (*name, count(*raw, *human))).collect();
+        let sum = |n: fn(&(&str, u64, u64)) -> u64| cells.iter().map(n).sum();
+        let total = count(sum(|cell| cell.1), sum(|cell| cell.2));
+        let whole = cell(&total, People::recipients(1_000_000), None, K);
+        let cells = super::super::verdicts(&of, &total, K, |_| true, is_human);
+        Table { whole, cells }
+    };
+    let cells = |human, gmail, bot| {
+        let people = [("human", human, human), ("gmail", gmail, gmail), ("yahoo", 9, 9)];
+        at(&[people.as_slice(), &[("apple", 40, 0), ("bot", bot, 0), ("scanner", 9, 0)]].concat())
+    };
+    let first = release(&Table::default(), cells(100, 12, 12), K, Some(is_human));
+    assert_eq!(hits(&first), [("apple", 40), ("human", 100)]);
+    let next = |human, gmail, bot| release(&first, cells(human, gmail, bot), K, Some(is_human));
+    assert_eq!(next(120, 13, 24), first, "one more at Gmail");
+    assert_eq!(hits(&next(120, 22, 24)), [("apple", 40), ("human", 120)]);
 }
 
 /// What a reader knows at a release: each cell that is shown, and what is left of the total.
