@@ -1,9 +1,11 @@
 //! The proofs. Each breaks what it can and measures what is left.
 
 mod admission;
+mod chance;
 mod charts;
 mod cold_start;
 mod dashboards;
+mod differencing;
 mod exactly_once;
 mod footprint;
 mod hops;
@@ -18,6 +20,7 @@ mod soak;
 mod stillness;
 mod ten_thousand;
 mod tokens;
+mod unlinking;
 
 use anyhow::{Result, bail};
 
@@ -72,6 +75,7 @@ pub const NAMES: &[&str] = &[
     "charts",
     "cold-start",
     "dashboards",
+    "differencing",
     "exactly-once",
     "footprint",
     "hops",
@@ -86,6 +90,7 @@ pub const NAMES: &[&str] = &[
     "stillness",
     "ten-thousand",
     "tokens",
+    "unlinking",
 ];
 
 /// Runs a proof by its name.
@@ -98,6 +103,7 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "charts" => charts::prove(run),
         "cold-start" => cold_start::prove(run),
         "dashboards" => dashboards::prove(run),
+        "differencing" => differencing::prove(run),
         "exactly-once" => exactly_once::prove(run),
         "footprint" => footprint::prove(run),
         "hops" => hops::prove(run),
@@ -112,6 +118,7 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "stillness" => stillness::prove(run),
         "ten-thousand" => ten_thousand::prove(run),
         "tokens" => tokens::prove(run),
+        "unlinking" => unlinking::prove(run),
         _ => bail!("no proof is called {name:?}; there are: {}", NAMES.join(", ")),
     }
 }

@@ -47,6 +47,14 @@ pub(crate) const PROOFS: &[Proof] = &[
     },
     proof("soak", "30 minutes at 60 % of capacity: lag, parts and memory stay flat, nothing lost"),
     proof("report", "a campaign's full report in under 100 ms over 100 million hits"),
+    proof(
+        "differencing",
+        "who polls and subtracts what is shown singles nobody out; without the guard, hundreds",
+    ),
+    proof(
+        "unlinking",
+        "who holds all mail, keys and bytes but the dead salt guesses who opened as chance does",
+    ),
     proof("tokens", "a million valid tokens accepted, ten million others refused, no nonce twice"),
     proof(
         "hops",
