@@ -175,7 +175,8 @@ fn place(report: &mut Report, row: CellRow) -> Result<(), ReadError> {
     };
     if dimension == Dimension::Total {
         kind.total = cell;
-    } else if cell.raw.is_some() {
+    } else if cell.raw.is_some() && !value.is_empty() {
+        // A row of no name is the total that a guarded table added up to when it was released.
         kind.tables.entry(dimension).or_default().push((value, cell));
     }
     Ok(())

@@ -1,9 +1,11 @@
 //! The proofs. Each breaks what it can and measures what is left.
 
 mod admission;
+mod chance;
 mod charts;
 mod cold_start;
 mod dashboards;
+mod differencing;
 mod erasure;
 mod exactly_once;
 mod footprint;
@@ -23,6 +25,7 @@ mod soak;
 mod stillness;
 mod ten_thousand;
 mod tokens;
+mod unlinking;
 mod withdrawal;
 
 use anyhow::{Result, bail};
@@ -78,6 +81,7 @@ pub const NAMES: &[&str] = &[
     "charts",
     "cold-start",
     "dashboards",
+    "differencing",
     "erasure",
     "exactly-once",
     "footprint",
@@ -97,6 +101,7 @@ pub const NAMES: &[&str] = &[
     "stillness",
     "ten-thousand",
     "tokens",
+    "unlinking",
     "withdrawal",
 ];
 
@@ -110,6 +115,7 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "charts" => charts::prove(run),
         "cold-start" => cold_start::prove(run),
         "dashboards" => dashboards::prove(run),
+        "differencing" => differencing::prove(run),
         "erasure" => erasure::prove(run),
         "exactly-once" => exactly_once::prove(run),
         "footprint" => footprint::prove(run),
@@ -129,6 +135,7 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "stillness" => stillness::prove(run),
         "ten-thousand" => ten_thousand::prove(run),
         "tokens" => tokens::prove(run),
+        "unlinking" => unlinking::prove(run),
         "withdrawal" => withdrawal::prove(run),
         _ => bail!("no proof is called {name:?}; there are: {}", NAMES.join(", ")),
     }

@@ -4,7 +4,7 @@
 //! it writes replaces what it wrote before, key by key: an epoch that was cut short is done again.
 
 mod read;
-mod rules;
+pub mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::session::now_ms;
 use crate::shared::Shared;
 use crate::store::StoreError;
 use read::{Id, Sent};
-use rules::{Counted, Place, Uniques};
+use rules::{Counted, Place, Terms, Uniques};
 
 /// Campaigns read at once at most: 16 with a hundred cells each, two sketches a cell of at most
 /// 12 KiB and 100,000 contacts take the engine some 400 MB.
@@ -266,8 +266,8 @@ impl Publisher {
                 let before = before.get(&(*id, kind as u8)).unwrap_or(&nothing.1);
                 let mode = counted.mode(sent.mode(kind));
                 let recipients = sent.recipients(kind);
-                let k = u64::from(self.minimum_group);
-                let shown = counted.shown(mode, recipients, before, k);
+                let terms = Terms { recipients, k: u64::from(self.minimum_group), epoch };
+                let shown = counted.shown(mode, before, &terms);
                 for (place, cell) in &shown {
                     if before.get(place) != Some(cell) {
                         insert.write(&cell_row(epoch, *id, kind, place, cell)).await?;

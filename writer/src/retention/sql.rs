@@ -78,11 +78,11 @@ impl Reach {
     }
 
     /// Published cells of which no counter is left. The empty total of a campaign without a hit
-    /// tells nothing and stays.
+    /// tells nothing and stays, and so does what a table added up to, which is no cell.
     pub(super) fn published_gone(&self) -> Option<String> {
         let (scope, dimensions) = (self.scope(), self.dimensions()?);
         Some(format!(
-            "{scope} AND {dimensions} AND (dimension != 'total' OR at_raw > 0 OR ifNull(raw, 0) > 0) AND \
+            "{scope} AND {dimensions} AND if(dimension = 'total', at_raw > 0 OR ifNull(raw, 0) > 0, value != '') AND \
              (tenant, campaign, kind, dimension, value) NOT IN \
              (SELECT tenant, campaign, kind, dimension, value FROM counters \
              WHERE {scope} AND {dimensions} AND NOT ({}))",

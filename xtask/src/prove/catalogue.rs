@@ -51,6 +51,14 @@ pub(crate) const PROOFS: &[Proof] = &[
         "retention",
         "what a plan announced is what enforcing it removed, to the row, under load",
     ),
+    proof(
+        "differencing",
+        "who polls and subtracts what is shown singles nobody out; without the guard, hundreds",
+    ),
+    proof(
+        "unlinking",
+        "who holds all mail, keys and bytes but the dead salt guesses who opened as chance does",
+    ),
     proof("tokens", "a million valid tokens accepted, ten million others refused, no nonce twice"),
     Proof {
         starts: &["hushmark", "hushmark-edge", "hushmark-writer", "hushmark-embedded"],
