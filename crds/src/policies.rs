@@ -54,7 +54,8 @@ impl RetentionPolicySpec {
     /// What is done after how many days.
     #[must_use]
     pub fn limits(&self) -> Vec<Limit> {
-        let rows = self.keep.rows_days.map(|days| Limit { step: Due::Rows, days });
+        let rows = self.keep.rows_days.or(self.keep.counters_days);
+        let rows = rows.map(|days| Limit { step: Due::Rows, days });
         let counters = self.keep.counters_days.map(|days| Limit { step: Due::Counters, days });
         rows.into_iter().chain(counters).collect()
     }
@@ -72,7 +73,7 @@ impl RetentionPolicySpec {
                so rowsDays is at most countersDays").field_path(".rowsDays"),
 )]
 pub struct Keep {
-    /// Rows of `individual` hits.
+    /// Rows of `individual` hits. Left out: as long as their counters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "i32", range(min = 1, max = 3660))]
     pub rows_days: Option<u16>,

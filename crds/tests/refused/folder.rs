@@ -4,7 +4,7 @@ use hushmark_crds::directory;
 use hushmark_policy::Mode;
 use hushmark_policy::resolve::Source;
 
-use crate::fixture::{answers, golden, good};
+use crate::fixture::{Folder, answers, golden, good};
 
 const SECOND_REGION: &str = "\
 apiVersion: hushmark.io/v1alpha1
@@ -107,10 +107,10 @@ fn above_a_ceiling() {
             ),
         ),
         ("rows and counters kept too long", kept_at_most("rowsDays: 60, countersDays: 365")),
-        ("rows kept for ever", {
+        ("rows kept as long as counters", {
             let keep = "    rowsDays: 90\n    countersDays: 730\n";
-            let for_ever = "    countersDays: 730\n";
-            kept_at_most("rowsDays: 60").edit("policies.yaml", keep, for_ever)
+            let without = "    countersDays: 730\n";
+            kept_at_most("rowsDays: 60").edit("policies.yaml", keep, without)
         }),
         ("a campaign that no policy ends", {
             kept_at_most("countersDays: 730").edit(campaign, "  retentionPolicy: two-years\n", "")

@@ -276,6 +276,9 @@ impl Scene {
             self.today.start_ms() / 1_000
         );
         let individual = sent.iter().filter(|n| n.is_multiple_of(2)).count() as u64;
+        // Rows of a cut follow its counters.
+        self.up
+            .wait("their rows are stored", |_| self.number(&rows).is_ok_and(|n| n >= individual))?;
         figures.exactly("of these with a row", self.number(&rows)?, individual, "rows");
         Ok(())
     }
