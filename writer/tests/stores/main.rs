@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod epochs;
+mod erasures;
 mod exactly_once;
 mod faults;
 #[cfg(feature = "failpoints")]
