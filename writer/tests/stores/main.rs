@@ -5,6 +5,7 @@
 mod epochs;
 mod exactly_once;
 mod faults;
+mod objections;
 #[cfg(feature = "failpoints")]
 mod protections;
 mod support;
