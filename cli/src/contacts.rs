@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clickhouse::Row;
 use hmac::{Hmac, Mac};
 use hushmark_event::chain::Hash32;
-use hushmark_policy::{Mark, TenantId};
+use hushmark_policy::{Caps, Mark, TenantId};
 use hushmark_sender::Address;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -120,6 +120,12 @@ impl Contacts {
     /// Whether the person's tracking ended.
     pub(crate) fn is_withdrawn(&self, address: &Address) -> bool {
         !self.withdrawn.is_empty() && self.withdrawn.contains(&self.lookup(address))
+    }
+
+    /// Whether the refusal log refuses the contact: by the page of a message that named it.
+    pub(crate) fn has_objected(&self, address: &Address, refused: &Caps) -> bool {
+        !refused.objected().is_empty()
+            && self.known(address).is_some_and(|it| refused.is_withdrawn(self.tenant, &it))
     }
 
     /// Writes down that people's tracking ended, and how they said so. Durable when it returns.

@@ -13,7 +13,7 @@ use clickhouse::Row;
 use hushmark_crds::CampaignPlan;
 use hushmark_event::refusal::{Allowed, Mail, RefusalLog};
 use hushmark_policy::resolve::Effective;
-use hushmark_policy::{Day, Generation, Mode, Tracking};
+use hushmark_policy::{Caps, Day, Generation, Mode, Tracking};
 use hushmark_sender::{
     Address, Envelope, List, Mailbox, PlainTemplate, Plan, Sources, Stamped, Template, TrackingHost,
 };
@@ -117,8 +117,8 @@ pub(crate) async fn stamp(
     };
     let plan = plan(&state, campaign, (newsletter, tracking), fixed, keep_going, now)?;
     let draft = draft_folder(out)?;
-    let stamped =
-        write_messages(&plan, list, &sealer, (&mut contacts, consents.as_ref()), (&draft, now));
+    let whom = Whom { refused: refused.caps(), consents: consents.as_ref() };
+    let stamped = write_messages(&plan, list, &sealer, (&mut contacts, &whom), (&draft, now));
     let stamped = stamped.inspect_err(|_| discard(&draft))?;
     say(&stamped);
     if stamped.messages == 0 {
@@ -261,11 +261,19 @@ fn list(campaign: &CampaignPlan) -> Result<List> {
     List::read(file).with_context(|| path.display().to_string())
 }
 
+/// What says whose messages carry no tracking, beside the contacts themselves.
+struct Whom<'a> {
+    /// Of the refusal log: who objected by the page of a message.
+    refused: &'a Caps,
+    /// Who consented, where that is needed.
+    consents: Option<&'a Consents>,
+}
+
 fn write_messages(
     plan: &Plan,
     list: List,
     sealer: &Sealer,
-    (contacts, consents): (&mut Contacts, Option<&Consents>),
+    (contacts, whom): (&mut Contacts, &Whom<'_>),
     (draft, now): (&Path, u64),
 ) -> Result<Stamped> {
     let contacts = RefCell::new(contacts);
@@ -277,8 +285,9 @@ fn write_messages(
         contact: &mut contact,
         is_withdrawn: &|address: &Address| {
             let contacts = contacts.borrow();
-            let consented = consents.is_none_or(|consents| consents.has(&contacts, address));
-            contacts.is_withdrawn(address) || !consented
+            contacts.is_withdrawn(address)
+                || contacts.has_objected(address, whom.refused)
+                || whom.consents.is_some_and(|consents| !consents.has(&contacts, address))
         },
         sink: &mut sink,
     };

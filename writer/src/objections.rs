@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use hushmark_event::Objection;
-use hushmark_event::ask::{Question, requested};
+use hushmark_event::ask::{Askers, Question, requested};
 use hushmark_event::audit::{Action, Principal, Target};
 use hushmark_event::refusal::{Entry, Journal, RefusalLog, Refuses};
 use hushmark_policy::Objected;
@@ -45,7 +45,9 @@ impl Objections {
         // As the log would read them, one at a time: what it would not take is nobody's objection.
         for text in requests {
             let mut log = RefusalLog::default();
-            let Some(refuses) = requested(&Journal::default(), text) else { continue };
+            let Some(refuses) = requested(&Journal::default(), text, Askers::Owner) else {
+                continue;
+            };
             let entry = Entry { n: 1, at_ms: 0, refuses };
             if log.append(&entry.to_bytes()).is_ok() {
                 self.objected.add_all(log.caps().objected());
