@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clickhouse::Row;
 use hmac::{Hmac, Mac};
 use hushmark_event::chain::Hash32;
-use hushmark_policy::{Day, Mark, TenantId};
+use hushmark_policy::{Caps, Day, Mark, TenantId};
 use hushmark_report::Person;
 use hushmark_sender::Address;
 use serde::{Deserialize, Serialize};
@@ -186,6 +186,12 @@ impl Contacts {
             .await
             .context("cannot read from ClickHouse who agreed")?;
         Ok(lookups.into_iter().map(|row| Hash32(row.lookup)).collect())
+    }
+
+    /// Whether the refusal log refuses the contact: by the page of a message that named it.
+    pub(crate) fn has_objected(&self, address: &Address, refused: &Caps) -> bool {
+        !refused.objected().is_empty()
+            && self.known(address).is_some_and(|it| refused.is_withdrawn(self.tenant, &it))
     }
 
     /// Writes down that people's tracking ended, and how they said so. Durable when it returns.

@@ -13,7 +13,7 @@ use clickhouse::Row;
 use hushmark_crds::CampaignPlan;
 use hushmark_event::refusal::{Allowed, Mail, RefusalLog};
 use hushmark_policy::resolve::Effective;
-use hushmark_policy::{CampaignId, Day, Generation, Mode, Tracking};
+use hushmark_policy::{CampaignId, Caps, Day, Generation, Mode, Tracking};
 use hushmark_report::deliveries::Event;
 use hushmark_sender::{
     Address, Envelope, List, Mailbox, PlainTemplate, Plan, Sources, Stamped, Template, TrackingHost,
@@ -123,8 +123,8 @@ pub(crate) async fn stamp(
     };
     let plan = plan(&state, campaign, (newsletter, tracking), fixed, keep_going, now)?;
     let draft = draft_folder(out)?;
-    let stamped =
-        write_messages(&plan, list, &sealer, (&mut contacts, consents.as_ref()), (&draft, today));
+    let whom = Whom { refused: refused.caps(), consents: consents.as_ref() };
+    let stamped = write_messages(&plan, list, &sealer, (&mut contacts, &whom), (&draft, today));
     let stamped = stamped.inspect_err(|_| discard(&draft))?;
     say(&stamped);
     if stamped.messages == 0 {
@@ -271,11 +271,19 @@ fn list(campaign: &CampaignPlan) -> Result<List> {
     List::read(file).with_context(|| path.display().to_string())
 }
 
+/// What says whose messages carry no tracking, beside the contacts themselves.
+struct Whom<'a> {
+    /// Of the refusal log: who objected by the page of a message.
+    refused: &'a Caps,
+    /// Who consented, where that is needed.
+    consents: Option<&'a Consents>,
+}
+
 fn write_messages(
     plan: &Plan,
     list: List,
     sealer: &Sealer,
-    (contacts, consents): (&mut Contacts, Option<&Consents>),
+    (contacts, whom): (&mut Contacts, &Whom<'_>),
     (draft, today): (&Path, Day),
 ) -> Result<Stamped> {
     let contacts = RefCell::new(contacts);
@@ -290,8 +298,9 @@ fn write_messages(
         contact: &mut contact,
         is_withdrawn: &|address: &Address| {
             let contacts = contacts.borrow();
-            let consented = consents.is_none_or(|consents| consents.has(&contacts, address));
-            contacts.is_withdrawn(address) || !consented
+            contacts.is_withdrawn(address)
+                || contacts.has_objected(address, whom.refused)
+                || whom.consents.is_some_and(|consents| !consents.has(&contacts, address))
         },
         made_for: &mut made_for,
         sink: &mut sink,

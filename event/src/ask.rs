@@ -90,6 +90,9 @@ pub enum NotAskable {
         /// The keys that there are.
         kids: Vec<u16>,
     },
+    /// What only a message's own page can ask for.
+    #[error("one message is objected to by its own page, /p/…, and by nobody else")]
+    OnlyByPage,
     /// A destination that no link can have.
     #[error("a link leads to a whole address, like https://www.example.com/page")]
     NoAddress,
@@ -115,6 +118,7 @@ impl Ask {
             }
             Refuses::Takedown(Takedown::Url(url)) if !is_web(url) => Err(NotAskable::NoAddress),
             Refuses::Takedown(_) | Refuses::Contact { .. } | Refuses::Erase(_) => Ok(()),
+            Refuses::Message { .. } => Err(NotAskable::OnlyByPage),
             cap if cap.is_for_good() => Ok(()),
             Refuses::Cap { .. } => Err(NotAskable::NotForGood),
         }
@@ -146,7 +150,9 @@ impl Refuses {
     pub const fn is_for_good(&self) -> bool {
         match self {
             Self::Cap { up_to, .. } => *up_to == u32::MAX,
-            Self::Takedown(_) | Self::Contact { .. } | Self::Erase(_) => true,
+            Self::Takedown(_) | Self::Contact { .. } | Self::Message { .. } | Self::Erase(_) => {
+                true
+            }
         }
     }
 }
@@ -166,7 +172,7 @@ pub enum Askers {
 pub fn requested(journal: &Journal, text: &[u8], askers: Askers) -> Option<Refuses> {
     let refuses: Refuses = serde_json::from_slice(text).ok()?;
     let is_askable = match &refuses {
-        Refuses::Takedown(_) | Refuses::Contact { .. } => true,
+        Refuses::Takedown(_) | Refuses::Contact { .. } | Refuses::Message { .. } => true,
         Refuses::Erase(_) => askers == Askers::Owner,
         Refuses::Cap { scope: CapScope::All, .. } if askers == Askers::Servers => false,
         cap => cap.is_for_good(),

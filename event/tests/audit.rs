@@ -15,7 +15,9 @@ use ed25519_dalek::SigningKey;
 use fixture::{TENANT, Written, asked, erased, key};
 use hushmark_event::audit::entry::TakenDown;
 use hushmark_event::audit::verify::{ReceiptFault, receipt};
-use hushmark_event::audit::{Action, AuditLog, Outcome, Read, Reason, Says, SignedHead, Target};
+use hushmark_event::audit::{
+    Action, Asked, AuditLog, Outcome, Principal, Read, Reason, Says, SignedHead, Target,
+};
 use hushmark_event::chain::LogError;
 use hushmark_event::refusal::{self, RefusalLog, Refuses, Takedown};
 use hushmark_policy::CampaignId;
@@ -65,11 +67,22 @@ fn every_kind_of_entry_reads_back() {
         assert_eq!(&entry.to_text(), line);
     }
     let (tenant, of) = (TENANT, Target::Tenant(TENANT));
+    let (by, position) = (Principal::Recipient, Some(3));
+    let says = Says::Asked(Asked {
+        by,
+        action: Action::Object(Target::Campaign { tenant, id: CampaignId(2) }),
+        outcome: Outcome::Allowed { position },
+    });
+    let text = log.prepare(says.clone(), 5).unwrap();
+    let end = r#""says":{"asked":{"by":"recipient","action":{"object":{"campaign":{"tenant":"6aa3107ec1c75032","id":"0000000000000002"}}},"outcome":{"allowed":{"position":3}}}}}"#;
+    assert!(text.ends_with(end), "{text}");
+    assert_eq!(log.append(text.as_bytes()).unwrap().says, says);
     for action in [
         Action::Takedown(TakenDown::Url),
         Action::Takedown(TakenDown::Tenant(tenant)),
         Action::Takedown(TakenDown::Campaign { tenant, id: CampaignId(u64::MAX) }),
         Action::Withdraw(of.clone()),
+        Action::Object(of.clone()),
         Action::Read { what: Read::Export, of },
     ] {
         let says = asked(action, Outcome::Refused(Reason::Unknown));

@@ -1,10 +1,10 @@
 //! Caps: what the refusal log does to mail that was already sent. A cap is never lifted.
 
-use std::collections::{HashMap, HashSet};
-use std::fmt;
+use std::collections::HashMap;
 
 use crate::id::{CampaignId, Generation, Mark, TenantId};
 use crate::mode::{Kind, MailType, Mode, Place, Tracking};
+use crate::objected::{Objected, ObjectedMessage};
 
 /// Whom a cap covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,17 +37,7 @@ pub struct Cap {
 #[derive(Clone, Debug, Default)]
 pub struct Caps {
     by_scope: HashMap<Scope, Vec<Cap>>,
-    contacts: Contacts,
-}
-
-/// Contacts whose tracking ended for good. Who they are is not printed.
-#[derive(Clone, Default)]
-struct Contacts(HashSet<(TenantId, u64)>);
-
-impl fmt::Debug for Contacts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} contacts", self.0.len())
-    }
+    objected: Objected,
 }
 
 impl Caps {
@@ -75,15 +65,25 @@ impl Caps {
 
     /// Ends the tracking of one contact of a tenant: of every message that names the contact.
     pub fn withdraw(&mut self, tenant: TenantId, contact: &Mark) {
-        self.contacts.0.insert((tenant, contact.expose()));
+        self.objected.add_contact(tenant, contact);
+    }
+
+    /// Ends the counting of one message, of which nobody knows whose it is.
+    pub fn withdraw_message(&mut self, message: ObjectedMessage) {
+        self.objected.add_message(message);
     }
 
     /// Whether a mark is that of a contact whose tracking ended. The mark of a single message is
     /// as random and as long, so that none is taken for a contact's.
     #[must_use]
     pub fn is_withdrawn(&self, tenant: TenantId, contact: &Mark) -> bool {
-        // The common case must not hash anything.
-        !self.contacts.0.is_empty() && self.contacts.0.contains(&(tenant, contact.expose()))
+        self.objected.has_contact(tenant, contact)
+    }
+
+    /// The contacts and messages whose tracking ended.
+    #[must_use]
+    pub const fn objected(&self) -> &Objected {
+        &self.objected
     }
 
     /// The strictest of what a token says and of every cap that covers its generation.
@@ -129,19 +129,6 @@ mod tests {
             },
             place: Place::from_u8(p).unwrap(),
         })
-    }
-
-    #[test]
-    fn a_contact_is_withdrawn_of_one_tenant_alone_and_never_printed() {
-        let mut caps = Caps::default();
-        let contact = Mark::new(0x1234_5678_9abc_def0);
-        assert!(!caps.is_withdrawn(TenantId(1), &contact));
-        caps.withdraw(TenantId(1), &contact);
-        assert!(caps.is_withdrawn(TenantId(1), &contact));
-        assert!(!caps.is_withdrawn(TenantId(2), &contact));
-        assert!(!caps.is_withdrawn(TenantId(1), &Mark::new(7)));
-        let printed = format!("{caps:?}");
-        assert!(printed.contains("1 contacts") && !printed.contains("1311768467463790320"));
     }
 
     proptest! {

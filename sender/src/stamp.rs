@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use hushmark_policy::{Mark, Mode, Tracking};
-use hushmark_token::{SealError, Sealer};
+use hushmark_token::{Route, SealError, Sealer};
 
 use crate::address::Address;
 use crate::html::{RenderError, Tracked, Warning, Wrap};
@@ -163,7 +163,14 @@ fn render(
     seal: &mut Seal<'_>,
     warn: &mut dyn FnMut(Warning),
 ) -> Result<Rendered, Unrenderable> {
-    let values = plan.values(reader);
+    let page = if plan.has_page() {
+        let sealed = seal(Tracked::Page);
+        let failed = |source| RenderError::Seal { link: 0, source };
+        plan.host.page(&sealed.map_err(|error| Unrenderable::Part("html", failed(error)))?)
+    } else {
+        String::new()
+    };
+    let values = plan.values(reader, &page);
     let plain = |part, template: &PlainTemplate| {
         let rendered = template.render(&values);
         rendered.map_err(|error| Unrenderable::Part(part, RenderError::Slot(error)))
@@ -290,8 +297,15 @@ fn one(
 ) -> Result<(), StampError> {
     let mut seal = |what: Tracked<'_>| {
         let (route, claims) = match what {
-            Tracked::Open => plan.claims(tracking.opens, marks.opens.as_ref(), what),
-            Tracked::Click { .. } => plan.claims(tracking.clicks, marks.clicks.as_ref(), what),
+            Tracked::Open => plan.pixel(tracking.opens, marks.opens.as_ref()),
+            Tracked::Click { link, destination, honeypot } => {
+                let link = (link, destination, honeypot);
+                plan.link(tracking.clicks, marks.clicks.as_ref(), link)
+            }
+            Tracked::Page => {
+                let (opens, clicks) = (marks.opens.as_ref(), marks.clicks.as_ref());
+                (Route::Page, plan.page(tracking, opens, clicks))
+            }
         };
         sealer.seal(route, &claims)
     };

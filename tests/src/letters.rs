@@ -14,6 +14,8 @@ pub struct Letter {
     pub to: String,
     /// The pixel's path at the edge, where it has one.
     pub pixel: Option<String>,
+    /// The path of the page that says what it records, where it links to one.
+    pub page: Option<String>,
     /// Paths of the links that lead through the edge, in the message's order.
     pub links: Vec<String>,
 }
@@ -49,6 +51,7 @@ fn letter(message: &[u8], base_url: &str) -> Result<Letter> {
     Ok(Letter {
         to: to.context("goes to nobody")?.to_owned(),
         pixel: paths("/o/").pop(),
+        page: paths("/p/").pop(),
         links: paths("/c/"),
     })
 }

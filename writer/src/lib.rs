@@ -37,6 +37,7 @@ pub mod lanes;
 pub mod lease;
 pub mod metrics;
 pub mod migrate;
+pub mod objections;
 mod once;
 pub mod publish;
 pub mod queue;

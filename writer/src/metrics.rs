@@ -37,6 +37,8 @@ pub struct Metrics {
     pub repeats: IntCounter,
     /// Active parts by table.
     pub parts: IntGaugeVec,
+    /// Objections that were asked to be appended to the refusal log.
+    pub objections: IntCounter,
     /// Length of the refusal log.
     pub refusals: IntGauge,
     /// Days that may be closed.
@@ -96,6 +98,10 @@ impl Default for Metrics {
             insert_seconds: made(r, Histogram::with_opts(seconds)),
             repeats: counter("hushmark_writer_repeats_total", "Inserts that were sent again."),
             parts: made(r, IntGaugeVec::new(parts, &["table"])),
+            objections: counter(
+                "hushmark_writer_objections_total",
+                "Objections that an entry of the refusal log was asked for.",
+            ),
             refusals: gauge("hushmark_writer_refusals", "Length of the refusal log."),
             closable_days: gauge("hushmark_writer_closable_days", "Days that may be closed."),
             epoch: gauge("hushmark_writer_epoch_seconds", "Unix time of the last epoch."),

@@ -11,7 +11,7 @@ use super::{IDLE, Session, SessionError, now_ms};
 use crate::cells::{self, Tally};
 use crate::entry::{DeadReason, Entry};
 use crate::failpoints::{self, Point};
-use crate::judge::Judge;
+use crate::judge::{Judge, Rules};
 use crate::rows::{CounterRow, HitRow};
 use crate::store::StoreError;
 use crate::told;
@@ -343,7 +343,14 @@ impl Session {
         let month = Day::parse(&format!("{}-01", cut.month)).unwrap_or(Day(0)).month();
         let log = self.parts.refusals.log();
         let keys = &self.parts.keys;
-        let mut judge = Judge::new(log.caps(), log.length(), &keys.salts, &self.behaviour);
+        let rules = Rules {
+            caps: log.caps(),
+            position: log.length(),
+            objected: self.objections.objected(),
+            batch: &keys.batch,
+            salts: &keys.salts,
+        };
+        let mut judge = Judge::new(rules, &self.behaviour);
         // A large cut takes a second in a debug build; the lease is renewed meanwhile.
         tokio::task::block_in_place(|| match target {
             Target::Counters => {

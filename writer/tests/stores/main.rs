@@ -6,6 +6,7 @@ mod epochs;
 mod erasures;
 mod exactly_once;
 mod faults;
+mod objections;
 #[cfg(feature = "failpoints")]
 mod protections;
 mod retention;

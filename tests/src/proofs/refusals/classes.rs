@@ -175,6 +175,7 @@ impl Maker {
             link: u16::from(click),
             last_day: mail.last_day,
             destination: click.then(|| DESTINATION.to_owned()),
+            apart: None,
         };
         let sealer = Sealer::new(kid, key, mail.campaign);
         sealer.seal(route, &claims).context("a class's token cannot be sealed")

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use hushmark_event::tables::Target;
 use hushmark_event::{BatchBuilder, Cut, Lane, Ring, Sealed};
-use hushmark_policy::{Caps, Day};
+use hushmark_policy::{Caps, Day, Objected};
 use hushmark_writer::behaviour::Behaviour;
 use hushmark_writer::entry::{Batch, Content, Entry};
-use hushmark_writer::judge::Judge;
+use hushmark_writer::judge::{Judge, Rules};
 use hushmark_writer::rows::{CounterRow, HitRow};
 use hushmark_writer::store::Address;
 use hushmark_writer::{cells, migrate};
@@ -144,8 +144,10 @@ fn block(
     }
     let month = Day::of_unix_ms(morning.draw(first).hit.at_ms).month();
     let (caps, behaviour) = (Caps::default(), Behaviour::new(0));
+    let (objected, batch) = (Objected::default(), Ring::default());
+    let rules = Rules { caps: &caps, position: 0, objected: &objected, batch: &batch, salts };
     let of_cut: Vec<(Lane, &Entry)> = entries.iter().map(|(lane, entry)| (*lane, entry)).collect();
-    let judge = || Judge::new(&caps, 0, salts, &behaviour);
+    let judge = || Judge::new(rules, &behaviour);
     let (counters, _) = cells::counters(&of_cut, month, &mut judge());
     let hits = cells::hits(&of_cut, month, &mut judge());
     Ok(Block { cut: Cut::new(month, lanes), counters, hits, end })

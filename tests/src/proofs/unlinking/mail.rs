@@ -77,6 +77,7 @@ fn claims(campaign: CampaignId, mark: u64) -> Claims {
         link: 0,
         last_day: Keys::last_day(),
         destination: None,
+        apart: None,
     }
 }
 

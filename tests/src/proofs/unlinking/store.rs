@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, anyhow};
 use hushmark_event::tables::Target;
 use hushmark_event::{BatchBuilder, Cut, Hit, Lane, Ring, Sealed};
-use hushmark_policy::{Caps, Day};
+use hushmark_policy::{Caps, Day, Objected};
 use hushmark_writer::behaviour::Behaviour;
 use hushmark_writer::entry::{Batch, Content, Entry};
-use hushmark_writer::judge::Judge;
+use hushmark_writer::judge::{Judge, Rules};
 use hushmark_writer::rows::CounterRow;
 use hushmark_writer::store::Address;
 use hushmark_writer::{cells, migrate};
@@ -55,8 +55,10 @@ impl<'a> Store<'a> {
         let batch = Batch::read(Sealed { day, records }, packed, |_| {})
             .map_err(|reason| anyhow!("a batch of the proof is {}", reason.name()))?;
         let entry = Entry { number, content: Content::Batch(batch) };
-        let (caps, behaviour) = (Caps::default(), Behaviour::new(0));
-        let mut judge = Judge::new(&caps, 0, &self.salts, &behaviour);
+        let (caps, objected, behaviour) = (Caps::default(), Objected::default(), Behaviour::new(0));
+        let (batch, salts) = (&Ring::default(), &self.salts);
+        let rules = Rules { caps: &caps, position: 0, objected: &objected, batch, salts };
+        let mut judge = Judge::new(rules, &behaviour);
         Ok(cells::counters(&[(LANE, &entry)], day.month(), &mut judge).0)
     }
 
