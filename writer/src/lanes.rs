@@ -108,6 +108,9 @@ pub async fn dead(redis: &mut MultiplexedConnection) -> RedisResult<Vec<(Lane, u
         .collect())
 }
 
+/// A stream entry's fields and their values.
+type Fields = Vec<(String, Vec<u8>)>;
+
 /// What the one who appends to the refusal log is asked for and has not appended yet.
 ///
 /// # Errors
@@ -115,7 +118,7 @@ pub async fn dead(redis: &mut MultiplexedConnection) -> RedisResult<Vec<(Lane, u
 pub async fn asked(redis: &mut MultiplexedConnection) -> RedisResult<Vec<Vec<u8>>> {
     let mut range = cmd("XRANGE");
     range.arg(ASKS).arg("-").arg("+").arg("COUNT").arg(ASKS_MOST);
-    let asked: Vec<(String, Vec<(String, Vec<u8>)>)> = range.query_async(redis).await?;
+    let asked: Vec<(String, Fields)> = range.query_async(redis).await?;
     let fields = asked.into_iter().flat_map(|(_, fields)| fields);
     Ok(fields.filter(|(name, _)| name == REFUSAL_FIELD).map(|(_, text)| text).collect())
 }

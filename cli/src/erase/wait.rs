@@ -106,6 +106,6 @@ async fn progress(state: &State, asked: usize, done: usize) -> String {
         Ok((0, ..)) => {
             format!("{of}rows are removed; waiting until their old parts are gone from the disk")
         }
-        Ok((_, ..)) => format!("{of}rows are being removed"),
+        Ok(_) => format!("{of}rows are being removed"),
     }
 }

@@ -97,7 +97,7 @@ impl Plans {
         for entry in entries {
             let path = entry.context("cannot read the folder of plans")?.path();
             let Some(name) = path.file_stem().and_then(|name| name.to_str()) else { continue };
-            if !path.extension().is_some_and(|end| end == "json") || name.starts_with('.') {
+            if path.extension().is_none_or(|end| end != "json") || name.starts_with('.') {
                 continue;
             }
             let bytes = files::read_if_there(&path)?.unwrap_or_default();

@@ -91,13 +91,16 @@ fn group(
     Ok(())
 }
 
+/// Times of each class, one a round.
+type Times = Vec<Vec<u32>>;
+
 /// Asks every class once a round. Returns the times, in nanoseconds, and what the answers were.
 fn ask(
     stack: &Stack,
     classes: &[Class],
     rounds: usize,
     seed: u64,
-) -> Result<(Vec<Vec<u32>>, BTreeSet<Vec<u8>>)> {
+) -> Result<(Times, BTreeSet<Vec<u8>>)> {
     let edge = *stack.targets().first().context("the stack has an edge")?;
     let mut random = Rng::with_seed(seed);
     let connections = (0..CONNECTIONS).map(|_| Kept::connect(edge, PATIENCE));

@@ -172,7 +172,8 @@ impl Counted {
             let has_regained = |(value, cell): (&String, &Shown)| {
                 shown::has_regained(cell.at.raw, people(value), terms.k)
             };
-            if !withheld.is_empty() && !(is_of_now && withheld.iter().all(has_regained)) {
+            let may_return = withheld.is_empty() || is_of_now && withheld.iter().all(has_regained);
+            if !may_return {
                 all.extend(withheld.into_iter().map(|(v, cell)| ((dimension, v), cell)));
                 continue;
             }

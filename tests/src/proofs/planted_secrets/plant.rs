@@ -71,7 +71,7 @@ pub(super) fn plant(scene: &Scene, everything: &[u8]) -> Result<()> {
     scene.ask("OPTIMIZE TABLE planted_inactive FINAL")?;
     scene.ask("TRUNCATE TABLE planted_inactive")?;
     scene.ask("ALTER TABLE planted_detached DETACH PARTITION ID 'all'")?;
-    let comment = printable(everything).replace('\\', "").replace('\'', "");
+    let comment = printable(everything).replace(['\\', '\''], "");
     scene.ask(&format!(
         "CREATE TABLE planted_comment (n UInt8) ENGINE = Null COMMENT '{comment}'"
     ))?;

@@ -11,6 +11,9 @@ use super::{Scene, morning, query};
 use crate::figure::Figures;
 use crate::one_machine::OneMachine;
 
+/// Hits, those of people, and a cell's distinct messages.
+type Counts = (u64, u64, u64);
+
 /// Campaign, day of arrival, and whether place, client and hour are there.
 type Hit = (u64, Day, bool, bool, bool);
 /// Campaign, kind, dimension, value and month.
@@ -21,7 +24,7 @@ pub(super) struct Rows {
     today: Day,
     hits: BTreeMap<Hit, u64>,
     /// Hits, human ones, and what the sketch estimates.
-    cells: BTreeMap<Cell, (u64, u64, u64)>,
+    cells: BTreeMap<Cell, Counts>,
     /// What the ledgers say of the lanes that the mail was loaded by, line by line.
     ledger: BTreeSet<String>,
 }
@@ -89,7 +92,7 @@ impl Rows {
     pub(super) fn missing_from(&self, other: &Self) -> u64 {
         let there = |hit: &Hit| other.hits.get(hit).copied().unwrap_or(0);
         let hits: u64 = self.hits.iter().map(|(hit, n)| n.saturating_sub(there(hit))).sum();
-        let less = |(cell, now): &(&Cell, &(u64, u64, u64))| {
+        let less = |(cell, now): &(&Cell, &Counts)| {
             other.cells.get(*cell).is_none_or(|then| then.0 < now.0 || then.1 < now.1)
         };
         hits + self.cells.iter().filter(less).count() as u64
@@ -97,7 +100,7 @@ impl Rows {
     }
 
     /// What both policies leave, by the days that they say.
-    fn left(&self) -> (BTreeMap<Hit, u64>, BTreeMap<Cell, (u64, u64, u64)>) {
+    fn left(&self) -> (BTreeMap<Hit, u64>, BTreeMap<Cell, Counts>) {
         let is_older =
             |day: Day, days: u16| u32::from(day.0) + u32::from(days) < u32::from(self.today.0);
         let ([place, hour, client, faded], [kept, counters]) = (FADE, KEEP);
