@@ -95,7 +95,7 @@ async fn people(
     ))
 }
 
-fn persons(n: usize) -> String {
+pub(crate) fn persons(n: usize) -> String {
     if n == 1 { "1 person".to_owned() } else { format!("{n} people") }
 }
 
