@@ -4,6 +4,7 @@
 //! What is written has the contact and the day and nothing of the message: no mark, no moment, and
 //! no order but that of the contacts' random ids.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -12,7 +13,7 @@ use hushmark_policy::{CampaignId, Day, TenantId};
 use hushmark_report::deliveries::{self, Event};
 use serde::Serialize;
 
-use crate::asks::addresses;
+use crate::asks::{addresses, persons};
 use crate::contacts::Contacts;
 use crate::data::DataFolder;
 use crate::report::print;
@@ -78,22 +79,24 @@ pub(crate) async fn delivered(data: &Path, options: &args::Delivered) -> Result<
         Contacts::read(&state.clickhouse, tenant, keys::tenant_key(&folder, tenant)?).await?;
     let mut sent = deliveries::sent(&state.clickhouse, (tenant, campaign)).await?;
     sent.sort_unstable();
-    let contact = |person| contacts.known(person).map(|mark| mark.expose());
-    let named: Vec<u64> = people.iter().filter_map(contact).collect();
-    let strangers = people.len() - named.iter().filter(|it| sent.binary_search(it).is_ok()).count();
+    let had_one = |id: &u64| sent.binary_search(id).is_ok();
+    let contact = |person| contacts.known(person).map(|mark| mark.expose()).filter(had_one);
+    let found: Vec<Option<u64>> = people.iter().map(contact).collect();
+    let strangers = found.iter().filter(|contact| contact.is_none()).count();
     if strangers > 0 {
         bail!(
-            "{} of {} had no message of {name}, so nothing was changed: `hushmark segment \
+            "{strangers} of {} had no message of {name}, so nothing was changed: `hushmark segment \
              --campaign {} --sent` says who had one",
-            strangers,
-            plural(people.len() as u64, "address").replace("addresss", "addresses"),
+            persons(people.len()),
             options.campaign
         );
     }
+    let named: BTreeSet<u64> = found.into_iter().flatten().collect();
     let event = if options.failed { Event::Failed } else { Event::Delivered };
     let today = Day::of_unix_ms(now_ms());
     let n = named.len() as u64;
-    record(&state.clickhouse, (tenant, campaign), event, today, named).await?;
+    record(&state.clickhouse, (tenant, campaign), event, today, named.into_iter().collect())
+        .await?;
     print(&format!("{name}: {} {} on {today}\n", plural(n, "message"), event.name()))
 }
 

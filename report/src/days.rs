@@ -29,28 +29,33 @@ pub(crate) const fn may_tell(kind: &KindReport, mode: Mode) -> bool {
     }
 }
 
+/// How many people a cell stands for: distinct messages, or hits where nobody knows them.
+fn people(cell: &Cell) -> u64 {
+    cell.raw.map_or(0, |raw| cell.uniq_raw.unwrap_or(raw))
+}
+
 /// Whether a cell stands for a minimum group. What is published of guarded modes does, and it is
 /// looked at once more.
 fn is_group(cell: &Cell, k: u64) -> bool {
-    cell.raw.is_some_and(|raw| cell.uniq_raw.unwrap_or(raw) >= k)
+    cell.raw.is_some() && people(cell) >= k
 }
 
 /// Hits by day, and as of no day what is left of the total: a reader could subtract, and it is told
 /// only where a minimum group was in no hour that is told.
 pub(crate) fn hits(kind: &KindReport, k: u64) -> BTreeMap<Option<Day>, u64> {
     let mut days = BTreeMap::new();
-    let mut rest = kind.total;
+    let (mut rest, mut others) = (kind.total.raw.unwrap_or(0), people(&kind.total));
     let hours = kind.tables.get(&Dimension::Hour).into_iter().flatten();
     for (hour, cell) in hours.filter(|(_, cell)| is_group(cell, k)) {
         let day = hour.split_once('T').and_then(|(day, _)| Day::parse(day));
         let (Some(day), Some(raw)) = (day, cell.raw) else { continue };
         *days.entry(Some(day)).or_default() += raw;
-        rest.raw = rest.raw.map(|all| all.saturating_sub(raw));
+        rest = rest.saturating_sub(raw);
         // Whoever is in two hours is taken off twice, so that too few are left, never too many.
-        rest.uniq_raw = rest.uniq_raw.map(|all| all.saturating_sub(cell.uniq_raw.unwrap_or(raw)));
+        others = others.saturating_sub(people(cell));
     }
-    if let Some(raw) = rest.raw.filter(|_| is_group(&rest, k)) {
-        days.insert(None, raw);
+    if rest > 0 && others >= k {
+        days.insert(None, rest);
     }
     days
 }

@@ -141,7 +141,7 @@ impl Scene {
     /// What is printed, without what another day would change.
     fn said(&self, input: &str, arguments: &[&str]) -> Result<String> {
         let said = self.ask(input, arguments)?;
-        let today = String::from_utf8(self.query("SELECT today('UTC')")?)?;
+        let today = String::from_utf8(self.query("SELECT toDate(now('UTC'))")?)?;
         let mut lines = Vec::new();
         for line in said.replace(today.trim(), "TODAY").lines() {
             // 12:34:56 UTC
@@ -279,7 +279,7 @@ fn deliveries(scene: &Scene, campaigns: &[&str]) -> Result<()> {
 
     let strangers = format!("{}\nnobody@example.org\n", address(1));
     let complained = scene.refused(&strangers, &["delivered", "spring-off", "--people", "-"])?;
-    insta::assert_snapshot!(complained, @"error: 1 of 2 addresses had no message of local/acme/spring-off, so nothing was changed: `hushmark segment --campaign spring-off --sent` says who had one");
+    insta::assert_snapshot!(complained, @"error: 1 of 2 people had no message of local/acme/spring-off, so nothing was changed: `hushmark segment --campaign spring-off --sent` says who had one");
     let complained = scene.refused("x\n", &["delivered", "spring-off", "--people", "-"])?;
     ensure!(complained.contains("line 1 is no address, so nothing was changed"), "{complained}");
     let complained = scene.refused("", &["delivered", "winter", "--people", "-"])?;

@@ -122,7 +122,7 @@ proptest! {
                 (Event::Opened, None) => {
                     let others: u64 = told.iter().map(|(_, it)| people(it)).sum();
                     prop_assert!(people(&total) >= others + 10, "of fewer than ten in no hour");
-                    total.raw.unwrap() - told.iter().map(|(_, it)| it.raw.unwrap()).sum::<u64>()
+                    total.raw.unwrap().saturating_sub(told.iter().map(|(_, it)| it.raw.unwrap()).sum())
                 }
                 (Event::FirstOpening, None) if people(&total) >= 10 => total.uniq_raw.unwrap(),
                 (Event::LoadedByProxy, None) if people(&verdicts[0].1) >= 10 => verdicts[0].1.raw.unwrap(),
