@@ -110,11 +110,20 @@ pub(crate) fn persons(n: usize) -> String {
     if n == 1 { "1 person".to_owned() } else { format!("{n} people") }
 }
 
+fn is_stdin(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// Where addresses come from, for people.
+pub(crate) fn source(file: &Path) -> String {
+    if is_stdin(file) { "standard input".to_owned() } else { file.display().to_string() }
+}
+
 /// People's addresses, one a line. None of them is repeated in an error.
 pub(crate) fn addresses(file: &Path) -> Result<Vec<Address>> {
-    let is_stdin = file == Path::new("-");
-    let name = if is_stdin { "standard input".into() } else { file.display().to_string() };
-    let text = if is_stdin { io::read_to_string(io::stdin()) } else { fs::read_to_string(file) };
+    let name = source(file);
+    let text =
+        if is_stdin(file) { io::read_to_string(io::stdin()) } else { fs::read_to_string(file) };
     let text = Zeroizing::new(text.with_context(|| format!("cannot read {name}"))?);
     let mut people = Vec::new();
     for (n, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {

@@ -10,7 +10,7 @@ use hushmark_policy::{CampaignId, TenantId};
 use hushmark_report::segment::{self, By};
 use hushmark_report::{Known, ReadError, Report, contact, log, mailing};
 
-use crate::asks::{addresses, tenant};
+use crate::asks::{addresses, source, tenant};
 use crate::contacts::Contacts;
 use crate::data::{DataFolder, State};
 use crate::keys::random64;
@@ -69,7 +69,7 @@ pub(crate) async fn contact(data: &Path, options: &args::Contact) -> Result<()> 
     let tenant = tenant(&state, &options.tenant)?;
     let people = addresses(&options.person)?;
     let [person] = people.as_slice() else {
-        bail!("{} names {} people: give one address", options.person.display(), people.len());
+        bail!("{} names {} people: give one address", source(&options.person), people.len());
     };
     let all = known::campaigns(&folder, &state, tenant).await?;
     let key = keys::tenant_key(&folder, tenant)?;
