@@ -42,9 +42,9 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { number: 5, name: "refusals", sql: include_str!("../sql/0005_refusals.sql") },
     Migration { number: 6, name: "withdrawals", sql: include_str!("../sql/0006_withdrawals.sql") },
     Migration { number: 7, name: "deliveries", sql: include_str!("../sql/0007_deliveries.sql") },
-    Migration { number: 8, name: "erased", sql: include_str!("../sql/0008_erased.sql") },
+    Migration { number: 8, name: "consents", sql: include_str!("../sql/0008_consents.sql") },
     Migration { number: 9, name: "retention", sql: include_str!("../sql/0009_retention.sql") },
-    Migration { number: 10, name: "consents", sql: include_str!("../sql/0010_consents.sql") },
+    Migration { number: 10, name: "erased", sql: include_str!("../sql/0010_erased.sql") },
 ];
 
 /// The two tables that hits land in, each repeatable without the other.

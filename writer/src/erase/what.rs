@@ -38,6 +38,8 @@ pub(super) const TABLES: &[Table] = &[
     table("counters", None, true),
     table("sends", None, true),
     table("campaigns", None, true),
+    table("policies", None, true),
+    table("enforced", None, true),
     table("published", None, true),
     table("published_campaigns", None, true),
     table("consents", Some(Person::Lookup), false),

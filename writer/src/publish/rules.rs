@@ -339,17 +339,12 @@ mod tests {
         Terms { recipients, k: 10, epoch: 1_795_000_000 }
     }
 
-    fn three_clients(mode: Mode, raw: [u64; 3]) -> Counted {
-        let total = raw.iter().sum();
-        counted(
-            mode,
-            &[
-                (Dimension::Total, "", count(total, total / 2, total)),
-                (Dimension::Client, "a", count(raw[0], raw[0] / 2, raw[0])),
-                (Dimension::Client, "b", count(raw[1], raw[1] / 2, raw[1])),
-                (Dimension::Client, "c", count(raw[2], raw[2] / 2, raw[2])),
-            ],
-        )
+    fn three_clients(mode: Mode, [a, b, c]: [u64; 3]) -> Counted {
+        let of = |n| count(n, n / 2, n);
+        let clients = [("a", of(a)), ("b", of(b)), ("c", of(c))];
+        let mut cells = vec![(Dimension::Total, "", of(a + b + c))];
+        cells.extend(clients.map(|(name, count)| (Dimension::Client, name, count)));
+        counted(mode, &cells)
     }
 
     fn names(shown: &BTreeMap<Place, Shown>) -> Vec<&str> {

@@ -173,7 +173,7 @@ mod tests {
             let equal = measured.compare((0, 1), quantile);
             assert!(equal.bound() < MARGIN, "{quantile:?} {equal:?}");
             let late = measured.compare((2, 0), quantile);
-            assert!(late.low > MARGIN && late.low < 20.0 && late.high > 20.0, "{late:?}");
+            assert!(late.low > MARGIN && (late.found - 20.0).abs() < 5.0, "{late:?}");
             assert_eq!(measured.widest(0..3, quantile).0.1, 2);
         }
     }

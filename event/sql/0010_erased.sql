@@ -28,4 +28,7 @@ ALTER TABLE published MODIFY SETTING old_parts_lifetime = 45, cleanup_delay_peri
 ALTER TABLE published_campaigns MODIFY SETTING old_parts_lifetime = 45, cleanup_delay_period = 5, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 1;
 ALTER TABLE withdrawals MODIFY SETTING old_parts_lifetime = 45, cleanup_delay_period = 5, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 1;
 ALTER TABLE consents MODIFY SETTING old_parts_lifetime = 45, cleanup_delay_period = 5, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 1;
+ALTER TABLE policies MODIFY SETTING old_parts_lifetime = 45, cleanup_delay_period = 5, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 1;
+ALTER TABLE enforced MODIFY SETTING old_parts_lifetime = 45, cleanup_delay_period = 5, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 1;
+ALTER TABLE deliveries MODIFY SETTING old_parts_lifetime = 45, cleanup_delay_period = 5, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 1;
 ALTER TABLE contacts MODIFY SETTING old_parts_lifetime = 45, cleanup_delay_period = 5, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 1;
