@@ -48,12 +48,12 @@ pub fn release<V: Ord + Clone>(
     fresh.cells.retain(|_, cell| cell.raw.is_some());
     let is_first = before.cells.is_empty();
     let step = Step { before, fresh: &fresh, k };
-    let moves = step.moves_raw() && is_human.is_none_or(|is_human| step.moves_verdicts(is_human));
+    // All that a table shows is of one moment: a reader would subtract what is of two.
+    let moves = step.moves_raw()
+        && step.moves_human()
+        && is_human.is_none_or(|is_human| step.moves_verdicts(is_human));
     if !is_first && !moves {
         return before.clone();
-    }
-    if !is_first && !(Step { before, fresh: &fresh, k }).moves_human() {
-        keep_human(before, &mut fresh);
     }
     let then = if is_first { [None; SUMS] } else { before.overlaps(is_human) };
     let now = fresh.overlaps(is_human);
@@ -76,19 +76,6 @@ pub fn release<V: Ord + Clone>(
     fresh
 }
 
-/// Leaves what is shown of people at the last release that showed any.
-fn keep_human<V: Ord>(before: &Table<V>, fresh: &mut Table<V>) {
-    let keep = |fresh: &mut Shown, before: Option<&Shown>| {
-        let before = before.copied().unwrap_or_default();
-        fresh.human = before.human;
-        (fresh.at.human, fresh.at.between) = (before.at.human, before.at.between);
-    };
-    keep(&mut fresh.whole, Some(&before.whole));
-    for (value, cell) in &mut fresh.cells {
-        keep(cell, before.cells.get(value));
-    }
-}
-
 fn without_people(cell: &mut Shown) {
     for measure in [&mut cell.raw, &mut cell.human].into_iter().flatten() {
         measure.uniq = None;
@@ -108,11 +95,11 @@ impl<V: Ord> Step<'_, V> {
     }
 
     fn moves_human(&self) -> bool {
-        let Some(total) = self.fresh.whole.human else { return false };
         // Where nothing was told of people, nothing can be subtracted.
         if self.before.whole.human.is_none() {
             return true;
         }
+        let Some(total) = self.fresh.whole.human else { return false };
         // How many hits machines had made when `human` was last released is known no more once
         // `raw` moved on; but where nobody is told apart, hits are people.
         let hits_are_people = total.uniq.is_none();

@@ -22,6 +22,9 @@ const HTML: &str = "<html><body><p>Hello {{name}}</p><a href=\"https://acme.exam
 const SAME: &str = "<html><body><p>Hello</p><a href=\"https://acme.example/a\">a</a>\
                     <a href=\"https://acme.example/b\">b</a></body></html>";
 
+/// Links of a message that are tracked: two that people see, and one that they do not.
+const LINKS: u64 = 3;
+
 /// The tracked URLs of many messages: of pixels, and of links.
 type Urls = [BTreeSet<String>; 2];
 
@@ -37,7 +40,7 @@ pub(super) fn prove(run: &Run, stack: &Stack, figures: &mut Figures) -> Result<(
     }
     figures.exactly("overall: messages stamped one by one", messages, recipients, "messages");
     figures.exactly("distinct URLs of their pixels", each[opens].len() as u64, 1, "URLs");
-    figures.exactly("distinct URLs of their two links", each[clicks].len() as u64, 2, "URLs");
+    figures.exactly("distinct URLs of their links", each[clicks].len() as u64, LINKS, "URLs");
     for (tracking, name, same, other) in [
         (Tracking { opens: Mode::Overall, clicks: Mode::Anonymous }, "pixels", opens, clicks),
         (Tracking { opens: Mode::Anonymous, clicks: Mode::Overall }, "links", clicks, opens),
@@ -45,11 +48,11 @@ pub(super) fn prove(run: &Run, stack: &Stack, figures: &mut Figures) -> Result<(
         let mut urls = Urls::default();
         let messages = stamped(stack, tracking, HTML, 0..recipients, &mut urls)?;
         figures.exactly(&format!("messages with overall {name} alone"), messages, recipients, "");
-        let wanted = if same == clicks { 2 } else { 1 };
+        let wanted = if same == clicks { LINKS } else { 1 };
         let figure = format!("distinct URLs of overall {name}");
         figures.exactly(&figure, urls[same].len() as u64, wanted, "URLs");
         let figure = format!("distinct URLs of what is anonymous beside overall {name}");
-        let wanted = recipients * if other == clicks { 2 } else { 1 };
+        let wanted = recipients * if other == clicks { LINKS } else { 1 };
         figures.exactly(&figure, urls[other].len() as u64, wanted, "URLs");
     }
     Ok(())
