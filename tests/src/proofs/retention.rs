@@ -283,12 +283,12 @@ impl Scene {
         Ok(())
     }
 
-    /// Nothing is shown that is not counted any more.
+    /// Nothing is shown that is not counted any more. What a table added up to is shown to nobody.
     fn shown_is_what_is_left(&self, figures: &mut Figures) -> Result<()> {
         let keys = "tenant, campaign, kind, dimension, value";
         let shown = format!(
-            "SELECT count() FROM (SELECT {keys}, raw FROM published FINAL WHERE raw IS NOT NULL) \
-             AS p LEFT JOIN (SELECT {keys}, sum(c.raw) AS now FROM counters AS c GROUP BY {keys}) \
+            "SELECT count() FROM (SELECT {keys}, raw FROM published FINAL WHERE raw IS NOT NULL \
+             AND (value != '' OR dimension = 'total')) AS p LEFT JOIN (SELECT {keys}, sum(c.raw) AS now FROM counters AS c GROUP BY {keys}) \
              AS c USING ({keys}) WHERE p.raw > c.now"
         );
         // An epoch that began before the end may still have been written after it.

@@ -61,13 +61,6 @@ pub(crate) const PROOFS: &[Proof] = &[
     ),
     proof("tokens", "a million valid tokens accepted, ten million others refused, no nonce twice"),
     Proof {
-        starts: &["hushmark", "hushmark-edge", "hushmark-writer", "hushmark-embedded"],
-        ..proof(
-            "planted-secrets",
-            "no address, IP address or user agent of 300 people in anything that is kept or said",
-        )
-    },
-    Proof {
         starts: &["hushmark-edge"],
         ..proof("refusals", "an answer does not tell why: equal in bytes, headers and time")
     },
