@@ -1,7 +1,7 @@
 //! `hushmark plan POLICY` and `hushmark enforce`: what a policy would remove, announced with a hash,
 //! and then removed under that hash, and nothing else.
 //!
-//! In reading order: [`plan`] is what is announced, [`kept`] where it lies until it is carried out,
+//! In reading order: [`mod@plan`] is what is announced, [`kept`] where it lies until it is carried out,
 //! [`stores`] what no policy reaches, [`say`] how it reads. [`crate::policies`] finds the policy;
 //! which rows are meant and how they go is the writer's (`hushmark_writer::retention`).
 
