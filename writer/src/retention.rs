@@ -6,7 +6,7 @@
 //! a part are withheld until they grew beyond what they showed, because the difference would tell
 //! of few. Every statement can be said again: a step that was cut short is simply done again.
 //!
-//! In reading order: [`sql`] says which rows, here they are counted and removed, [`days`] makes a
+//! In reading order: `sql` says which rows, here they are counted and removed, `days` makes a
 //! row's time its day, [`overdue`] tells what no enforcing took.
 
 mod days;

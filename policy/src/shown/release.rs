@@ -14,7 +14,7 @@
 //! is; the total goes on.
 //!
 //! Where people are told apart, a person can be in several cells, and the sum of the cells less the
-//! total tells how often that was: [`Table::overlaps`]. It is held to the same rule.
+//! total tells how often that was: their overlap. It is held to the same rule.
 
 use std::collections::BTreeMap;
 
