@@ -133,8 +133,9 @@ impl Guarded<'_> {
             "shows more than was counted",
         );
         let stands_for = |n: u64, whole: u64| n >= k && whole.saturating_sub(n) >= k;
-        let raw = cell.uniq_raw.or(cell.raw);
-        let human = cell.uniq_human.or(cell.human);
+        // Where people are withheld they are at most the hits, and those who are there now.
+        let raw = cell.uniq_raw.or(cell.raw.map(|hits| hits.min(now.raw)));
+        let human = cell.uniq_human.or(cell.human.map(|hits| hits.min(now.human)));
         claim(
             raw.is_none_or(|n| stands_for(n, whole.raw))
                 && human.is_none_or(|n| stands_for(n, whole.human))
