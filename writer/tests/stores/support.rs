@@ -19,7 +19,7 @@ use hushmark_policy::{CampaignId, Day, Generation, Kind, MailType, Mark, Mode, T
 use tempfile::TempDir;
 
 /// How long anything may take before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A child that dies with -9 when it is dropped.
 pub(crate) struct Process(pub(crate) Child);
