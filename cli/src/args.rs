@@ -1,12 +1,16 @@
 //! What can be typed.
 
+mod people;
+
 use std::path::PathBuf;
 
-use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args as Group, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use hushmark_event::audit::verify::Published;
 
-use crate::cluster::args::Cluster;
+use crate::cluster::args::{Cluster, Connection};
+use crate::policies::PolicyKind;
+pub(crate) use people::{By, Contact, Delivered, Export, Format, Log, Segment};
 
 /// Email open and click tracking that can prove what it forgot
 #[derive(Parser)]
@@ -26,8 +30,27 @@ pub(crate) enum Command {
     Up(Up),
     /// Write one ready .eml a recipient, links wrapped and pixel placed
     Stamp(Stamp),
+    /// Say that the receiving servers took messages of a campaign, or did not
+    Delivered(Delivered),
     /// Show what the last epoch published of a campaign
     Report(Report),
+    /// List the contacts whose mail was sent, delivered, opened or clicked, where that may be known
+    #[command(after_help = "Sent and delivered are known in every mode. Opens and clicks lead to \
+                            nobody outside individual: the answer is 0, with the reason.
+
+Examples:
+  hushmark segment --campaign spring --not-delivered
+  hushmark segment --tenant acme --delivered --csv > next-list.csv")]
+    Segment(Segment),
+    /// Show the page of one contact: their mail, and what may be told of it
+    #[command(after_help = "Examples:
+  hushmark contact --tenant acme --person who.txt
+  echo ann@example.org | hushmark contact --tenant acme --person -")]
+    Contact(Contact),
+    /// Export a campaign: a row a message and, apart from them, hits by day
+    Export(Export),
+    /// Show or export the log of a tenant's transactional mail
+    Log(Log),
     /// Show a campaign's raw counters, below any minimum group; for operators of this machine
     Counters(Counters),
     /// Send a realistic morning of hits at the running edge, and check every counter
@@ -35,9 +58,37 @@ pub(crate) enum Command {
     /// End the tracking of a campaign or a tenant for good, mail that was sent included
     #[command(after_help = "Links go on working. It cannot be undone: a kill switch or a \
                             Campaign's own tracking can.")]
-    Withdraw(Withdrawn),
+    Withdraw(Withdraw),
+    /// Write down who agreed to be tracked, for tenants that ask (`consentFrom`)
+    #[command(
+        after_help = "Whoever ends their tracking later outweighs it by `hushmark withdraw`."
+    )]
+    Consent(Consent),
     /// Answer links with a plain 404 from now on; it cannot be undone
     Takedown(TakenDown),
+    /// Show what a policy would remove here, or what manifests would change in a cluster
+    #[command(after_help = "Examples:
+  hushmark plan two-years             what the policy would remove on this machine, and a hash
+  hushmark plan -f manifests/         what applying manifests would change in a cluster
+
+Nothing is changed. Exit status: 0 nothing is due or would change, 1 something is wrong, 2 wrong
+usage, 3 something is due or would change.")]
+    Plan(Plan),
+    /// Remove what a policy's plan announced, and nothing else
+    #[command(after_help = "Examples:
+  hushmark plan two-years             prints the hash
+  hushmark enforce two-years --plan 3f0c…
+
+The policy has mode: enforce. It stops before anything is changed where the plan is an old one, the
+policy or its campaigns changed, a legal hold keeps them, or other rows are due than announced.")]
+    Enforce(Enforce),
+    /// Erase people, a campaign or a tenant, and print a receipt that anyone can verify
+    #[command(
+        after_help = "It cannot be undone. Nothing of it is counted any more within a second; \
+                            rows are gone from the disk within minutes. Run it again to get the \
+                            receipt again."
+    )]
+    Erase(Erase),
     /// Verify receipts of erasures: offline, with a region's public key alone
     #[command(subcommand)]
     Receipt(Receipt),
@@ -108,10 +159,77 @@ pub(crate) struct Counters {
 }
 
 #[derive(Group)]
+pub(crate) struct Plan {
+    /// The policy on this machine: NAME or NAMESPACE/NAME
+    #[arg(required_unless_present = "filename", conflicts_with = "filename")]
+    pub(crate) policy: Option<String>,
+    /// Which kind of policy, where both kinds have one of the name
+    #[arg(long, requires = "policy")]
+    pub(crate) kind: Option<PolicyKind>,
+    /// Of a cluster: a folder of manifests, one file, or - for standard input
+    #[arg(long, short, value_name = "PATH")]
+    pub(crate) filename: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// A plan of a policy on this machine.
+pub(crate) struct PlanPolicy {
+    pub(crate) policy: String,
+    pub(crate) kind: Option<PolicyKind>,
+    pub(crate) json: bool,
+}
+
+#[derive(Group)]
+pub(crate) struct Enforce {
+    /// The policy: NAME or NAMESPACE/NAME
+    pub(crate) policy: String,
+    /// The hash that `hushmark plan` printed
+    #[arg(long, value_name = "HASH", value_parser = crate::retention::hash)]
+    pub(crate) plan: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Group)]
 pub(crate) struct Demo {
     /// Do not print the reports at the end
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+#[derive(Group)]
+pub(crate) struct Withdraw {
+    #[command(flatten)]
+    pub(crate) what: Withdrawn,
+    /// Of the tenant's mail to these people alone: a file with one address a line, or - for
+    /// standard input. Their future mail is not tracked, and what was sent is not counted
+    #[arg(long, value_name = "FILE", requires = "tenant")]
+    #[arg(conflicts_with_all = ["mail_type", "only"])]
+    pub(crate) people: Option<PathBuf>,
+    /// How these people said so, for the record: a letter of a date, a page, a call
+    #[arg(long, value_name = "TEXT", requires = "people")]
+    pub(crate) source: Option<String>,
+    /// Do not ask whether everybody is meant
+    #[arg(long, short, requires = "all")]
+    pub(crate) yes: bool,
+}
+
+#[derive(Group)]
+pub(crate) struct Consent {
+    /// The tenant, by its namespace
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) tenant: String,
+    /// Who agreed: a file with one address a line, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) people: PathBuf,
+    /// How these people said so, for the record: a form of a date, a contract's clause
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) source: String,
 }
 
 /// What is counted no more, on one machine and in a cluster.
@@ -120,7 +238,7 @@ pub(crate) struct Withdrawn {
     #[command(flatten)]
     pub(crate) whose: Whose,
     /// A tenant's mail of this type alone; default: both
-    #[arg(long = "type", value_name = "TYPE", conflicts_with = "campaign")]
+    #[arg(long = "type", value_name = "TYPE", requires = "tenant")]
     pub(crate) mail_type: Option<MailType>,
     /// One kind of hits alone; default: both
     #[arg(long, value_name = "KIND")]
@@ -137,6 +255,33 @@ pub(crate) struct Whose {
     /// The tenant, by its namespace
     #[arg(long, value_name = "NAMESPACE")]
     pub(crate) tenant: Option<String>,
+    /// Everybody in the whole region, for ever
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Group)]
+#[group(skip)]
+#[command(group(ArgGroup::new("erased").args(["campaign", "tenant"]).required(true)))]
+pub(crate) struct Erase {
+    /// The campaign: NAME or NAMESPACE/NAME
+    #[arg(long, value_name = "CAMPAIGN")]
+    pub(crate) campaign: Option<String>,
+    /// Of the tenant in this namespace
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) tenant: Option<String>,
+    /// These people of the tenant: a file with one address a line, or - for standard input
+    #[arg(long, value_name = "FILE", requires = "tenant", conflicts_with = "all")]
+    pub(crate) people: Option<PathBuf>,
+    /// Everything of the tenant; its key is destroyed
+    #[arg(long, requires = "tenant")]
+    pub(crate) all: bool,
+    /// Save the receipt in this file; of several people, in files in this folder
+    #[arg(long, value_name = "PATH")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// A type of mail.

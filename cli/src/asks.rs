@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use anyhow::{Context, Result, bail};
 use hushmark_event::ask::Question;
@@ -11,13 +12,19 @@ use hushmark_event::audit::{Action, Name, Principal, Target};
 use hushmark_event::redis_keys::{ASKS, QUESTION_FIELD, REFUSAL_FIELD};
 use hushmark_event::refusal::{Refuses, Takedown};
 use hushmark_policy::TenantId;
+use hushmark_sender::Address;
 use redis::aio::MultiplexedConnection;
 
+use zeroize::Zeroizing;
+
+use crate::cluster::ask::confirm;
+use crate::contacts::{Contacts, Withdrew};
 use crate::data::{DataFolder, State};
 use crate::report::print;
+use crate::up::now_ms;
 use crate::up::refusals::connect;
 use crate::withdrawal::Withdrawal;
-use crate::{args, campaigns};
+use crate::{args, campaigns, erase, keys};
 
 /// How long `up` may take to append what was asked.
 const APPENDED_WITHIN: Duration = Duration::from_secs(5);
@@ -26,47 +33,138 @@ pub(crate) async fn takedown(data: &Path, options: &args::TakenDown) -> Result<(
     let folder = DataFolder::new(data);
     let state = folder.state()?;
     let (what, action, said) = what(&folder, &state, options).await?;
-    append(&folder, &[Refuses::Takedown(what)], Action::Takedown(action)).await?;
+    let ask = (Some(Refuses::Takedown(what)), Action::Takedown(action));
+    ask_for(&folder, vec![ask]).await?;
     print(&format!("taken down: {said}; edges answer 404 within a second\n"))
 }
 
-pub(crate) async fn withdraw(data: &Path, options: &args::Withdrawn) -> Result<()> {
+pub(crate) async fn withdraw(data: &Path, options: &args::Withdraw) -> Result<()> {
     let folder = DataFolder::new(data);
     let state = folder.state()?;
-    let (whose, withdrawal) = match (&options.whose.campaign, &options.whose.tenant) {
-        (Some(campaign), _) => {
+    let what = &options.what;
+    let (action, withdrawal) = match (&what.whose.campaign, &what.whose.tenant, &options.people) {
+        (Some(campaign), ..) => {
             let (name, tenant, id) = state.campaign(campaign)?;
             campaigns::known(&state, campaign, id).await?;
-            (Target::Campaign { tenant, id }, options.of_campaign(id, &name))
+            (Action::Withdraw(Target::Campaign { tenant, id }), what.of_campaign(id, &name))
         }
-        (None, Some(namespace)) => {
+        (None, Some(namespace), Some(file)) => {
+            let source = options.source.as_deref().unwrap_or("not said");
+            return people(&folder, &state, namespace, (file, source)).await;
+        }
+        (None, Some(namespace), None) => {
             let id = tenant(&state, namespace)?;
-            (Target::Tenant(id), options.of_tenant(id, namespace))
+            (Action::Withdraw(Target::Tenant(id)), what.of_tenant(id, namespace))
         }
-        (None, None) => bail!("say whose tracking ends: --campaign or --tenant"),
+        (None, None, _) => {
+            let withdrawal = what.of_all(&state.region);
+            if !options.yes {
+                confirm(&format!("From now on {}, for good.", withdrawal.text))?;
+            }
+            (Action::WithdrawAll, withdrawal)
+        }
     };
     let Withdrawal { refuses, text } = withdrawal;
-    append(&folder, &refuses, Action::Withdraw(whose)).await?;
+    let asks = refuses.into_iter().map(|one| (Some(one), action.clone()));
+    ask_for(&folder, asks.collect()).await?;
     print(&format!("withdrawn: {text}; edges obey within a second\n"))
 }
 
-/// Asks for entries, and waits until the log has them.
-async fn append(folder: &DataFolder, refuses: &[Refuses], action: Action) -> Result<()> {
+/// Ends a tenant's tracking of people: first of mail to come, then of what names them already.
+async fn people(
+    folder: &DataFolder,
+    state: &State,
+    namespace: &str,
+    (file, source): (&Path, &str),
+) -> Result<()> {
+    let tenant = tenant(state, namespace)?;
+    let people = addresses(file)?;
+    erase::Log::read(folder)?.tenant(tenant, namespace)?;
+    let contacts =
+        Contacts::read(&state.clickhouse, tenant, keys::tenant_key(folder, tenant)?).await?;
+    // Of who was erased nothing is written down again: what is left of them says as much.
+    let (_, to_note): (Vec<_>, Vec<_>) =
+        people.iter().partition(|it| contacts.withdrew(it) == Some(Withdrew::Erased));
+    contacts.withdraw(&state.clickhouse, &to_note, source, now_ms()).await?;
+    let asks: Vec<_> = people
+        .iter()
+        .map(|person| {
+            let refuses = contacts.known(person).map(|contact| Refuses::Contact {
+                tenant: tenant.to_string(),
+                id: format!("{:016x}", contact.expose()),
+            });
+            let tombstone = contacts.tombstone(person);
+            (refuses, Action::Withdraw(Target::Person { tenant, tombstone }))
+        })
+        .collect();
+    let named = asks.iter().filter(|(refuses, _)| refuses.is_some()).count();
+    ask_for(folder, asks).await?;
+    print(&format!(
+        "withdrawn: {} of tenant {namespace}, of whom {named} were contacts already; edges obey \
+         within a second, and mail that is stamped from now on does not track them\n",
+        persons(people.len())
+    ))
+}
+
+pub(crate) fn persons(n: usize) -> String {
+    if n == 1 { "1 person".to_owned() } else { format!("{n} people") }
+}
+
+fn is_stdin(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// Where addresses come from, for people.
+pub(crate) fn source(file: &Path) -> String {
+    if is_stdin(file) { "standard input".to_owned() } else { file.display().to_string() }
+}
+
+/// People's addresses, one a line. None of them is repeated in an error.
+pub(crate) fn addresses(file: &Path) -> Result<Vec<Address>> {
+    let name = source(file);
+    let text =
+        if is_stdin(file) { io::read_to_string(io::stdin()) } else { fs::read_to_string(file) };
+    let text = Zeroizing::new(text.with_context(|| format!("cannot read {name}"))?);
+    let mut people = Vec::new();
+    for (n, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+        let address = Address::parse(line.trim());
+        people.push(
+            address.with_context(|| {
+                format!("{name}, line {n} is no address, so nothing was changed")
+            })?,
+        );
+    }
+    if people.is_empty() {
+        bail!("{name} names nobody: give one address a line");
+    }
+    Ok(people)
+}
+
+/// Asks for entries, and waits until they were taken. Where there is none, because nothing names
+/// the person, it is for the audit log alone.
+pub(crate) async fn ask_for(
+    folder: &DataFolder,
+    asks: Vec<(Option<Refuses>, Action)>,
+) -> Result<()> {
     let mut redis = connect(folder).await.context("is `hushmark up` running?")?;
-    let question = Question { by: this_user(), action };
-    let question = serde_json::to_string(&question).context("cannot write who asks")?;
     let mut waiting = Vec::new();
-    for refuses in refuses {
-        let text = serde_json::to_string(refuses).context("cannot write the request")?;
-        let id: String = redis::cmd("XADD")
-            .arg(ASKS)
-            .arg(&["*", REFUSAL_FIELD, &text, QUESTION_FIELD, &question])
+    for (refuses, action) in asks {
+        let question = Question { by: this_user(), action };
+        let question = serde_json::to_string(&question).context("cannot write who asks")?;
+        let mut add = redis::cmd("XADD");
+        add.arg(ASKS).arg("*");
+        if let Some(refuses) = refuses {
+            let text = serde_json::to_string(&refuses).context("cannot write the request")?;
+            add.arg(REFUSAL_FIELD).arg(text);
+        }
+        let id: String = add
+            .arg(&[QUESTION_FIELD, &question])
             .query_async(&mut redis)
             .await
             .context("cannot ask for an entry in the refusal log")?;
         waiting.push(id);
     }
-    let until = Instant::now() + APPENDED_WITHIN;
+    let mut until = Instant::now() + APPENDED_WITHIN;
     for id in waiting {
         while is_waiting(&mut redis, &id).await? {
             if Instant::now() > until {
@@ -78,6 +176,8 @@ async fn append(folder: &DataFolder, refuses: &[Refuses], action: Action) -> Res
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        // One after the other: many take longer.
+        until = Instant::now() + APPENDED_WITHIN;
     }
     Ok(())
 }
@@ -136,7 +236,7 @@ async fn what(
 }
 
 /// A tenant by its namespace.
-fn tenant(state: &State, namespace: &str) -> Result<TenantId> {
+pub(crate) fn tenant(state: &State, namespace: &str) -> Result<TenantId> {
     if !state.namespaces.iter().any(|known| known == namespace) {
         bail!("no tenant in namespace {namespace}; there are {}", state.namespaces.join(", "));
     }

@@ -4,11 +4,11 @@
 //! What is said is made of what the API server knows; hits, contacts and keys are out of reach.
 //!
 //! In reading order: [`args`] and [`connect`]; [`world`] is what is fetched; [`status`],
-//! [`explain`], [`record`] and [`plan`] look; [`ask`] and [`rotate`] change something; [`bundle`] collects;
+//! [`explain`], [`record`] and [`mod@plan`] look; [`ask`] and [`rotate`] change something; [`bundle`] collects;
 //! [`complete`] answers kubectl's question of how a word goes on.
 
 pub(crate) mod args;
-mod ask;
+pub(crate) mod ask;
 mod bundle;
 pub(crate) mod complete;
 mod connect;
@@ -37,15 +37,20 @@ pub(crate) async fn run(command: Cluster) -> Result<ExitCode> {
         Cluster::Status(options) => status::run(&options).await,
         Cluster::Explain(options) => explain::run(&options).await,
         Cluster::RecordOfProcessing(options) => record::run(&options).await,
-        Cluster::Plan(options) => plan::run(&options).await,
         Cluster::Keys(Keys::Rotate(options)) => rotate::run(&options).await,
         Cluster::SupportBundle(options) => bundle::run(&options).await,
     }
 }
 
+/// What applying manifests would change.
+pub(crate) async fn plan(options: &args::Plan) -> Result<ExitCode> {
+    plan::run(options).await
+}
+
 pub(crate) async fn run_plugin(command: PluginCommand) -> Result<ExitCode> {
     match command {
         PluginCommand::Cluster(command) => run(command).await,
+        PluginCommand::Plan(options) => plan(&options).await,
         PluginCommand::Withdraw(options) => ask::withdraw(&options).await,
         PluginCommand::Takedown(options) => ask::takedown(&options).await,
         PluginCommand::Completions { shell } => crate::completions::<args::Plugin>(shell),

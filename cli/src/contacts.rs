@@ -1,13 +1,19 @@
-//! Contacts of `individual` mail: a random id beside the sealed address, found by a keyed hash.
+//! Contacts of a tenant: a random id beside the sealed address, found by a keyed hash. Mail of
+//! `individual` names the id; mail of the other modes is noted beside it (see [`deliveries`]), and
+//! nothing in the mail is.
+//!
+//! [`deliveries`]: crate::deliveries
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use anyhow::{Context, Result};
 use clickhouse::Row;
 use hmac::{Hmac, Mac};
-use hushmark_policy::{Mark, TenantId};
+use hushmark_event::chain::Hash32;
+use hushmark_policy::{Caps, Day, Mark, TenantId};
+use hushmark_report::Person;
 use hushmark_sender::Address;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -15,7 +21,16 @@ use zeroize::Zeroizing;
 
 use crate::keys::random64;
 
-type Lookup = [u8; 32];
+/// A keyed hash of an address: it finds a contact, and tells nobody without the key anything.
+pub(crate) type Lookup = [u8; 32];
+
+#[derive(Row, Serialize)]
+struct WithdrawalRow<'a> {
+    tenant: u64,
+    lookup: Lookup,
+    source: &'a str,
+    at: i64,
+}
 
 #[derive(Row, Serialize)]
 struct ContactRow {
@@ -24,6 +39,7 @@ struct ContactRow {
     contact: u64,
     #[serde(with = "serde_bytes_as_string")]
     sealed: Vec<u8>,
+    /// The day, in milliseconds: that mail went out at the same moment would tell of whom it was.
     at: i64,
 }
 
@@ -43,12 +59,35 @@ struct Known {
     contact: u64,
 }
 
+#[derive(Row, Deserialize)]
+struct Withdrawn {
+    lookup: Lookup,
+    is_erased: bool,
+}
+
+#[derive(Row, Deserialize)]
+struct Agreed {
+    lookup: Lookup,
+}
+
+/// Why somebody's mail is not tracked any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Withdrew {
+    /// They ended their tracking, and when and how is written down.
+    Said,
+    /// They were erased: this is all that is left.
+    Erased,
+}
+
 /// One tenant's contacts, as far as they are known, and those that a stamping adds.
 pub(crate) struct Contacts {
     tenant: TenantId,
     key: Zeroizing<[u8; 32]>,
     known: HashMap<Lookup, u64>,
+    withdrawn: HashMap<Lookup, Withdrew>,
     added: Vec<ContactRow>,
+    /// Contacts that a message was made for.
+    made_for: Vec<u64>,
 }
 
 impl Contacts {
@@ -58,33 +97,147 @@ impl Contacts {
         tenant: TenantId,
         key: Zeroizing<[u8; 32]>,
     ) -> Result<Self> {
-        let known = hushmark_report::client(clickhouse)
+        let client = hushmark_report::client(clickhouse);
+        let known = client
             .query("SELECT lookup, contact FROM contacts FINAL WHERE tenant = ?")
             .bind(tenant.0)
             .fetch_all::<Known>()
             .await
             .context("cannot read the contacts from ClickHouse; is `hushmark up` running?")?;
         let known = known.into_iter().map(|row| (row.lookup, row.contact)).collect();
-        Ok(Self { tenant, key, known, added: Vec::new() })
+        let withdrawn = client
+            .query(
+                "SELECT lookup, min(source = 'erased') AS is_erased FROM withdrawals \
+                 WHERE tenant = ? GROUP BY lookup",
+            )
+            .bind(tenant.0)
+            .fetch_all::<Withdrawn>()
+            .await
+            .context("cannot read from ClickHouse whose tracking ended")?;
+        let why = |is_erased| if is_erased { Withdrew::Erased } else { Withdrew::Said };
+        let withdrawn = withdrawn.into_iter().map(|row| (row.lookup, why(row.is_erased))).collect();
+        Ok(Self { tenant, key, known, withdrawn, added: Vec::new(), made_for: Vec::new() })
     }
 
-    /// The contact's id: the one it has, or a random one from now on.
-    pub(crate) fn mark(&mut self, address: &Address, now_ms: u64) -> Result<Mark> {
-        let folded = address.folded();
+    /// A keyed hash of the address, for one use alone.
+    fn hashed(&self, label: &[u8], address: &Address) -> [u8; 32] {
         let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(self.key.as_ref())
             .expect("HMAC takes any key");
-        mac.update(b"hushmark contact 1");
-        mac.update(folded.as_bytes());
-        let lookup: Lookup = mac.finalize().into_bytes().into();
+        mac.update(label);
+        mac.update(address.folded().as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
+    /// What finds a person in the tables of one tenant.
+    pub(crate) fn lookup(&self, address: &Address) -> Lookup {
+        self.hashed(b"hushmark contact 1", address)
+    }
+
+    /// What names a person in the audit log: whoever has the tenant's key can tell that it is
+    /// somebody whom they know already, and nobody else can tell anything.
+    pub(crate) fn tombstone(&self, address: &Address) -> Hash32 {
+        Hash32(self.hashed(b"hushmark tombstone 1", address))
+    }
+
+    /// The id of a contact that there is.
+    pub(crate) fn known(&self, address: &Address) -> Option<Mark> {
+        self.known.get(&self.lookup(address)).copied().map(Mark::new)
+    }
+
+    /// Whether the person's tracking ended.
+    pub(crate) fn is_withdrawn(&self, address: &Address) -> bool {
+        self.withdrew(address).is_some()
+    }
+
+    /// Why the person's tracking ended, if it did.
+    pub(crate) fn withdrew(&self, address: &Address) -> Option<Withdrew> {
+        if self.withdrawn.is_empty() {
+            return None;
+        }
+        self.withdrawn.get(&self.lookup(address)).copied()
+    }
+
+    /// The keyed hash that finds a person, which is all that an erasure leaves.
+    pub(crate) fn found_by(&self, address: &Address) -> Hash32 {
+        Hash32(self.lookup(address))
+    }
+
+    /// Every id that any row names people by: two stampings at once may have drawn two.
+    pub(crate) async fn every_id(&self, clickhouse: &str) -> Result<HashMap<Hash32, Vec<Mark>>> {
+        let rows = hushmark_report::client(clickhouse)
+            .query("SELECT DISTINCT lookup, contact FROM contacts WHERE tenant = ?")
+            .bind(self.tenant.0)
+            .fetch_all::<Known>()
+            .await
+            .context("cannot read the contacts from ClickHouse; is `hushmark up` running?")?;
+        let mut ids = HashMap::<Hash32, Vec<Mark>>::new();
+        for Known { lookup, contact } in rows {
+            ids.entry(Hash32(lookup)).or_default().push(Mark::new(contact));
+        }
+        Ok(ids)
+    }
+
+    /// Who is on record as having agreed, by their keyed hash.
+    pub(crate) async fn consented(&self, clickhouse: &str) -> Result<HashSet<Hash32>> {
+        let lookups = hushmark_report::client(clickhouse)
+            .query("SELECT DISTINCT lookup FROM consents WHERE tenant = ?")
+            .bind(self.tenant.0)
+            .fetch_all::<Agreed>()
+            .await
+            .context("cannot read from ClickHouse who agreed")?;
+        Ok(lookups.into_iter().map(|row| Hash32(row.lookup)).collect())
+    }
+
+    /// Whether the refusal log refuses the contact: by the page of a message that named it.
+    pub(crate) fn has_objected(&self, address: &Address, refused: &Caps) -> bool {
+        !refused.objected().is_empty()
+            && self.known(address).is_some_and(|it| refused.is_withdrawn(self.tenant, &it))
+    }
+
+    /// Writes down that people's tracking ended, and how they said so. Durable when it returns.
+    pub(crate) async fn withdraw(
+        &self,
+        clickhouse: &str,
+        people: &[&Address],
+        source: &str,
+        now_ms: u64,
+    ) -> Result<()> {
+        let client = hushmark_report::client(clickhouse).with_setting("async_insert", "0");
+        let at = i64::try_from(now_ms).unwrap_or(i64::MAX);
+        let write = async {
+            let mut insert = client.insert::<WithdrawalRow<'_>>("withdrawals").await?;
+            for address in people {
+                let (tenant, lookup) = (self.tenant.0, self.lookup(address));
+                insert.write(&WithdrawalRow { tenant, lookup, source, at }).await?;
+            }
+            insert.end().await
+        };
+        write.await.context("cannot write down in ClickHouse whose tracking ends")
+    }
+
+    /// What `individual` mail names a contact by: the id it has, or a random one from now on.
+    pub(crate) fn mark(&mut self, address: &Address, today: Day) -> Result<Mark> {
+        self.id(address, today).map(Mark::new)
+    }
+
+    /// Takes note that a message was made for a person. The id stays here.
+    pub(crate) fn made_for(&mut self, address: &Address, today: Day) -> Result<()> {
+        let contact = self.id(address, today)?;
+        self.made_for.push(contact);
+        Ok(())
+    }
+
+    fn id(&mut self, address: &Address, today: Day) -> Result<u64> {
+        let lookup = self.lookup(address);
         if let Some(contact) = self.known.get(&lookup) {
-            return Ok(Mark::new(*contact));
+            return Ok(*contact);
         }
         let contact = random64();
         let sealed = self.seal(address.expose().as_bytes(), contact)?;
-        let at = i64::try_from(now_ms).unwrap_or(i64::MAX);
+        let at = i64::try_from(today.start_ms()).unwrap_or(i64::MAX);
         self.added.push(ContactRow { tenant: self.tenant.0, lookup, contact, sealed, at });
         self.known.insert(lookup, contact);
-        Ok(Mark::new(contact))
+        Ok(contact)
     }
 
     /// Nonce ‖ AES-256-GCM of the address, bound to tenant and contact. The nonce is random: a
@@ -92,7 +245,7 @@ impl Contacts {
     fn seal(&self, address: &[u8], contact: u64) -> Result<Vec<u8>> {
         let mut nonce = [0; 12];
         getrandom::fill(&mut nonce).context("the system has no random numbers")?;
-        let bound = [self.tenant.0.to_be_bytes(), contact.to_be_bytes()].concat();
+        let bound = bound(self.tenant, contact);
         let cipher = Aes256Gcm::new_from_slice(self.key.as_ref()).expect("the key has 32 bytes");
         let sealed = cipher
             .encrypt(&Nonce::from(nonce), Payload { msg: address, aad: &bound })
@@ -100,12 +253,14 @@ impl Contacts {
         Ok([&nonce[..], &sealed].concat())
     }
 
-    /// Stores the contacts that were added. Done before any message leaves, so that no hit ever
-    /// names a contact that nobody knows.
-    pub(crate) async fn store(self, clickhouse: &str) -> Result<()> {
+    /// Stores the contacts that were added, and hands out whom messages were made for. Done before
+    /// any message leaves, so that no hit ever names a contact that nobody knows.
+    pub(crate) async fn store(mut self, clickhouse: &str) -> Result<Vec<u64>> {
         if self.added.is_empty() {
-            return Ok(());
+            return Ok(self.made_for);
         }
+        // Not in the list's order.
+        self.added.sort_unstable_by_key(|row| row.contact);
         let client = hushmark_report::client(clickhouse).with_setting("async_insert", "0");
         let write = async {
             let mut insert = client.insert::<ContactRow>("contacts").await?;
@@ -114,6 +269,66 @@ impl Contacts {
             }
             insert.end().await
         };
-        write.await.context("cannot store the contacts in ClickHouse")
+        write.await.context("cannot store the contacts in ClickHouse")?;
+        Ok(self.made_for)
+    }
+}
+
+/// What a sealed address is bound to.
+fn bound(tenant: TenantId, contact: u64) -> Vec<u8> {
+    [tenant.0.to_be_bytes(), contact.to_be_bytes()].concat()
+}
+
+/// Opens the addresses of a tenant's contacts, for those who hold the tenant's key. Nothing for one
+/// that was sealed under another key, or for another contact.
+pub(crate) fn unseal(
+    tenant: TenantId,
+    key: &[u8; 32],
+) -> impl Fn(u64, &[u8]) -> Option<Person> + use<> {
+    let cipher = Aes256Gcm::new_from_slice(key).expect("the key has 32 bytes");
+    move |contact, sealed| {
+        let (nonce, sealed) = sealed.split_at_checked(12)?;
+        let nonce: [u8; 12] = nonce.try_into().ok()?;
+        let bound = bound(tenant, contact);
+        let opened = cipher.decrypt(&Nonce::from(nonce), Payload { msg: sealed, aad: &bound });
+        String::from_utf8(opened.ok()?).ok().map(Person::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contacts(tenant: u64, key: u8) -> Contacts {
+        Contacts {
+            tenant: TenantId(tenant),
+            key: Zeroizing::new([key; 32]),
+            known: HashMap::new(),
+            withdrawn: HashMap::new(),
+            added: Vec::new(),
+            made_for: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_address_is_opened_by_its_tenants_key_for_its_contact_alone() {
+        let mut all = contacts(1, 7);
+        let ann = Address::parse("Ann@example.org").unwrap();
+        let mark = all.mark(&ann, Day(20_000)).unwrap();
+        let same = Address::parse("ann@EXAMPLE.org").unwrap();
+        assert!(all.mark(&same, Day(20_001)).unwrap() == mark, "case tells no two people apart");
+        let row = &all.added[0];
+        let opened = |tenant, key: u8, contact, sealed: &[u8]| {
+            let person = unseal(TenantId(tenant), &[key; 32])(contact, sealed);
+            person.map(|person| person.expose().to_owned())
+        };
+        let id = mark.expose();
+        assert_eq!(opened(1, 7, id, &row.sealed).as_deref(), Some("Ann@example.org"));
+        assert_eq!(opened(2, 7, id, &row.sealed), None);
+        assert_eq!(opened(1, 8, id, &row.sealed), None);
+        assert_eq!(opened(1, 7, id ^ 1, &row.sealed), None);
+        assert_eq!(opened(1, 7, id, &row.sealed[..11]), None);
+        assert_eq!(row.at % 86_400_000, 0, "no finer than the day");
+        assert_eq!(all.added.len(), 1);
     }
 }

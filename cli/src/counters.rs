@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use hushmark_report::counters;
 
 use crate::args::Counters;
-use crate::campaigns;
 use crate::data::DataFolder;
 use crate::report::print;
+use crate::{campaigns, erase};
 
 pub(crate) async fn run(data: &Path, options: &Counters) -> Result<()> {
     let folder = DataFolder::new(data);
@@ -21,6 +21,7 @@ pub(crate) async fn run(data: &Path, options: &Counters) -> Result<()> {
     )?;
     let (name, tenant, campaign) = state.campaign(&options.campaign)?;
     campaigns::known(&state, &options.campaign, campaign).await?;
+    erase::Log::read(&folder)?.is_obeyed(&state.clickhouse).await?;
     let rows = counters::read(&state.clickhouse, tenant, campaign).await?;
     let mut out = String::new();
     if options.json {

@@ -78,8 +78,17 @@ impl DataFolder {
         }
         lock.set_len(0).context("cannot write the lock file")?;
         write!(lock, "{}", std::process::id()).context("cannot write the lock file")?;
-        for sub in ["redis", "clickhouse", "edge", "writer", "logs", "refusals", "audit", "stamps"]
-        {
+        for sub in [
+            "redis",
+            "clickhouse",
+            "edge",
+            "writer",
+            "logs",
+            "refusals",
+            "audit",
+            "stamps",
+            "receipts",
+        ] {
             files::private_folder(&folder.root.join(sub))?;
         }
         Ok((folder, lock))

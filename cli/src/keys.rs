@@ -1,7 +1,7 @@
 //! The keys of a region on one machine: files of mode 0600, made where they are missing.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
@@ -109,9 +109,7 @@ pub(crate) fn close_day(folder: &DataFolder, day: Day) -> Result<()> {
     for ring in ["ring/batch", "ring/salt"] {
         let path = folder.path(ring).join(day.to_string());
         if path.exists() {
-            // Overwritten first, for file systems that write in place.
-            fs::write(&path, [0; 32]).with_context(|| format!("cannot wipe {}", path.display()))?;
-            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+            wipe(&path)?;
         }
     }
     Ok(())
@@ -125,11 +123,48 @@ pub(crate) fn signing_key(folder: &DataFolder) -> Result<SigningKey> {
 
 /// The key that seals a tenant's addresses, made when it is first needed.
 pub(crate) fn tenant_key(folder: &DataFolder, tenant: TenantId) -> Result<Zeroizing<[u8; 32]>> {
-    let path = folder.path("tenants").join(format!("{tenant}.key"));
+    let path = tenant_path(folder, tenant);
     if !path.exists() {
         random_file(&path)?;
     }
     read_key(&path)
+}
+
+/// The key that seals a tenant's addresses, which has to be there.
+pub(crate) fn known_tenant_key(
+    folder: &DataFolder,
+    tenant: TenantId,
+) -> Result<Zeroizing<[u8; 32]>> {
+    let path = tenant_path(folder, tenant);
+    if !path.exists() {
+        bail!(
+            "the tenant's key {} is gone, and nobody can be found without it: restore it, or erase \
+             the whole tenant with --all; nothing was changed",
+            path.display()
+        );
+    }
+    read_key(&path)
+}
+
+/// Destroys the key of a tenant that is erased: what it sealed is gone wherever a copy lies. Returns
+/// whether there was one.
+pub(crate) fn destroy_tenant_key(folder: &DataFolder, tenant: TenantId) -> Result<bool> {
+    let path = tenant_path(folder, tenant);
+    if !path.exists() {
+        return Ok(false);
+    }
+    wipe(&path)?;
+    Ok(true)
+}
+
+fn tenant_path(folder: &DataFolder, tenant: TenantId) -> PathBuf {
+    folder.path("tenants").join(format!("{tenant}.key"))
+}
+
+/// Overwritten first, for file systems that write in place.
+fn wipe(path: &Path) -> Result<()> {
+    fs::write(path, [0; 32]).with_context(|| format!("cannot wipe {}", path.display()))?;
+    fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))
 }
 
 fn read_key(path: &Path) -> Result<Zeroizing<[u8; 32]>> {

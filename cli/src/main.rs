@@ -11,15 +11,22 @@ mod args;
 mod asks;
 mod campaigns;
 mod cluster;
+mod consents;
 mod contacts;
 mod counters;
 mod data;
+mod deliveries;
 mod demo;
+mod erase;
 mod files;
 mod http;
 mod keys;
+mod known;
+mod people;
+mod policies;
 mod receipts;
 mod report;
+mod retention;
 mod sealing;
 mod stamp;
 mod up;
@@ -63,17 +70,39 @@ async fn run(args: Args) -> Result<ExitCode> {
     let done = match args.command {
         Command::Up(options) => up::run(&args.data, options).await,
         Command::Stamp(options) => stamp::run(&args.data, &options).await,
+        Command::Delivered(options) => deliveries::delivered(&args.data, &options).await,
+        Command::Segment(options) => people::segment(&args.data, &options).await,
+        Command::Contact(options) => people::contact(&args.data, &options).await,
+        Command::Export(options) => people::export(&args.data, &options).await,
+        Command::Log(options) => people::log(&args.data, &options).await,
         Command::Report(options) => report::run(&args.data, &options).await,
         Command::Counters(options) => counters::run(&args.data, &options).await,
         Command::Demo(options) => demo::run(&args.data, &options).await,
         Command::Withdraw(options) => asks::withdraw(&args.data, &options).await,
+        Command::Consent(options) => consents::consent(&args.data, &options).await,
         Command::Takedown(options) => asks::takedown(&args.data, &options).await,
+        Command::Plan(options) => return plan(&args.data, options).await,
+        Command::Enforce(options) => retention::enforce(&args.data, &options).await,
+        Command::Erase(options) => erase::run(&args.data, &options).await,
         Command::Receipt(command) => return receipts::verify_receipts(&command),
         Command::Audit(command) => return receipts::verify_log(&command),
         Command::Cluster(command) => return cluster::run(command).await,
         Command::Completions { shell } => return completions::<Args>(shell),
     };
     done.map(|()| ExitCode::SUCCESS)
+}
+
+/// What manifests would change in a cluster, or what a policy would remove on this machine.
+async fn plan(data: &Path, options: args::Plan) -> Result<ExitCode> {
+    match options {
+        args::Plan { policy: Some(policy), kind, json, .. } => {
+            retention::plan(data, &args::PlanPolicy { policy, kind, json }).await
+        }
+        args::Plan { filename: Some(filename), json, connection, .. } => {
+            cluster::plan(&cluster::args::Plan { filename, json, connection }).await
+        }
+        _ => anyhow::bail!("give a policy's name, or manifests with -f"),
+    }
 }
 
 /// Prints a shell's completion script.

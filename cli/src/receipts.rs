@@ -3,7 +3,7 @@
 //! Each reads as: read → judge (pure, by [`hushmark_event::audit::verify`]) → say. No data folder
 //! is looked at, and nothing is asked of anybody.
 
-mod say;
+pub(crate) mod say;
 
 use std::fs;
 use std::path::Path;
@@ -163,7 +163,7 @@ fn public_key(path: &Path) -> Result<VerifyingKey> {
     let Some(key) = parse_key(&bytes) else {
         bail!(
             "{name} holds no Ed25519 public key: give refusal.pub of the data folder or of the \
-             Secret REGION-refusal-pub, as its 32 bytes, 64 hex digits or base64"
+             Secret NAME-refusal-pub of the release NAME, as its 32 bytes, 64 hex digits or base64"
         );
     };
     Ok(key)

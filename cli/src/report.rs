@@ -7,13 +7,15 @@ use anyhow::{Context, Result};
 use hushmark_report::{export, text};
 
 use crate::args::Report;
-use crate::campaigns;
 use crate::data::DataFolder;
+use crate::{campaigns, erase};
 
 pub(crate) async fn run(data: &Path, options: &Report) -> Result<()> {
-    let state = DataFolder::new(data).state()?;
+    let folder = DataFolder::new(data);
+    let state = folder.state()?;
     let (name, tenant, campaign) = state.campaign(&options.campaign)?;
     campaigns::known(&state, &options.campaign, campaign).await?;
+    erase::Log::read(&folder)?.is_obeyed(&state.clickhouse).await?;
     let report = hushmark_report::campaign(&state.clickhouse, &name, (tenant, campaign)).await?;
     let rendered = if options.json {
         export::json(&report) + "\n"

@@ -1,8 +1,9 @@
 //! `hushmark stamp`: a newsletter and a list become ready messages.
 //!
-//! In order: messages are written beside the target folder, contacts and the number of messages
-//! are stored, and only then does the folder get its name. A stamping that fails leaves nothing.
+//! In order: messages are written beside the target folder, contacts, whom messages were made for
+//! and their number are stored, and only then does the folder get its name. A stamping that fails leaves nothing.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,16 +13,20 @@ use clickhouse::Row;
 use hushmark_crds::CampaignPlan;
 use hushmark_event::refusal::{Allowed, Mail, RefusalLog};
 use hushmark_policy::resolve::Effective;
-use hushmark_policy::{Day, Generation, Mode, Tracking};
+use hushmark_policy::{CampaignId, Caps, Day, Generation, Mode, Tracking};
+use hushmark_report::deliveries::Event;
 use hushmark_sender::{
-    Envelope, List, Mailbox, PlainTemplate, Plan, Sources, Stamped, Template, TrackingHost,
+    Address, Envelope, List, Mailbox, PlainTemplate, Plan, Sources, Stamped, Template, TrackingHost,
 };
 use hushmark_token::{Kid, RegionKeys, Sealer};
 use serde::{Deserialize, Serialize};
 
+use crate::consents::Consents;
 use crate::contacts::Contacts;
 use crate::data::{DataFolder, State};
-use crate::keys::{self, REFUSAL_LOG, random64};
+use crate::deliveries;
+use crate::erase::Log;
+use crate::keys::{self, random64};
 use crate::report::print;
 use crate::up::{now_ms, refusals::Applied};
 use crate::{args, files, sealing};
@@ -42,6 +47,8 @@ pub(crate) struct Done {
     pub(crate) folder: PathBuf,
     pub(crate) messages: u64,
     pub(crate) recipients: u64,
+    /// People among them whose messages carry no tracking: they ended it, or did not consent.
+    pub(crate) untracked: u64,
     pub(crate) left_out: usize,
     /// What opens and clicks may tell, and who decided it.
     pub(crate) opens: String,
@@ -53,7 +60,7 @@ pub(crate) async fn run(data: &Path, options: &args::Stamp) -> Result<()> {
     if options.json {
         return print(&(serde_json::to_string(&done).context("cannot write JSON")? + "\n"));
     }
-    print(&format!(
+    let mut said = format!(
         "{}: {} for {} in {}\n  opens {}\n  clicks {}\n",
         done.campaign,
         plural(done.messages, "message"),
@@ -61,7 +68,14 @@ pub(crate) async fn run(data: &Path, options: &args::Stamp) -> Result<()> {
         done.folder.display(),
         done.opens,
         done.clicks
-    ))
+    );
+    if done.untracked > 0 {
+        let theirs = plural(done.untracked, "recipient");
+        said += &format!(
+            "  {theirs} ended their tracking or did not consent: their messages carry none\n"
+        );
+    }
+    print(&said)
 }
 
 /// Stamps one campaign into a folder that does not exist yet, or is empty.
@@ -81,15 +95,18 @@ pub(crate) async fn stamp(
         )
     })?;
     let campaign = manifests.campaign(campaign)?;
+    let log = Log::read(&folder)?;
+    log.campaign(campaign.tenant, campaign.id, &campaign.full_name())?;
+    let refused = log.0;
     // All that can be wrong with files is found before anything is fixed or made.
     let (newsletter, list) = (newsletter(campaign)?, list(campaign)?);
     let now = now_ms();
+    let today = Day::of_unix_ms(now);
     let keys = RegionKeys::load(&folder.path("keys"))?;
-    let fixed = fixed(&folder, campaign, &keys, Day::of_unix_ms(now)).await?;
+    let fixed = fixed(&folder, campaign, &keys, today).await?;
     let kid = Kid(fixed.kid);
     let key = keys.get(kid).with_context(|| format!("region key {kid} is gone: restore it"))?;
     let sealer = Sealer::new(kid, key, campaign.id);
-    let refused = refused(&folder)?;
     if refused.is_taken_down(campaign.tenant, campaign.id, kid.0, None) {
         bail!(
             "links of {} under key {kid} are taken down, so that mail with them would lead nowhere; \
@@ -100,16 +117,24 @@ pub(crate) async fn stamp(
     let tracking = left(campaign, &refused, fixed.generation);
     let key = keys::tenant_key(&folder, campaign.tenant)?;
     let mut contacts = Contacts::read(&state.clickhouse, campaign.tenant, key).await?;
+    let consents = match manifests.tenant_of(campaign).needs_consent(tracking) {
+        true => Some(Consents::read(&state.clickhouse, campaign.tenant).await?),
+        false => None,
+    };
     let plan = plan(&state, campaign, (newsletter, tracking), fixed, keep_going, now)?;
     let draft = draft_folder(out)?;
-    let stamped = write_messages(&plan, list, &sealer, &mut contacts, (&draft, now));
+    let whom = Whom { refused: refused.caps(), consents: consents.as_ref() };
+    let stamped = write_messages(&plan, list, &sealer, (&mut contacts, &whom), (&draft, today));
     let stamped = stamped.inspect_err(|_| discard(&draft))?;
     say(&stamped);
     if stamped.messages == 0 {
         discard(&draft);
         bail!("no row of the list can be used, so nothing was written");
     }
-    contacts.store(&state.clickhouse).await.inspect_err(|_| discard(&draft))?;
+    let made_for = contacts.store(&state.clickhouse).await.inspect_err(|_| discard(&draft))?;
+    let of = (campaign.tenant, campaign.id);
+    let noted = deliveries::record(&state.clickhouse, of, Event::Sent, today, made_for).await;
+    noted.inspect_err(|_| discard(&draft))?;
     record(&state, campaign, tracking, &stamped, now).await.inspect_err(|_| discard(&draft))?;
     fs::rename(&draft, out).with_context(|| format!("cannot make {}", out.display()))?;
     Ok(Done {
@@ -117,20 +142,11 @@ pub(crate) async fn stamp(
         folder: out.to_owned(),
         messages: stamped.messages,
         recipients: stamped.recipients,
+        untracked: stamped.withdrawn,
         left_out: stamped.left_out.len(),
         opens: decided(&campaign.opens, tracking.opens),
         clicks: decided(&campaign.clicks, tracking.clicks),
     })
-}
-
-/// The refusal log as `up` keeps it.
-fn refused(folder: &DataFolder) -> Result<RefusalLog> {
-    let path = folder.path(REFUSAL_LOG);
-    let mut log = RefusalLog::default();
-    for line in files::lines(&path)? {
-        log.append(&line).with_context(|| format!("{} is damaged: restore it", path.display()))?;
-    }
-    Ok(log)
 }
 
 /// What the refusal log leaves of a campaign's tracking: whatever is sealed beyond it is never
@@ -173,6 +189,18 @@ fn discard(draft: &Path) {
     }
 }
 
+/// The generation that a campaign's first message fixed; the first one where there was none.
+pub(crate) fn generation(folder: &DataFolder, campaign: CampaignId) -> Result<u32> {
+    Ok(fixed_already(folder, campaign)?.map_or(0, |fixed| fixed.generation))
+}
+
+fn fixed_already(folder: &DataFolder, campaign: CampaignId) -> Result<Option<Fixed>> {
+    let path = folder.path("stamps").join(format!("{campaign}.json"));
+    let Some(bytes) = files::read_if_there(&path)? else { return Ok(None) };
+    let fixed = serde_json::from_slice(&bytes);
+    fixed.map(Some).with_context(|| format!("{} is damaged: restore it", path.display()))
+}
+
 /// Key, generation and last day: as the campaign's first message fixed them, or from now on.
 async fn fixed(
     folder: &DataFolder,
@@ -180,15 +208,14 @@ async fn fixed(
     keys: &RegionKeys,
     today: Day,
 ) -> Result<Fixed> {
-    let path = folder.path("stamps").join(format!("{}.json", campaign.id));
-    if let Some(bytes) = files::read_if_there(&path)? {
-        return serde_json::from_slice(&bytes)
-            .with_context(|| format!("{} is damaged: restore it", path.display()));
+    if let Some(fixed) = fixed_already(folder, campaign.id)? {
+        return Ok(fixed);
     }
     let kid = sealing::kid(folder, keys).await?;
     let generation = Applied::load(folder)?.generation(campaign.tenant, campaign.mail_type);
     let last_day = today.plus(campaign.track_for_days).0;
     let fixed = Fixed { kid: kid.0, generation, last_day };
+    let path = folder.path("stamps").join(format!("{}.json", campaign.id));
     files::replace(&path, &serde_json::to_vec(&fixed).context("cannot write JSON")?)?;
     Ok(fixed)
 }
@@ -244,17 +271,40 @@ fn list(campaign: &CampaignPlan) -> Result<List> {
     List::read(file).with_context(|| path.display().to_string())
 }
 
+/// What says whose messages carry no tracking, beside the contacts themselves.
+struct Whom<'a> {
+    /// Of the refusal log: who objected by the page of a message.
+    refused: &'a Caps,
+    /// Who consented, where that is needed.
+    consents: Option<&'a Consents>,
+}
+
 fn write_messages(
     plan: &Plan,
     list: List,
     sealer: &Sealer,
-    contacts: &mut Contacts,
-    (draft, now): (&Path, u64),
+    (contacts, whom): (&mut Contacts, &Whom<'_>),
+    (draft, today): (&Path, Day),
 ) -> Result<Stamped> {
+    let contacts = RefCell::new(contacts);
     let mut contact =
-        |address: &hushmark_sender::Address| contacts.mark(address, now).map_err(io::Error::other);
+        |address: &Address| contacts.borrow_mut().mark(address, today).map_err(io::Error::other);
+    let mut made_for = |address: &Address| {
+        contacts.borrow_mut().made_for(address, today).map_err(io::Error::other)
+    };
     let mut sink = |name: &str, bytes: &[u8]| fs::write(draft.join(name), bytes);
-    let from = Sources { random: &mut random64, contact: &mut contact, sink: &mut sink };
+    let from = Sources {
+        random: &mut random64,
+        contact: &mut contact,
+        is_withdrawn: &|address: &Address| {
+            let contacts = contacts.borrow();
+            contacts.is_withdrawn(address)
+                || contacts.has_objected(address, whom.refused)
+                || whom.consents.is_some_and(|consents| !consents.has(&contacts, address))
+        },
+        made_for: &mut made_for,
+        sink: &mut sink,
+    };
     Ok(hushmark_sender::stamp(plan, list, sealer, from)?)
 }
 
@@ -295,7 +345,8 @@ async fn record(
         campaign: campaign.id.0,
         run: random64(),
         at: i64::try_from(now).unwrap_or(i64::MAX),
-        messages: stamped.recipients,
+        // Whom nothing can be told of are none of those whom a figure may stand for.
+        messages: stamped.recipients - stamped.withdrawn,
         opens: opens as i8,
         clicks: clicks as i8,
     };

@@ -10,6 +10,7 @@ mod child;
 mod engine;
 mod live;
 mod plan;
+mod receipts;
 pub(crate) mod refusals;
 mod tasks;
 
@@ -25,8 +26,9 @@ use tokio::task::JoinSet;
 
 use crate::args::{Demo, Up};
 use crate::data::{DataFolder, State};
-use crate::{campaigns, demo, keys};
+use crate::{campaigns, demo, keys, policies};
 
+pub(crate) use audit::RECEIPTS;
 use child::Children;
 
 /// How long everything together may take to become ready.
@@ -174,6 +176,7 @@ async fn start(
             .await?;
     }
     campaigns::record(&state.clickhouse, manifests, now_ms()).await?;
+    policies::record(&state.clickhouse, manifests, now_ms()).await?;
     children.save()?;
     println!("ready after {:.1} s", begun.elapsed().as_secs_f64());
     println!("  pixels and links   {} (listening on {})", state.base_url, state.edge);

@@ -33,6 +33,11 @@ impl Withdrawn {
         self.over(&scopes, &whose)
     }
 
+    /// The end of the whole region's.
+    pub(crate) fn of_all(&self, region: &str) -> Withdrawal {
+        self.over(&[Scope::All], &format!("all mail of region {region}"))
+    }
+
     fn over(&self, scopes: &[Scope], whose: &str) -> Withdrawal {
         let (opens, clicks, hits) = match self.only {
             None => (true, true, "opens and clicks"),

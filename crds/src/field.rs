@@ -43,6 +43,13 @@ pub(crate) fn mode(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "title": "mode", "enum": names })
 }
 
+/// The schema of the lowest mode that needs consent: mail that is not tracked needs none.
+pub(crate) fn consent(_: &mut SchemaGenerator) -> Schema {
+    let tracked = Mode::ALL.iter().filter(|mode| **mode != Mode::Off);
+    let names: Vec<&str> = tracked.map(|mode| mode.name()).collect();
+    json_schema!({ "type": "string", "title": "mode", "enum": names })
+}
+
 /// The schema of a place. Finer ones than a country are known to tokens and not offered yet.
 pub(crate) fn place(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "title": "place", "enum": [Place::None, Place::Country] })
@@ -56,15 +63,6 @@ pub(crate) fn date_time(_: &mut SchemaGenerator) -> Schema {
 /// The default of every place: none.
 pub(crate) const fn no_place() -> Place {
     Place::None
-}
-
-/// The rule for policies until enforcing exists: a policy that is accepted and does nothing
-/// would be worse than one that is refused.
-pub(crate) fn plan_only() -> Rule {
-    Rule::new("self == 'plan'").message(
-        "this version makes plans and removes nothing: write plan, so that nobody relies on a \
-         removal that does not happen",
-    )
 }
 
 /// The rule for a path beside the manifest. A path that leaves the folder would name a file

@@ -7,7 +7,9 @@ use hushmark_policy::resolve::{Asked, Effective, effective as resolve};
 use hushmark_policy::{Kind, MailType, Place, Tracking};
 
 use crate::campaign::DeletionPolicy;
-use crate::{CampaignSpec, RegionSpec, TenantSpec};
+use crate::field::PolicyMode;
+use crate::policies::{Action, Keep};
+use crate::{AnonymizationPolicySpec, CampaignSpec, RegionSpec, RetentionPolicySpec, TenantSpec};
 
 pub use crate::load::quoted;
 
@@ -41,6 +43,8 @@ pub struct Limits {
     pub place: Place,
     /// For how many days after sending a hit may count at the longest.
     pub longest_tracking_days: u16,
+    /// The longest that anything may be kept, where the region says so.
+    pub keep: Option<Keep>,
 }
 
 impl From<&RegionSpec> for Limits {
@@ -49,6 +53,7 @@ impl From<&RegionSpec> for Limits {
             tracking: Tracking { opens: spec.ceilings.opens, clicks: spec.ceilings.clicks },
             place: spec.ceilings.place,
             longest_tracking_days: spec.longest_tracking_days,
+            keep: spec.ceilings.keep,
         }
     }
 }
@@ -101,7 +106,11 @@ pub fn no_region(region: &str, known: &[&str]) -> Misfit {
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     Misfit::new(
         "spec.region",
-        format!("there is no Region {} in this cluster; there: {known}", quoted(region)),
+        format!(
+            "there is no Region {} in this cluster; there: {known}. Apply that Region, or make the \
+             Tenant anew with another: its region cannot change",
+            quoted(region)
+        ),
     )
 }
 
@@ -125,6 +134,7 @@ pub fn campaign(spec: &CampaignSpec, limits: &Limits) -> Vec<Misfit> {
     let mut wrong = Vec::new();
     wrong.extend(place(spec.place, limits.place));
     wrong.extend(days(spec.track_for_days, limits.longest_tracking_days));
+    wrong.extend(kept_for_ever(spec, limits.keep));
     let campaign = spec.tracking.map(Tracking::from);
     let alone = Asked {
         mail_type: spec.mail_type,
@@ -192,6 +202,71 @@ fn days(asked: Option<u16>, longest: u16) -> Option<Misfit> {
          {longest} or less, or raise the region's longestTrackingDays"
     );
     Some(Misfit::new("spec.trackForDays", message))
+}
+
+/// A campaign that nobody's policy ends, in a region that keeps nothing for ever.
+fn kept_for_ever(spec: &CampaignSpec, keep: Option<Keep>) -> Option<Misfit> {
+    let is_off = spec.tracking.map(Tracking::from) == Some(Tracking::OFF);
+    if keep.is_none() || is_off || spec.retention_policy.is_some() {
+        return None;
+    }
+    let message = "the region limits for how long anything is kept (spec.ceilings.keep), so a \
+                   campaign names the RetentionPolicy that holds for it";
+    Some(Misfit::new("spec.retentionPolicy", message))
+}
+
+/// Whether a policy keeps nothing longer than its region allows.
+#[must_use]
+pub fn retention(spec: &RetentionPolicySpec, limits: &Limits) -> Vec<Misfit> {
+    let Some(keep) = limits.keep else { return Vec::new() };
+    let longer = |field: &str, asked: Option<u16>, longest: Option<u16>| {
+        let longest = longest.filter(|longest| asked.is_none_or(|asked| asked > *longest))?;
+        let asked = asked.map_or("for ever".to_owned(), |asked| format!("for {asked} days"));
+        let message = format!(
+            "the policy keeps them {asked}, and the region allows at most {longest} days: write \
+             {longest} or less, or raise the region's ceilings.keep.{field}"
+        );
+        Some(Misfit::new(format!("spec.keep.{field}"), message))
+    };
+    // Rows are at most as old as the counters made of them.
+    let rows = keep.rows_days.or(keep.counters_days);
+    let rows = longer("rowsDays", spec.keep.rows_days.or(spec.keep.counters_days), rows);
+    let counters = longer("countersDays", spec.keep.counters_days, keep.counters_days);
+    rows.into_iter().chain(counters).collect()
+}
+
+/// What a policy would make coarser that the other one has removed by then.
+#[must_use]
+pub fn ages(
+    retention: Option<&RetentionPolicySpec>,
+    anonymization: Option<&AnonymizationPolicySpec>,
+) -> Vec<Misfit> {
+    let (Some(kept), Some(faded)) = (retention, anonymization) else { return Vec::new() };
+    let too_late = |(action, after): (Action, u16)| {
+        let (what, days) = match action {
+            Action::DropRows => ("rows", kept.keep.rows_days.or(kept.keep.counters_days)?),
+            _ => ("counters", kept.keep.counters_days?),
+        };
+        let message = format!(
+            "the policy's {} comes after {after} days, and the RetentionPolicy removes {what} after \
+             {days}: nothing is left for it to change; make it earlier, or leave it out",
+            action.name()
+        );
+        (after >= days).then(|| Misfit::new("spec.anonymizationPolicy", message))
+    };
+    faded.steps.iter().map(|step| (step.action, step.after_days)).filter_map(too_late).collect()
+}
+
+/// What a cluster cannot do yet.
+#[must_use]
+pub fn enforcing(mode: PolicyMode) -> Option<Misfit> {
+    (mode == PolicyMode::Enforce).then(|| {
+        Misfit::new(
+            "spec.mode",
+            "a cluster makes plans and removes nothing in this version: write plan, so that nobody \
+             relies on a removal that does not happen",
+        )
+    })
 }
 
 /// Whether the policies that a campaign names are in its namespace. The known names come in the

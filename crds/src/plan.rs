@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hushmark_policy::resolve::Effective;
-use hushmark_policy::{CampaignId, Kind, MailType, Place, TenantId, Tracking};
+use hushmark_policy::{CampaignId, Kind, MailType, Mode, Place, TenantId, Tracking};
 use sha2::{Digest, Sha256};
 
+use crate::policies::Keep;
 use crate::region::{Acknowledgement, Egress, PrivacySignals};
 use crate::{AnonymizationPolicySpec, RetentionPolicySpec};
 
@@ -110,6 +111,8 @@ pub struct RegionPlan {
     pub epoch: Duration,
     /// For how many days after sending a hit may count at the longest.
     pub longest_tracking_days: u16,
+    /// The longest that anything may be kept, if it says so.
+    pub keep: Option<Keep>,
     /// The days after which another region key seals, if there is a schedule.
     pub rotate_keys_every: Option<u16>,
     /// What an open with a privacy signal does.
@@ -133,9 +136,17 @@ pub struct TenantPlan {
     pub transactional: Option<Tracking>,
     /// Whether all tracking is off, mail that was already sent included.
     pub killed: bool,
+    /// The lowest mode that needs a person's consent, if any does.
+    pub consent_from: Option<Mode>,
 }
 
 impl TenantPlan {
+    /// Whether mail that tells so much tracks only people who consented.
+    #[must_use]
+    pub fn needs_consent(&self, tracking: Tracking) -> bool {
+        self.consent_from.is_some_and(|from| tracking.opens.max(tracking.clicks) >= from)
+    }
+
     /// Its default for a type of mail.
     #[must_use]
     pub fn default_for(&self, mail_type: MailType) -> Option<Tracking> {

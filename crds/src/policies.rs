@@ -2,11 +2,13 @@
 
 #![expect(unreachable_pub, reason = "KubeSchema copies each struct into a function")]
 
+use hushmark_policy::retention::{Limit, Step as Due};
+use kube::core::Rule;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::field::{self, PolicyMode};
+use crate::field::PolicyMode;
 use crate::status::PolicyStatus;
 
 /// How long data is kept.
@@ -37,7 +39,6 @@ use crate::status::PolicyStatus;
 pub struct RetentionPolicySpec {
     /// `plan` says what would be removed; `enforce` removes what an approved plan announced.
     #[serde(default)]
-    #[x_kube(validation = field::plan_only())]
     pub mode: PolicyMode,
     /// For how long what is kept.
     pub keep: Keep,
@@ -47,6 +48,17 @@ pub struct RetentionPolicySpec {
     /// How wrong a plan may be before enforcing stops.
     #[serde(default)]
     pub guard: Guard,
+}
+
+impl RetentionPolicySpec {
+    /// What is done after how many days.
+    #[must_use]
+    pub fn limits(&self) -> Vec<Limit> {
+        let rows = self.keep.rows_days.or(self.keep.counters_days);
+        let rows = rows.map(|days| Limit { step: Due::Rows, days });
+        let counters = self.keep.counters_days.map(|days| Limit { step: Due::Counters, days });
+        rows.into_iter().chain(counters).collect()
+    }
 }
 
 /// For how many days what is kept, counted from a hit's arrival.
@@ -61,7 +73,7 @@ pub struct RetentionPolicySpec {
                so rowsDays is at most countersDays").field_path(".rowsDays"),
 )]
 pub struct Keep {
-    /// Rows of `individual` hits.
+    /// Rows of `individual` hits. Left out: as long as their counters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "i32", range(min = 1, max = 3660))]
     pub rows_days: Option<u16>,
@@ -124,7 +136,6 @@ const fn default_drift() -> u8 {
 pub struct AnonymizationPolicySpec {
     /// `plan` says what would be changed; `enforce` changes what an approved plan announced.
     #[serde(default)]
-    #[x_kube(validation = field::plan_only())]
     pub mode: PolicyMode,
     /// What is made coarser, and when. Each action once.
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["action".into()]))]
@@ -135,15 +146,36 @@ pub struct AnonymizationPolicySpec {
     pub guard: Guard,
 }
 
+impl AnonymizationPolicySpec {
+    /// What is done after how many days.
+    #[must_use]
+    pub fn limits(&self) -> Vec<Limit> {
+        let limit = |step: &Step| Limit { step: step.action.into(), days: step.after_days };
+        self.steps.iter().map(limit).collect()
+    }
+}
+
 /// One step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = late_hits())]
 pub struct Step {
     /// What happens.
     pub action: Action,
     /// How many days after a hit's arrival.
     #[schemars(with = "i32", range(min = 1, max = 3660))]
     pub after_days: u16,
+}
+
+/// What the edge answered while a store was away is stored up to seven days later, with the time
+/// at which it came.
+fn late_hits() -> Rule {
+    Rule::new("self.action != 'hourToDay' || self.afterDays >= 8")
+        .message(
+            "takes the hours of days whose hits may still come: what an edge kept while Redis was \
+             away is stored up to 7 days later, so hourToDay comes after 8 days or more",
+        )
+        .field_path(".afterDays")
 }
 
 /// What makes data coarser.
@@ -159,4 +191,28 @@ pub enum Action {
     DropClient,
     /// Delete the rows of `individual` hits; their counters and sketches stay.
     DropRows,
+}
+
+impl Action {
+    /// The name as manifests spell it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DropPlace => "dropPlace",
+            Self::HourToDay => "hourToDay",
+            Self::DropClient => "dropClient",
+            Self::DropRows => "dropRows",
+        }
+    }
+}
+
+impl From<Action> for Due {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::DropPlace => Self::Place,
+            Action::HourToDay => Self::Hour,
+            Action::DropClient => Self::Client,
+            Action::DropRows => Self::Rows,
+        }
+    }
 }

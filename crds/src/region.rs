@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::field;
+use crate::policies::Keep;
 use crate::status::RegionStatus;
 
 /// The edge expects no PROXY header.
@@ -367,6 +368,10 @@ pub struct Ceilings {
     #[serde(default = "field::no_place")]
     #[schemars(schema_with = "field::place")]
     pub place: Place,
+    /// The longest that a RetentionPolicy may keep anything. Where it says something, every
+    /// campaign that tracks names a policy. Left out: as long as policies say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
 }
 
 /// What an open with a privacy signal does.

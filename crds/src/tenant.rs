@@ -6,7 +6,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::field::Modes;
+use hushmark_policy::Mode;
+
+use crate::field::{self, Modes};
 use crate::status::TenantStatus;
 
 /// A tenant. Its namespace is its identity; a namespace has one.
@@ -44,6 +46,13 @@ pub struct TenantSpec {
     /// nothing either, nothing is tracked.
     #[serde(default, skip_serializing_if = "Defaults::is_empty")]
     pub defaults: Defaults,
+
+    /// The lowest mode that needs a person's own consent. Where a campaign tracks that much or more,
+    /// whoever has not consented (`hushmark consent`) gets the same mail without any tracking.
+    /// Without it nobody is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "field::consent")]
+    pub consent_from: Option<Mode>,
 
     /// `true` stops all tracking of this tenant, mail that was already sent included. Links go on
     /// working.

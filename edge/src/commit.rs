@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll, Waker};
 
-use hushmark_event::{BatchBuilder, Hit};
+use hushmark_event::{BatchBuilder, Hit, Objection};
 
 /// Which batch a record went into; batches are counted from 1 within a core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +18,8 @@ pub(crate) struct Commit {
     filling: Cell<u64>,
     /// The last batch that is durable, or whose drop was counted.
     durable: Cell<u64>,
+    /// The last batch that was dropped; 0 before the first.
+    dropped: Cell<u64>,
     /// Requests in the open batch. Bounded by the core's connections: one request each.
     waiting: RefCell<Vec<Waker>>,
     /// Requests in the batch that is in flight.
@@ -34,6 +36,7 @@ impl Commit {
             open: RefCell::new(BatchBuilder::new(rules)),
             filling: Cell::new(1),
             durable: Cell::new(0),
+            dropped: Cell::new(0),
             waiting: RefCell::default(),
             in_flight: RefCell::default(),
             lane: Cell::new(None),
@@ -54,6 +57,11 @@ impl Commit {
 
     pub(crate) fn void(&self, now_ms: u64) -> Ticket {
         self.open.borrow_mut().push_void(now_ms);
+        self.appended()
+    }
+
+    pub(crate) fn objection(&self, objection: &Objection, now_ms: u64) -> Ticket {
+        self.open.borrow_mut().push_objection(objection, now_ms);
         self.appended()
     }
 
@@ -114,6 +122,17 @@ impl Commit {
     /// Whether nothing waits to be taken.
     pub(crate) fn is_empty(&self) -> bool {
         self.open.borrow().is_empty()
+    }
+
+    /// For the lane: the batch last taken is not durable, but counted as a drop.
+    pub(crate) fn dropped(&self) {
+        self.dropped.set(self.filling.get() - 1);
+    }
+
+    /// Whether a record that may be answered may be lost all the same: it is, or a later one is.
+    /// Who must not promise what did not happen promises too little then.
+    pub(crate) fn may_be_dropped(&self, ticket: Ticket) -> bool {
+        ticket.0 <= self.dropped.get()
     }
 
     /// For the lane: the batch last taken is durable, and its requests are answered.

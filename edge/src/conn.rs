@@ -93,6 +93,14 @@ impl ConnState {
         self.since.set(self.tick.get());
     }
 
+    /// The form of a request is still coming in. In HTTP/1 it has as long as the request's head; in
+    /// HTTP/2 each request has a time of its own.
+    pub(crate) fn reads_form(&self) {
+        if !self.http2.get() && self.phase.get() != Phase::Head {
+            self.enter(Phase::Head);
+        }
+    }
+
     pub(crate) fn asked(&self) {
         self.waiting.set(self.waiting.get() + 1);
         self.phase.set(Phase::Asked);

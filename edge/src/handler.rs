@@ -1,5 +1,8 @@
 //! One request: verify, classify, append, answer once it is durable.
 
+mod form;
+mod object;
+
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::Future;
@@ -13,8 +16,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Full;
+use hushmark_event::objection::{Whose, is_objected, is_refused};
 use hushmark_event::{self as event, Client, Device, Hit, System};
-use hushmark_policy::{Day, Kind, Mode, Place};
+use hushmark_policy::{Day, Kind, Mark, Mode, Place};
 use hushmark_token::{Claims, Route, Verified, Verifier};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::Service;
@@ -26,8 +30,10 @@ use crate::commit::{Commit, Ticket};
 use crate::config::PrivacySignals;
 use crate::conn::ConnState;
 use crate::known::{Known, Shared};
+use crate::page::Language;
 use crate::reply::Reply;
 use crate::stats::{CoreStats, TAKEN_DOWN};
+use form::Form;
 
 /// The longest request target that is looked at: a token of 2,800 characters and what some mail
 /// programs append to links.
@@ -93,9 +99,14 @@ impl Desk {
     }
 
     /// The answer to a request, and the record that it waits for.
-    fn receive(&self, peer: IpAddr, request: &Request<Incoming>) -> (Reply, Option<Ticket>) {
-        let head_only = match sound(request) {
-            Ok(head_only) => head_only,
+    fn receive(
+        &self,
+        peer: IpAddr,
+        request: &Request<Incoming>,
+        what: Result<What, Reply>,
+    ) -> (Reply, Option<Ticket>) {
+        let what = match what {
+            Ok(what) => what,
             Err(reply) => {
                 self.stats.rejected.one();
                 return (reply, None);
@@ -109,9 +120,8 @@ impl Desk {
         let local = &mut *self.local.borrow_mut();
         match local.verifier.verify(route, token) {
             Ok(verified) if self.commit.has_room() => {
-                let asked = Asked { peer, request, head_only, now_ms: now_ms() };
-                let (reply, ticket) = self.record(local, route, verified, &asked);
-                (reply, Some(ticket))
+                let asked = Asked { peer, request, what, now_ms: now_ms() };
+                self.record(local, route, verified, &asked)
             }
             Ok(_) => {
                 self.stats.rejected.one();
@@ -131,7 +141,7 @@ impl Desk {
         route: Route,
         Verified { kid, claims }: Verified,
         asked: &Asked<'_>,
-    ) -> (Reply, Ticket) {
+    ) -> (Reply, Option<Ticket>) {
         let stats = &self.stats;
         let to = claims.destination.as_deref();
         let down = local
@@ -144,7 +154,10 @@ impl Desk {
             // than who forges one, and who counts batches learns nothing at all.
             stats.refused[TAKEN_DOWN].one();
             stats.voids.one();
-            return (refused(route), self.commit.void(asked.now_ms));
+            return (refused(route), Some(self.commit.void(asked.now_ms)));
+        }
+        if asked.what == What::Object {
+            return self.object(local, &claims, asked);
         }
         let ticket = match self.hit(local, route, &claims, asked) {
             Some(hit) => {
@@ -157,15 +170,16 @@ impl Desk {
                 self.commit.void(asked.now_ms)
             }
         };
+        let tracking = claims.tracking();
         let reply = match (route, claims.destination) {
             (Route::Open, _) => Reply::Pixel,
-            (Route::Page, _) => Reply::Page(claims.mode),
+            (Route::Page, _) => Reply::Page(Language::of(asked.request.headers()), tracking),
             // The token's bytes became a header value without a change, or not at all.
             (Route::Click, Some(url)) => HeaderValue::from_maybe_shared(Bytes::from(url))
                 .map_or(Reply::NotFound, Reply::Redirect),
             (Route::Click, None) => Reply::NotFound,
         };
-        (reply, ticket)
+        (reply, Some(ticket))
     }
 
     /// The hit that policy allows of this request, or `None` where it is a void.
@@ -190,7 +204,19 @@ impl Desk {
             kind,
             (claims.mode, claims.place),
         );
-        if mode == Mode::Off || asked.head_only || Day::of_unix_ms(asked.now_ms) > claims.last_day {
+        let ends = |mark: &Mark| {
+            let Claims { tenant, campaign, last_day, .. } = *claims;
+            let (whose, ring) = (Whose { tenant, campaign, last_day, mark }, &local.known.ring);
+            is_refused(refusals.caps(), ring, whose)
+                || is_objected(&local.known.objected, ring, whose)
+        };
+        if claims.mark.as_ref().is_some_and(ends) {
+            return None;
+        }
+        if mode == Mode::Off
+            || asked.what == What::Head
+            || Day::of_unix_ms(asked.now_ms) > claims.last_day
+        {
             return None;
         }
         let headers = asked.request.headers();
@@ -239,7 +265,7 @@ impl Desk {
 struct Asked<'a> {
     peer: IpAddr,
     request: &'a Request<Incoming>,
-    head_only: bool,
+    what: What,
     now_ms: u64,
 }
 
@@ -253,18 +279,30 @@ const fn untold(judgement: Judgement) -> Judgement {
     }
 }
 
-/// Whether a request is a HEAD, or what is wrong with it.
-fn sound(request: &Request<Incoming>) -> Result<bool, Reply> {
+/// What a request wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Get,
+    /// The head of the answer, and nothing counted.
+    Head,
+    /// An objection, by the form of a page.
+    Object,
+}
+
+/// What a request wants, or what is wrong with it.
+fn sound(request: &Request<Incoming>) -> Result<What, Reply> {
     let uri = request.uri();
     if uri.path().len() + uri.query().map_or(0, str::len) > TARGET_MAX {
         return Err(Reply::TargetTooLong);
     }
-    let head_only = match *request.method() {
-        Method::GET => false,
-        Method::HEAD => true,
-        _ => return Err(Reply::MethodNotAllowed),
-    };
-    if request.body().is_end_stream() { Ok(head_only) } else { Err(Reply::BodyRefused) }
+    let is_page = uri.path().starts_with("/p/");
+    match *request.method() {
+        Method::GET => form::none(request.body()).map(|()| What::Get),
+        Method::HEAD => form::none(request.body()).map(|()| What::Head),
+        Method::POST if is_page => form::short(request.body()).map(|()| What::Object),
+        _ if is_page => Err(Reply::MethodNotAllowedOnPage),
+        _ => Err(Reply::MethodNotAllowed),
+    }
 }
 
 /// The one answer for every token that is no good.
@@ -306,18 +344,25 @@ impl Service<Request<Incoming>> for Handler {
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Answering {
-        self.conn.asked();
-        let (reply, ticket) = self.desk.receive(self.peer, &request);
+        let what = sound(&request);
         // hyper leaves the body of an answer to HEAD out in HTTP/1 alone.
         let bare = self.conn.is_http2() && request.method() == Method::HEAD;
-        Answering {
+        let mut answering = Answering {
             desk: Rc::clone(&self.desk),
             conn: Rc::clone(&self.conn),
-            reply: Some(reply),
+            form: None,
+            reply: None,
             bare,
-            ticket,
+            ticket: None,
             registered: false,
+        };
+        if matches!(what, Ok(What::Object)) && !request.body().is_end_stream() {
+            self.conn.reads_form();
+            answering.form = Some(Box::new(Form::new(self.peer, request)));
+        } else {
+            answering.asked(self.peer, &request, what);
         }
+        answering
     }
 }
 
@@ -325,6 +370,8 @@ impl Service<Request<Incoming>> for Handler {
 pub(crate) struct Answering {
     desk: Rc<Desk>,
     conn: Rc<ConnState>,
+    /// The form of an objection that is still coming in; nothing was recorded yet.
+    form: Option<Box<Form>>,
     reply: Option<Reply>,
     /// Whether the answer is its head alone.
     bare: bool,
@@ -332,17 +379,38 @@ pub(crate) struct Answering {
     registered: bool,
 }
 
+impl Answering {
+    /// The request is whole.
+    fn asked(&mut self, peer: IpAddr, request: &Request<Incoming>, what: Result<What, Reply>) {
+        self.conn.asked();
+        let (reply, ticket) = self.desk.receive(peer, request, what);
+        (self.reply, self.ticket) = (Some(reply), ticket);
+    }
+}
+
 impl Future for Answering {
     type Output = Result<Response<Full<Bytes>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if let Some(form) = &mut this.form {
+            let what = ready!(form.poll_whole(cx));
+            if let Some(form) = this.form.take() {
+                this.asked(form.peer, &form.request, what);
+            }
+        }
         if let Some(ticket) = this.ticket {
             ready!(this.desk.commit.poll_durable(ticket, &mut this.registered, cx));
         }
         this.desk.stats.answered.one();
         this.conn.answering();
         let reply = this.reply.take().expect("a finished future is not polled again");
+        let lost = this.ticket.is_some_and(|ticket| this.desk.commit.may_be_dropped(ticket));
+        let reply = match reply {
+            // Whoever objects is told that it holds only where it does.
+            Reply::Objected(..) if lost => Reply::Busy,
+            reply => reply,
+        };
         let response = reply.into_response();
         Poll::Ready(Ok(if this.bare { crate::reply::head_of(response) } else { response }))
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hushmark_event::Ring;
 use hushmark_event::refusal::RefusalLog;
+use hushmark_policy::Objected;
 use hushmark_token::RegionKeys;
 
 use crate::place::CountryDb;
@@ -17,6 +18,8 @@ pub(crate) struct Known {
     pub(crate) ring: Arc<Ring>,
     /// `None` while there is no verified copy: then nothing may be counted.
     pub(crate) refusals: Option<Arc<RefusalLog>>,
+    /// Who objected here and is not in the refusal log yet.
+    pub(crate) objected: Arc<Objected>,
     pub(crate) countries: Option<Arc<CountryDb>>,
 }
 

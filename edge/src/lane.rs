@@ -277,6 +277,7 @@ impl LaneTask {
 
     /// Counts a drop on disk before anybody is answered.
     async fn dropped(&self, batch: &Batch) {
+        self.desk.commit.dropped();
         self.desk.stats.refused_now.set(1);
         self.desk.stats.dropped_batches.one();
         self.desk.stats.dropped_records.add(batch.records.into());

@@ -29,6 +29,7 @@ mod known;
 mod lane;
 mod lane_log;
 mod link;
+mod page;
 pub mod place;
 pub mod replay;
 pub mod reply;

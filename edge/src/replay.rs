@@ -8,14 +8,15 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use hushmark_event::Heartbeat;
 use hushmark_event::redis_keys::lane_stream;
+use hushmark_event::{BatchReader, Heartbeat, LaneSealer, Record, Ring, Sealed};
+use hushmark_policy::Objected;
 use tokio::time::timeout;
 
 use crate::control::pulse;
 use crate::lane::drain::{self, DrainError, WINDOW};
 use crate::lane_log::DeadLog;
-use crate::lane_log::frame::{self, BLOB_MAX, FRAME_HEADER, Next};
+use crate::lane_log::frame::{self, BLOB_MAX, FRAME_HEADER, Frame, Next};
 use crate::link::{Link, LinkError, RedisAt};
 
 /// How long connecting may take.
@@ -91,30 +92,9 @@ pub(crate) async fn told(name: &str, incarnation: u64, redis: &RedisAt) -> Resul
 
 async fn one(log: &DeadLog, link: &mut Link, replayed: &mut Replayed) -> Result<(), DrainError> {
     let io = |error: io::Error| DrainError::Log(error.into());
-    let mut at = log.start().map_err(io)?;
     let stream = lane_stream(log.lane);
-    let end = log.file.metadata().map_err(io)?.len();
-    let mut room = WINDOW;
-    let mut bytes = Vec::new();
-    while at < end {
-        let rest = usize::try_from(end - at).unwrap_or(usize::MAX);
-        bytes.resize(room.min(rest), 0);
-        log.file.read_exact_at(&mut bytes, at).map_err(io)?;
-        let (frames, length) = drain::frames(&bytes);
-        if frames.is_empty() {
-            match frame::decode(&bytes) {
-                Next::Short(needed) if bytes.len() < rest && needed <= BLOB_MAX + FRAME_HEADER => {
-                    room = needed.max(WINDOW);
-                    continue;
-                }
-                // Torn by the death of its process, before anybody was answered for it.
-                _ => {
-                    tracing::warn!(lane = %log.lane, bytes = end - at, "ignored a torn tail");
-                    replayed.torn_bytes += end - at;
-                    return Ok(());
-                }
-            }
-        }
+    let mut windows = Windows::new(log).map_err(io)?;
+    while let Some(frames) = windows.next().map_err(io)? {
         let sent = drain::send(link, &stream, &frames).await?;
         for number in sent.conflicts {
             tracing::error!(lane = %log.lane, number, "the stream holds this number with other bytes");
@@ -122,8 +102,88 @@ async fn one(log: &DeadLog, link: &mut Link, replayed: &mut Replayed) -> Result<
             log.count_drop(records).map_err(io)?;
         }
         replayed.batches += sent.batches;
-        at += length as u64;
-        room = WINDOW;
+    }
+    if windows.torn > 0 {
+        // Torn by the death of its process, before anybody was answered for it.
+        tracing::warn!(lane = %log.lane, bytes = windows.torn, "ignored a torn tail");
+        replayed.torn_bytes += windows.torn;
     }
     Ok(())
+}
+
+/// Reads a dead log, some frames at a time.
+struct Windows<'a> {
+    log: &'a DeadLog,
+    at: u64,
+    end: u64,
+    bytes: Vec<u8>,
+    /// Bytes at the end that are no frame; known once the end is reached.
+    torn: u64,
+}
+
+impl<'a> Windows<'a> {
+    fn new(log: &'a DeadLog) -> io::Result<Self> {
+        let (at, end) = (log.start()?, log.file.metadata()?.len());
+        Ok(Self { log, at, end, bytes: Vec::new(), torn: 0 })
+    }
+
+    /// The frames that follow; none at the end, torn or not.
+    fn next(&mut self) -> io::Result<Option<Vec<Frame<'_>>>> {
+        let mut room = WINDOW;
+        loop {
+            if self.at >= self.end {
+                return Ok(None);
+            }
+            let rest = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+            self.bytes.resize(room.min(rest), 0);
+            self.log.file.read_exact_at(&mut self.bytes, self.at)?;
+            match frame::decode(&self.bytes) {
+                Next::Frame(..) => break,
+                Next::Short(needed)
+                    if self.bytes.len() < rest && needed <= BLOB_MAX + FRAME_HEADER =>
+                {
+                    room = needed.max(WINDOW);
+                }
+                _ => {
+                    self.torn = self.end - self.at;
+                    self.at = self.end;
+                }
+            }
+        }
+        let (frames, length) = drain::frames(&self.bytes);
+        self.at += length as u64;
+        Ok(Some(frames))
+    }
+}
+
+/// Who objected in the logs of dead processes: Redis, and so the refusal log, may not know yet. A
+/// batch whose day is closed, or that does not open, holds nothing that can still be obeyed.
+pub(crate) fn objected(folder: &Path, ring: &Ring) -> io::Result<Objected> {
+    let mut objected = Objected::default();
+    for log in DeadLog::find(folder)? {
+        let mut windows = match Windows::new(&log) {
+            // Another program's, which is left alone here and named when it is replayed.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => continue,
+            windows => windows?,
+        };
+        let mut sealer: Option<LaneSealer> = None;
+        while let Some(frames) = windows.next()? {
+            for Frame { number, blob } in frames {
+                let Ok(Sealed { day, .. }) = Sealed::header(blob) else { continue };
+                if sealer.as_ref().is_none_or(|sealer| sealer.day() != day) {
+                    sealer = ring.get(day).map(|key| LaneSealer::new(key, day, log.lane));
+                }
+                let mut blob = blob.to_vec();
+                let opened = sealer.as_ref().and_then(|it| it.open(number, &mut blob).ok());
+                let reader = opened.and_then(|(_, packed)| BatchReader::new(packed).ok());
+                for record in reader.into_iter().filter(BatchReader::may_hold_objections).flatten()
+                {
+                    if let Ok(Record::Objection(objection)) = record {
+                        objection.add_to(&mut objected);
+                    }
+                }
+            }
+        }
+    }
+    Ok(objected)
 }

@@ -3,12 +3,14 @@
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue,
-    LOCATION, REFERRER_POLICY,
+    LOCATION, REFERRER_POLICY, VARY,
 };
 use http::{HeaderMap, HeaderName, Response, StatusCode};
 use http_body_util::Full;
-use hushmark_policy::Mode;
+use hushmark_policy::Tracking;
 use hyper::body::Body as _;
+
+use crate::page::{self, Language};
 
 /// A transparent GIF of one pixel, 43 bytes.
 pub const GIF: &[u8; 43] =
@@ -17,6 +19,7 @@ pub const GIF: &[u8; 43] =
 
 const NOT_FOUND: &[u8] = b"Not found\n";
 const NOT_ALLOWED: &[u8] = b"Only GET and HEAD are answered here\n";
+const NOT_ALLOWED_ON_PAGE: &[u8] = b"Only GET, HEAD and POST are answered here\n";
 const NO_BODY: &[u8] = b"A request with a body is not answered here\n";
 const TOO_LONG: &[u8] = b"The address is too long\n";
 const BUSY: &[u8] = b"Try again\n";
@@ -31,10 +34,14 @@ const IMAGE_GIF: HeaderValue = HeaderValue::from_static("image/gif");
 const TEXT_PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const TEXT_HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const GET_HEAD: HeaderValue = HeaderValue::from_static("GET, HEAD");
+const GET_HEAD_POST: HeaderValue = HeaderValue::from_static("GET, HEAD, POST");
+const ACCEPT_LANGUAGE: HeaderValue = HeaderValue::from_static("accept-language");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
-/// The page loads nothing from anywhere and cannot be framed.
+/// The page loads nothing from anywhere, cannot be framed, and its form leads back to where it
+/// came from.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'none'",
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; \
+     form-action 'self'",
 );
 const CONTENT_SECURITY_POLICY: HeaderName = http::header::CONTENT_SECURITY_POLICY;
 
@@ -44,12 +51,16 @@ pub(crate) enum Reply {
     Pixel,
     /// To the sealed destination.
     Redirect(HeaderValue),
-    /// What is recorded in this mode.
-    Page(Mode),
+    /// What is recorded of a message.
+    Page(Language, Tracking),
+    /// An objection holds.
+    Objected(Language, Tracking),
     /// A link that leads nowhere: unknown, forged or taken down, all alike.
     NotFound,
     /// Another method than GET or HEAD.
     MethodNotAllowed,
+    /// Another method than a page has.
+    MethodNotAllowedOnPage,
     /// A body where none belongs; the connection is closed unread.
     BodyRefused,
     /// A request target above the limit; the connection is closed.
@@ -77,18 +88,15 @@ impl Reply {
                 ];
                 response(StatusCode::FOUND, headers, b"")
             }
-            Self::Page(mode) => {
-                let headers = [
-                    (CONTENT_TYPE, TEXT_HTML),
-                    (CACHE_CONTROL, NO_STORE),
-                    (REFERRER_POLICY, NO_REFERRER),
-                    (CONTENT_SECURITY_POLICY, PAGE_POLICY),
-                ];
-                response(StatusCode::OK, headers, page(mode).as_bytes())
-            }
+            Self::Page(language, recorded) => html(page::of(language, recorded)),
+            Self::Objected(language, recorded) => html(page::objected(language, recorded)),
             Self::NotFound => plain(StatusCode::NOT_FOUND, [], NOT_FOUND),
             Self::MethodNotAllowed => {
                 plain(StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, GET_HEAD)], NOT_ALLOWED)
+            }
+            Self::MethodNotAllowedOnPage => {
+                let allow = [(ALLOW, GET_HEAD_POST)];
+                plain(StatusCode::METHOD_NOT_ALLOWED, allow, NOT_ALLOWED_ON_PAGE)
             }
             Self::BodyRefused => {
                 plain(StatusCode::PAYLOAD_TOO_LARGE, [(CONNECTION, CLOSE)], NO_BODY)
@@ -104,6 +112,17 @@ pub(crate) fn head_of(mut response: Response<Full<Bytes>>) -> Response<Full<Byte
     let length = response.body().size_hint().exact().unwrap_or_default();
     response.headers_mut().insert(CONTENT_LENGTH, length.into());
     response.map(|_| Full::default())
+}
+
+fn html(page: &'static str) -> Response<Full<Bytes>> {
+    let headers = [
+        (CONTENT_TYPE, TEXT_HTML),
+        (CACHE_CONTROL, NO_STORE),
+        (VARY, ACCEPT_LANGUAGE),
+        (REFERRER_POLICY, NO_REFERRER),
+        (CONTENT_SECURITY_POLICY, PAGE_POLICY),
+    ];
+    response(StatusCode::OK, headers, page.as_bytes())
 }
 
 fn plain<const N: usize>(
@@ -131,39 +150,4 @@ fn response<const N: usize>(
     *response.status_mut() = status;
     *response.headers_mut() = map;
     response
-}
-
-macro_rules! page {
-    ($what:literal) => {
-        concat!(
-            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">",
-            "<meta name=\"viewport\" content=\"width=device-width\">",
-            "<title>What this mail records</title>",
-            "<style>body{font:1rem/1.5 sans-serif;max-width:38em;margin:3em auto;padding:0 1em}",
-            "</style></head><body><h1>What this mail records</h1>",
-            $what,
-            "<p>Your address and your program's name are looked at in memory to tell people from ",
-            "machines and are stored nowhere.</p></body></html>\n"
-        )
-    };
-}
-
-/// The page that says in plain words what a mode records.
-const fn page(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Off => page!("<p>Nothing. This mail is not tracked.</p>"),
-        Mode::Overall => page!(
-            "<p>That somebody opened it or followed a link, counted for all recipients together. \
-             Everyone got the same links: nobody can tell who it was.</p>"
-        ),
-        Mode::Anonymous => page!(
-            "<p>That a mail was opened or a link was followed. Each mail carries a random number, \
-             so that one reader is not counted twice; who got which number is written down \
-             nowhere, and what the number could be matched with is destroyed.</p>"
-        ),
-        Mode::Individual => page!(
-            "<p>That you opened this mail, and which links you followed, under a number that \
-             stands for you with the sender.</p>"
-        ),
-    }
 }

@@ -77,8 +77,16 @@ impl Edge {
         let folder = config.lane_log.clone();
         let claim = folder::claim(&folder)?;
         let copy = Copy::load(&folder, start::refusal_key(&config)?);
-        let known =
-            Known { keys, ring, refusals: copy.verified(), countries: countries.map(Arc::new) };
+        // What an earlier process took and could not bring to Redis is obeyed before it gets there.
+        let objected = crate::replay::objected(&folder, &ring)
+            .map_err(file_error("read the lane logs in", &folder))?;
+        let known = Known {
+            keys,
+            ring,
+            refusals: copy.verified(),
+            objected: Arc::new(objected),
+            countries: countries.map(Arc::new),
+        };
         let incarnation = u64::from_be_bytes(start::random()?);
         let dropped_before =
             dropped_records(&folder).map_err(file_error("read the folder", &folder))?;

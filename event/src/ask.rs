@@ -2,8 +2,8 @@
 //! "Asking the operator".
 //!
 //! What is asked can never be taken back, so it is checked here once more by the one who appends,
-//! and only what a person means to say is taken: takedowns, and withdrawals of one tenant's or one
-//! campaign's tracking.
+//! and only what a person means to say is taken: takedowns, erasures, and withdrawals of the
+//! region's, a tenant's, a campaign's or a contact's tracking.
 
 use hushmark_policy::{Generation, Mode, Place, Scope, Tracking};
 use serde::{Deserialize, Serialize};
@@ -76,8 +76,8 @@ pub enum NotAskable {
     Impossible,
     /// A cap that is no withdrawal.
     #[error(
-        "only withdrawals of one tenant's or one campaign's tracking can be asked for: change the \
-         Tenant or the Campaign itself for anything less"
+        "only the end of a tracking for good can be asked for: change the Tenant or the Campaign \
+         itself for anything less"
     )]
     NotForGood,
     /// A key that the Region never had.
@@ -90,6 +90,9 @@ pub enum NotAskable {
         /// The keys that there are.
         kids: Vec<u16>,
     },
+    /// What only a message's own page can ask for.
+    #[error("one message is objected to by its own page, /p/…, and by nobody else")]
+    OnlyByPage,
     /// A destination that no link can have.
     #[error("a link leads to a whole address, like https://www.example.com/page")]
     NoAddress,
@@ -114,8 +117,8 @@ impl Ask {
                 Err(NotAskable::NoSuchKey { region, kid: *kid, kids })
             }
             Refuses::Takedown(Takedown::Url(url)) if !is_web(url) => Err(NotAskable::NoAddress),
-            Refuses::Takedown(_) => Ok(()),
-            Refuses::Cap { scope: CapScope::All, .. } => Err(NotAskable::NotForGood),
+            Refuses::Takedown(_) | Refuses::Contact { .. } | Refuses::Erase(_) => Ok(()),
+            Refuses::Message { .. } => Err(NotAskable::OnlyByPage),
             cap if cap.is_for_good() => Ok(()),
             Refuses::Cap { .. } => Err(NotAskable::NotForGood),
         }
@@ -147,19 +150,31 @@ impl Refuses {
     pub const fn is_for_good(&self) -> bool {
         match self {
             Self::Cap { up_to, .. } => *up_to == u32::MAX,
-            Self::Takedown(_) => true,
+            Self::Takedown(_) | Self::Contact { .. } | Self::Message { .. } | Self::Erase(_) => {
+                true
+            }
         }
     }
 }
 
-/// What a request in the stream `asks` asks for, if it makes sense and is no more than a person may
-/// ask for: whoever may write to Redis may write one.
+/// Who may write into the stream `asks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Askers {
+    /// The one user whose machine it is.
+    Owner,
+    /// Every edge and every writer: nothing of theirs ends a whole region's tracking, or erases.
+    Servers,
+}
+
+/// What a request in the stream `asks` asks for, if it makes sense and is no more than those may ask
+/// for who may write one.
 #[must_use]
-pub fn requested(journal: &Journal, text: &[u8]) -> Option<Refuses> {
+pub fn requested(journal: &Journal, text: &[u8], askers: Askers) -> Option<Refuses> {
     let refuses: Refuses = serde_json::from_slice(text).ok()?;
     let is_askable = match &refuses {
-        Refuses::Takedown(_) => true,
-        Refuses::Cap { scope: CapScope::All, .. } => false,
+        Refuses::Takedown(_) | Refuses::Contact { .. } | Refuses::Message { .. } => true,
+        Refuses::Erase(_) => askers == Askers::Owner,
+        Refuses::Cap { scope: CapScope::All, .. } if askers == Askers::Servers => false,
         cap => cap.is_for_good(),
     };
     let is_possible = || journal.prepare([refuses.clone()], 0).is_ok();
@@ -193,14 +208,13 @@ mod tests {
         for refuses in [
             Refuses::withdrawal(campaign, nothing),
             Refuses::withdrawal(tenant, left_after(true, false)),
+            Refuses::withdrawal(Scope::All, nothing),
             Refuses::Takedown(Takedown::Kid(2)),
             Refuses::Takedown(Takedown::Url("https://example.org/x".into())),
             Refuses::Takedown(Takedown::Campaign("0000000000000007".into())),
         ] {
             assert_eq!(asked(refuses), Ok(()));
         }
-        let everything = Refuses::withdrawal(Scope::All, nothing);
-        assert!(asked(everything).unwrap_err().contains("only withdrawals of one tenant's"));
         let a_while = Refuses::Cap {
             scope: campaign.into(),
             up_to: 3,
@@ -208,7 +222,7 @@ mod tests {
             clicks: Mode::Off,
             place: Place::None,
         };
-        assert!(asked(a_while).unwrap_err().contains("only withdrawals"));
+        assert!(asked(a_while).unwrap_err().contains("only the end of a tracking"));
         let unknown = asked(Refuses::Takedown(Takedown::Kid(3))).unwrap_err();
         assert_eq!(unknown, "the Region eu has no key 3; it has 1, 2");
         let nobody = Refuses::Takedown(Takedown::Tenant("XYZ".into()));
@@ -221,15 +235,18 @@ mod tests {
     #[test]
     fn a_request_that_cannot_be_or_asks_for_too_much_is_none() {
         let journal = Journal::default();
-        let says = |refuses: &Refuses| {
-            requested(&journal, &serde_json::to_vec(refuses).unwrap()).as_ref() == Some(refuses)
+        let says_to = |refuses: &Refuses, askers| {
+            let text = serde_json::to_vec(refuses).unwrap();
+            requested(&journal, &text, askers).as_ref() == Some(refuses)
         };
+        let says = |refuses: &Refuses| says_to(refuses, Askers::Servers);
         let nothing = left_after(true, true);
         assert!(says(&Refuses::withdrawal(Scope::Campaign(CampaignId(7)), nothing)));
         assert!(says(&Refuses::Takedown(Takedown::Kid(2))));
         assert!(!says(&Refuses::withdrawal(Scope::All, nothing)));
+        assert!(says_to(&Refuses::withdrawal(Scope::All, nothing), Askers::Owner));
         assert!(!says(&Refuses::Takedown(Takedown::Tenant("XYZ".into()))));
-        assert!(requested(&journal, b"please").is_none());
+        assert!(requested(&journal, b"please", Askers::Owner).is_none());
     }
 
     #[test]

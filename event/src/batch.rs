@@ -1,11 +1,16 @@
 //! Many records packed into one batch, and read again. `WIRE.md`, "Batch".
 
-use hushmark_policy::{CampaignId, Day, Generation, Kind, MailType, Mark, Mode, TenantId};
+use hushmark_policy::{
+    CampaignId, Day, Generation, Kind, MailType, Mark, Mode, ObjectedMessage, TenantId,
+};
 
 use crate::hit::{Client, Context, Device, Hit, System, Verdict};
+use crate::objection::Objection;
 
-/// The version of the packed form.
+/// The version of the packed form without objections, and of the one with them. A batch without
+/// any is the first to the byte, so that a writer that knows no objections misses nothing else.
 const VERSION: u8 = 1;
+const VERSION_OBJECTIONS: u8 = 2;
 
 /// Version, rule version and base time: what every packed batch begins with.
 pub const HEADER_LEN: usize = 1 + 2 + 8;
@@ -17,6 +22,10 @@ pub const RECORD_MAX: usize = 1 + 24 + 1 + 8 + 2 + 4 + 4 + 2;
 const TAG_VOID: u8 = 0;
 const TAG_NEW_CONTEXT: u8 = 1;
 const TAG_KNOWN_CONTEXT: u8 = 2;
+const TAG_OBJECTION: u8 = 3;
+
+const NAMES_CONTACT: u8 = 1;
+const NAMES_MESSAGE: u8 = 2;
 
 const FLAG_CLICK: u8 = 1;
 const FLAG_HONEYPOT: u8 = 2;
@@ -31,6 +40,8 @@ const SLOTS: usize = 64;
 pub enum Record {
     /// Counted.
     Hit(Hit),
+    /// A recipient objected by the page of a message.
+    Objection(Objection),
     /// Policy forbade a hit; nothing is known but that there was a request.
     Void,
 }
@@ -84,6 +95,31 @@ impl BatchBuilder {
     pub fn push_void(&mut self, now_ms: u64) {
         self.begin(now_ms);
         self.bytes.push(TAG_VOID);
+        self.records += 1;
+    }
+
+    /// Appends an objection.
+    pub fn push_objection(&mut self, objection: &Objection, now_ms: u64) {
+        self.begin(now_ms);
+        self.bytes[0] = VERSION_OBJECTIONS;
+        let Objection { tenant, contact, message } = objection;
+        let mut names = 0;
+        if contact.is_some() {
+            names |= NAMES_CONTACT;
+        }
+        if message.is_some() {
+            names |= NAMES_MESSAGE;
+        }
+        self.bytes.extend_from_slice(&[TAG_OBJECTION, names]);
+        self.bytes.extend_from_slice(&tenant.0.to_be_bytes());
+        if let Some(contact) = contact {
+            self.bytes.extend_from_slice(&contact.expose().to_be_bytes());
+        }
+        if let Some(ObjectedMessage { campaign, last_day, id }) = message {
+            self.bytes.extend_from_slice(&campaign.0.to_be_bytes());
+            self.bytes.extend_from_slice(&last_day.0.to_be_bytes());
+            self.bytes.extend_from_slice(&id.to_be_bytes());
+        }
         self.records += 1;
     }
 
@@ -191,6 +227,7 @@ pub enum Malformed {
 /// Reads a packed batch record by record; stops for good at the first error.
 pub struct BatchReader<'a> {
     rest: &'a [u8],
+    version: u8,
     rules: u16,
     base_ms: u64,
     contexts: Vec<Context>,
@@ -202,14 +239,21 @@ impl<'a> BatchReader<'a> {
     /// # Errors
     /// [`Malformed`] when the header is short or of another version.
     pub fn new(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let mut reader = Self { rest: bytes, rules: 0, base_ms: 0, contexts: Vec::new() };
-        match reader.u8()? {
-            VERSION => {}
+        let contexts = Vec::new();
+        let mut reader = Self { rest: bytes, version: 0, rules: 0, base_ms: 0, contexts };
+        reader.version = match reader.u8()? {
+            known @ (VERSION | VERSION_OBJECTIONS) => known,
             other => return Err(Malformed::Version(other)),
-        }
+        };
         reader.rules = u16::from_be_bytes(reader.array()?);
         reader.base_ms = u64::from_be_bytes(reader.array()?);
         Ok(reader)
+    }
+
+    /// Whether an objection can be among the records: told by the header alone.
+    #[must_use]
+    pub const fn may_hold_objections(&self) -> bool {
+        self.version == VERSION_OBJECTIONS
     }
 
     /// The version of the verdicts' rules that the edge judged by.
@@ -262,9 +306,35 @@ impl<'a> BatchReader<'a> {
         Ok(context)
     }
 
+    fn objection(&mut self) -> Result<Objection, Malformed> {
+        let names = self.u8()?;
+        if names == 0 || names & !(NAMES_CONTACT | NAMES_MESSAGE) != 0 {
+            return Err(Malformed::Value("an objection"));
+        }
+        let tenant = TenantId(u64::from_be_bytes(self.array()?));
+        let contact = if names & NAMES_CONTACT == 0 {
+            None
+        } else {
+            Some(Mark::new(u64::from_be_bytes(self.array()?)))
+        };
+        let message = if names & NAMES_MESSAGE == 0 {
+            None
+        } else {
+            Some(ObjectedMessage {
+                campaign: CampaignId(u64::from_be_bytes(self.array()?)),
+                last_day: Day(u16::from_be_bytes(self.array()?)),
+                id: u64::from_be_bytes(self.array()?),
+            })
+        };
+        Ok(Objection { tenant, contact, message })
+    }
+
     fn record(&mut self) -> Result<Record, Malformed> {
         let context = match self.u8()? {
             TAG_VOID => return Ok(Record::Void),
+            TAG_OBJECTION if self.version == VERSION_OBJECTIONS => {
+                return self.objection().map(Record::Objection);
+            }
             TAG_NEW_CONTEXT => self.new_context()?,
             TAG_KNOWN_CONTEXT => {
                 let index = self.varint()? as usize;

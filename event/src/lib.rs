@@ -14,9 +14,10 @@
 //! 9. [`refusal`]: the hash-chained log of what may no longer be counted; [`ask`]: how a person
 //!    asks for an entry; [`folder`]: the folder in which a process keeps its copy, and that it shares
 //!    with nobody.
-//! 10. [`audit`]: the log of who asked for what, and the receipts of what was erased, with their
+//! 10. [`objection`]: what a recipient's own page asks for, and how a message is named in the log.
+//! 11. [`audit`]: the log of who asked for what, and the receipts of what was erased, with their
 //!     verifier; [`chain`]: what both logs have in common.
-//! 11. [`heartbeat`]: what an edge says of itself. [`totals`]: what epochs published, in short.
+//! 12. [`heartbeat`]: what an edge says of itself. [`totals`]: what epochs published, in short.
 //!     [`told`]: what a writer says of itself.
 
 pub mod ask;
@@ -29,6 +30,7 @@ pub mod folder;
 pub mod heartbeat;
 pub mod hit;
 pub mod lane;
+pub mod objection;
 pub mod redis_keys;
 pub mod refusal;
 pub mod ring;
@@ -42,6 +44,7 @@ pub use cut::Cut;
 pub use heartbeat::Heartbeat;
 pub use hit::{Client, Context, Device, Hit, System, Verdict};
 pub use lane::Lane;
+pub use objection::Objection;
 pub use ring::{DayKey, Ring};
 pub use seal::{LaneSealer, Sealed};
 pub use totals::{Total, Totals};

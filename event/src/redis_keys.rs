@@ -36,6 +36,9 @@ pub const REFUSALS_HEAD: &str = "refusals:head";
 /// Stream of requests to the one who appends to the refusal log.
 pub const ASKS: &str = "asks";
 
+/// So many requests of recipients may wait in [`ASKS`]: the rest waits in the lanes.
+pub const ASKS_MOST: u64 = 10_000;
+
 /// The field of a request that says who asks for what, for the audit log.
 pub const QUESTION_FIELD: &str = "q";
 

@@ -5,17 +5,20 @@
 //! a copy each; one who holds more than Redis shows puts it back, and nobody ever goes back.
 
 mod change;
+mod erase;
 mod journal;
 
 use std::collections::HashSet;
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use hushmark_policy::{
-    CampaignId, Cap, Caps, Generation, MailType, Mode, Place, Scope, TenantId, Tracking,
+    CampaignId, Cap, Caps, Day, Generation, MailType, Mark, Mode, ObjectedMessage, Place, Scope,
+    TenantId, Tracking,
 };
 use serde::{Deserialize, Serialize};
 
 pub use change::{Allowed, Mail};
+pub use erase::{Erased, Erasure, Erasures, Whose};
 pub use journal::{Journal, Prepared};
 
 use crate::chain::{self, Chain, Log, parse_id};
@@ -69,6 +72,24 @@ pub enum Refuses {
     },
     /// Answers themselves: the link is a plain 404 from now on.
     Takedown(Takedown),
+    /// Hits of one person: of every `individual` message that names the contact.
+    Contact {
+        /// The tenant's id.
+        tenant: String,
+        /// The contact's random id, in 16 hex digits. Only the tenant's contacts say who it is.
+        id: String,
+    },
+    /// Hits of one `anonymous` message, of which nobody knows whose it is.
+    Message {
+        /// The campaign's id.
+        campaign: String,
+        /// The token's last day, as `2026-11-21`. Once it is closed nobody can match the entry.
+        until: String,
+        /// The mark's hash under that day's key, in 16 hex digits: [`crate::objection`].
+        id: String,
+    },
+    /// Hits of whom or what is erased, and what is stored already: the writer removes it.
+    Erase(Erased),
 }
 
 /// [`Scope`] as an entry writes it: ids are 16 hex digits.
@@ -111,6 +132,7 @@ pub struct RefusalLog {
     chain: Chain<Refusals>,
     caps: Caps,
     takedowns: HashSet<Takedown>,
+    erasures: Erasures,
     withdrawals: u64,
 }
 
@@ -140,6 +162,12 @@ impl RefusalLog {
         self.withdrawals
     }
 
+    /// What has to be gone from every store.
+    #[must_use]
+    pub const fn erasures(&self) -> &Erasures {
+        &self.erasures
+    }
+
     /// Takes the next entry's bytes.
     ///
     /// # Errors
@@ -159,6 +187,21 @@ impl RefusalLog {
                     return Err(LogError::Impossible(entry.n));
                 }
                 self.takedowns.insert(what.clone());
+            }
+            Refuses::Contact { tenant, id } => {
+                let ids =
+                    parse_id(tenant).zip(parse_id(id)).ok_or(LogError::Impossible(entry.n))?;
+                self.caps.withdraw(TenantId(ids.0), &Mark::new(ids.1));
+            }
+            Refuses::Erase(erased) => {
+                let whose = erased.parse().ok_or(LogError::Impossible(entry.n))?;
+                whose.refuse(&mut self.caps);
+                self.withdrawals += u64::from(!matches!(whose, Whose::Person { .. }));
+                self.erasures.add(Erasure { n: entry.n, at_ms: entry.at_ms, whose });
+            }
+            Refuses::Message { campaign, until, id } => {
+                let message = message(campaign, until, id).ok_or(LogError::Impossible(entry.n))?;
+                self.caps.withdraw_message(message);
             }
         }
         self.chain.take(bytes);
@@ -213,8 +256,19 @@ impl Refuses {
         match self {
             Self::Cap { scope, .. } => scope.parse().is_some(),
             Self::Takedown(what) => what.is_possible(),
+            Self::Contact { tenant, id } => parse_id(tenant).and(parse_id(id)).is_some(),
+            Self::Erase(erased) => erased.parse().is_some(),
+            Self::Message { campaign, until, id } => message(campaign, until, id).is_some(),
         }
     }
+}
+
+fn message(campaign: &str, until: &str, id: &str) -> Option<ObjectedMessage> {
+    Some(ObjectedMessage {
+        campaign: CampaignId(parse_id(campaign)?),
+        last_day: Day::parse(until)?,
+        id: parse_id(id)?,
+    })
 }
 
 impl CapScope {
@@ -293,6 +347,26 @@ mod tests {
         let bad = r#"{"n":1,"at_ms":0,"refuses":{"takedown":{"tenant":"XYZ"}}}"#;
         assert!(log.append(bad.as_bytes()).is_err());
         assert_eq!((log.length(), log.hash()), (0, "0".repeat(64)));
+    }
+
+    #[test]
+    fn an_objection_to_one_message_is_an_entry() {
+        let message = ObjectedMessage { campaign: CampaignId(2), last_day: Day(20_778), id: 0x55 };
+        let refuses = |campaign: &str, until: &str| Refuses::Message {
+            campaign: campaign.into(),
+            until: until.into(),
+            id: "0000000000000055".into(),
+        };
+        let entry =
+            Entry { n: 1, at_ms: 5, refuses: refuses("0000000000000002", "2026-11-21") }.to_bytes();
+        insta::assert_snapshot!(String::from_utf8(entry.clone()).unwrap(), @r#"{"n":1,"at_ms":5,"refuses":{"message":{"campaign":"0000000000000002","until":"2026-11-21","id":"0000000000000055"}}}"#);
+        let mut log = RefusalLog::default();
+        for (campaign, until) in [("2", "2026-11-21"), ("0000000000000002", "2026-02-30")] {
+            let bad = Entry { n: 1, at_ms: 5, refuses: refuses(campaign, until) };
+            assert!(log.append(&bad.to_bytes()).is_err());
+        }
+        log.append(&entry).unwrap();
+        assert!(log.caps().objected().has_message(&message));
     }
 
     #[test]

@@ -6,9 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use hushmark_policy::Day;
 use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::objection::ObjectionKey;
+
+/// H: so many days after its end a day is closed, whatever is still sealed.
+pub const HOLD_DAYS: u16 = 7;
 
 /// Bytes of every key in the ring.
 pub const KEY_LEN: usize = 32;
@@ -34,7 +40,20 @@ impl DayKey {
 /// The keys of one kind, by day.
 #[derive(Clone, Default)]
 pub struct Ring {
-    keys: BTreeMap<Day, DayKey>,
+    keys: BTreeMap<Day, Kept>,
+}
+
+/// A key, and what was derived from it so far.
+#[derive(Clone)]
+struct Kept {
+    key: DayKey,
+    objections: OnceLock<ObjectionKey>,
+}
+
+impl From<DayKey> for Kept {
+    fn from(key: DayKey) -> Self {
+        Self { key, objections: OnceLock::new() }
+    }
 }
 
 /// A key folder that cannot be used. Nothing is started, and a reload keeps the keys it has.
@@ -87,7 +106,8 @@ impl Ring {
             let found = bytes.len();
             let key = bytes.as_slice().try_into().map(DayKey::new);
             bytes.zeroize();
-            ring.keys.insert(day, key.map_err(|_| RingError::Length { path, found })?);
+            let key = key.map_err(|_| RingError::Length { path, found })?;
+            ring.keys.insert(day, key.into());
         }
         if ring.keys.is_empty() {
             return Err(RingError::Empty(folder.to_owned()));
@@ -97,13 +117,20 @@ impl Ring {
 
     /// Adds or replaces a day's key.
     pub fn insert(&mut self, day: Day, key: DayKey) {
-        self.keys.insert(day, key);
+        self.keys.insert(day, key.into());
     }
 
     /// The key of a day that is not closed.
     #[must_use]
     pub fn get(&self, day: Day) -> Option<&DayKey> {
-        self.keys.get(&day)
+        self.keys.get(&day).map(|kept| &kept.key)
+    }
+
+    /// What the marks of tokens with that last day are hashed with in the refusal log. Derived when
+    /// it is first asked for: most days never need it.
+    pub(crate) fn objection_key(&self, day: Day) -> Option<&ObjectionKey> {
+        let Kept { key, objections } = self.keys.get(&day)?;
+        Some(objections.get_or_init(|| ObjectionKey::derive(key)))
     }
 
     /// The days that have a key, first to last.

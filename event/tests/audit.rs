@@ -15,7 +15,9 @@ use ed25519_dalek::SigningKey;
 use fixture::{TENANT, Written, asked, erased, key};
 use hushmark_event::audit::entry::TakenDown;
 use hushmark_event::audit::verify::{ReceiptFault, receipt};
-use hushmark_event::audit::{Action, AuditLog, Outcome, Read, Reason, Says, SignedHead, Target};
+use hushmark_event::audit::{
+    Action, Asked, AuditLog, Outcome, Principal, Read, Reason, Says, SignedHead, Target,
+};
 use hushmark_event::chain::LogError;
 use hushmark_event::refusal::{self, RefusalLog, Refuses, Takedown};
 use hushmark_policy::CampaignId;
@@ -24,10 +26,10 @@ use hushmark_policy::CampaignId;
 fn the_bytes() {
     let written = Written::new();
     insta::assert_snapshot!(written.entries[0], @r#"{"n":1,"at_ms":1795000000000,"before":"0000000000000000000000000000000000000000000000000000000000000000","says":{"asked":{"by":{"kubernetes":"jane@acme.example"},"action":{"erase":{"person":{"tenant":"6aa3107ec1c75032","tombstone":"5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e"}}},"outcome":{"allowed":{"position":12}}}}}"#);
-    insta::assert_snapshot!(written.entries[3], @r#"{"n":4,"at_ms":1795000360000,"before":"5c881a0a45a522b1a8fb5b70d01477a1e5cd0dd423f94a0d6a0c31ab22971992","says":{"asked":{"by":{"kubernetes":"jane@acme.example"},"action":{"read":{"what":"record_of_processing","of":{"campaign":{"tenant":"6aa3107ec1c75032","id":"24c0a25c7fa2437f"}}}},"outcome":{"allowed":{"position":null}}}}}"#);
-    insta::assert_snapshot!(written.entries[4], @r#"{"n":5,"at_ms":1795000480000,"before":"c1fd5279ef98efe22cdf36a06ae2ba4ba10efeac852ce4d3e2cc783b73600639","says":{"asked":{"by":{"kubernetes":"jane@acme.example"},"action":{"enforce_plan":{"tenant":"6aa3107ec1c75032","plan":"0707070707070707070707070707070707070707070707070707070707070707"}},"outcome":{"refused":"legal_hold"}}}}"#);
-    insta::assert_snapshot!(written.receipts[0].trim_end(), @r#"{"entry":"{\"n\":2,\"at_ms\":1795000120000,\"before\":\"e032962bda769cf1f0e293de68efb647a621f9d56ebc8887321c91d9c206b65e\",\"says\":{\"receipt\":{\"erased\":{\"person\":{\"tenant\":\"6aa3107ec1c75032\",\"tombstone\":\"5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e\"}},\"request\":1,\"position\":12,\"asked_ms\":1795000000000,\"ended_ms\":1795000083000,\"reached\":[{\"store\":\"clickhouse\",\"name\":\"hits\",\"rows\":42,\"bytes\":1302,\"parts\":3},{\"store\":\"clickhouse\",\"name\":\"contacts\",\"rows\":1,\"bytes\":31,\"parts\":1},{\"store\":\"lists\",\"name\":\"spring\",\"rows\":0,\"bytes\":0,\"parts\":0}],\"unreached\":[{\"store\":\"lane_logs\",\"name\":\"days not yet closed\",\"until\":\"2026-11-25\"},{\"store\":\"backups\",\"name\":\"nightly\",\"until\":\"2026-12-18\"},{\"store\":\"etcd\",\"name\":\"history of Secrets\",\"until\":null}],\"previous\":null}}}","head":{"length":2,"hash":"95b5c37fb03a91c7c1e79ff276bc746f4f01fe2ec2a1fa7c474e85d710792fe3","signature":"4ffca45e0252abd795b8ba0c9aa0ca8daf18ccc61cfd223437074a5d3a79541a3b823c963ddd9b2294f209b8cbb1e68f24d6eb0912618323fb69a1fa971bdd08"}}"#);
-    insta::assert_snapshot!(written.file.lines().last().unwrap(), @r#"{"length":11,"hash":"acca717be51ba2411c5b20fbf941447df925054b69cc5f4d84e2d4eb227f7967","signature":"b5de58f1e1617145cbf4826643dbf8a6126e947a7fbfad541534fc70bc4d248035313168ad2cab335bb17831b099a76b80cdfc13241d299418604f1eb58f7308"}"#);
+    insta::assert_snapshot!(written.entries[3], @r#"{"n":4,"at_ms":1795000360000,"before":"5611b42f0b416e98195f97ad43574da70b120f8c0877332772b3d6528b5ac88f","says":{"asked":{"by":{"kubernetes":"jane@acme.example"},"action":{"read":{"what":"record_of_processing","of":{"campaign":{"tenant":"6aa3107ec1c75032","id":"24c0a25c7fa2437f"}}}},"outcome":{"allowed":{"position":null}}}}}"#);
+    insta::assert_snapshot!(written.entries[4], @r#"{"n":5,"at_ms":1795000480000,"before":"23b2c7aabee744d38697a61c7f69ad8bf670be26098bfcc6eb6e7cc4f6b87702","says":{"asked":{"by":{"kubernetes":"jane@acme.example"},"action":{"enforce_plan":{"tenant":"6aa3107ec1c75032","plan":"0707070707070707070707070707070707070707070707070707070707070707"}},"outcome":{"refused":"legal_hold"}}}}"#);
+    insta::assert_snapshot!(written.receipts[0].trim_end(), @r#"{"entry":"{\"n\":2,\"at_ms\":1795000120000,\"before\":\"e032962bda769cf1f0e293de68efb647a621f9d56ebc8887321c91d9c206b65e\",\"says\":{\"receipt\":{\"erased\":{\"person\":{\"tenant\":\"6aa3107ec1c75032\",\"tombstone\":\"5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e\"}},\"request\":1,\"position\":12,\"ledger\":12,\"asked_ms\":1795000000000,\"ended_ms\":1795000083000,\"reached\":[{\"store\":\"clickhouse\",\"name\":\"hits\",\"rows\":42,\"bytes\":1302,\"parts\":3},{\"store\":\"clickhouse\",\"name\":\"contacts\",\"rows\":1,\"bytes\":31,\"parts\":1},{\"store\":\"lists\",\"name\":\"spring\",\"rows\":0,\"bytes\":0,\"parts\":0}],\"unreached\":[{\"store\":\"lane_logs\",\"name\":\"days not yet closed\",\"until\":\"2026-11-25\"},{\"store\":\"backups\",\"name\":\"nightly\",\"until\":\"2026-12-18\"},{\"store\":\"etcd\",\"name\":\"history of Secrets\",\"until\":null}],\"previous\":null}}}","head":{"length":2,"hash":"a52c66b457363d2b0b395950bc6622f2fa39133cd2b5b7c8dff6a192db72fd5e","signature":"f696993553f9fdc395014ac981d575bd9758c48ee32018ea655dd57de13c9592e6c6d04db0ab24f0e89e14271a2acd6f7a835e41c84f15cf035eeba703ff8804"}}"#);
+    insta::assert_snapshot!(written.file.lines().last().unwrap(), @r#"{"length":11,"hash":"d5256c06f5ff3dcc41eb21fef0613a2432f8b625844d3864afce3a6ad332816c","signature":"84fc2189704717e54c48f1b3b6df62c70ecd747d035523aa9d8e588d21a6b2f9ddb9a7258165fd6fa0013e2ce475b9dd15e2a52ed48eef7368be88d57e244005"}"#);
 }
 
 /// The files that `docs/receipts.md` explains; `UPDATE=1` writes them anew.
@@ -65,11 +67,22 @@ fn every_kind_of_entry_reads_back() {
         assert_eq!(&entry.to_text(), line);
     }
     let (tenant, of) = (TENANT, Target::Tenant(TENANT));
+    let (by, position) = (Principal::Recipient, Some(3));
+    let says = Says::Asked(Asked {
+        by,
+        action: Action::Object(Target::Campaign { tenant, id: CampaignId(2) }),
+        outcome: Outcome::Allowed { position },
+    });
+    let text = log.prepare(says.clone(), 5).unwrap();
+    let end = r#""says":{"asked":{"by":"recipient","action":{"object":{"campaign":{"tenant":"6aa3107ec1c75032","id":"0000000000000002"}}},"outcome":{"allowed":{"position":3}}}}}"#;
+    assert!(text.ends_with(end), "{text}");
+    assert_eq!(log.append(text.as_bytes()).unwrap().says, says);
     for action in [
         Action::Takedown(TakenDown::Url),
         Action::Takedown(TakenDown::Tenant(tenant)),
         Action::Takedown(TakenDown::Campaign { tenant, id: CampaignId(u64::MAX) }),
         Action::Withdraw(of.clone()),
+        Action::Object(of.clone()),
         Action::Read { what: Read::Export, of },
     ] {
         let says = asked(action, Outcome::Refused(Reason::Unknown));

@@ -5,30 +5,55 @@
 use hushmark_event::batch::{Malformed, RECORD_MAX};
 use hushmark_event::seal::Unsealable;
 use hushmark_event::{
-    BatchBuilder, BatchReader, Client, Context, DayKey, Device, Hit, Lane, LaneSealer, Record,
-    Sealed, System, Verdict,
+    BatchBuilder, BatchReader, Client, Context, DayKey, Device, Hit, Lane, LaneSealer, Objection,
+    Record, Sealed, System, Verdict,
 };
-use hushmark_policy::{CampaignId, Day, Generation, Kind, MailType, Mark, Mode, TenantId};
+use hushmark_policy::{
+    CampaignId, Day, Generation, Kind, MailType, Mark, Mode, ObjectedMessage, TenantId,
+};
 use proptest::prelude::*;
 
 const BASE_MS: u64 = 1_795_000_000_000;
 
 /// A record as plain numbers: a record itself cannot be printed, and proptest prints what fails.
-type Seed = Option<(
-    (u64, u64, u32, u8, bool, u16),
-    (bool, u16, bool, u64, u64),
-    (u8, u8, u8, u8, Option<String>),
-)>;
+#[derive(Clone, Debug)]
+enum Seed {
+    Void,
+    Hit(
+        (u64, u64, u32, u8, bool, u16),
+        (bool, u16, bool, u64, u64),
+        (u8, u8, u8, u8, Option<String>),
+    ),
+    /// The message's numbers are kept where the last says that there is one.
+    Objection(u64, Option<u64>, (u64, u16, u64), bool),
+}
 
 fn seeds(n: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Seed>> {
     let context = (0..3u64, 0..200u64, 0..3u32, 1..4u8, any::<bool>(), 0..3u16);
     let request = (any::<bool>(), 0..9u16, any::<bool>(), any::<u64>(), 0..100_000u64);
     let judged = (0..8u8, 0..6u8, 0..16u8, 0..8u8, prop::option::of("[A-Z]{2}"));
-    prop::collection::vec(prop::option::weighted(0.8, (context, request, judged)), n)
+    let hit = (context, request, judged).prop_map(|(c, r, j)| Seed::Hit(c, r, j));
+    let objection = (any::<u64>(), any::<Option<u64>>(), any::<(u64, u16, u64)>(), any::<bool>())
+        .prop_map(|(tenant, contact, message, is_there)| {
+            Seed::Objection(tenant, contact, message, is_there || contact.is_none())
+        });
+    let seed = prop_oneof![2 => Just(Seed::Void), 7 => hit, 1 => objection];
+    prop::collection::vec(seed, n)
 }
 
 fn record(seed: &Seed) -> Record {
-    let Some((context, request, judged)) = seed else { return Record::Void };
+    let (context, request, judged) = match seed {
+        Seed::Void => return Record::Void,
+        Seed::Objection(tenant, contact, (campaign, last_day, id), is_there) => {
+            let (campaign, last_day) = (CampaignId(*campaign), Day(*last_day));
+            return Record::Objection(Objection {
+                tenant: TenantId(*tenant),
+                contact: contact.map(Mark::new),
+                message: is_there.then_some(ObjectedMessage { campaign, last_day, id: *id }),
+            });
+        }
+        Seed::Hit(context, request, judged) => (context, request, judged),
+    };
     let (tenant, campaign, generation, mode, transactional, last_day) = *context;
     let (click, link, honeypot, mark, after) = *request;
     let (verdict, device, client, system, country) = judged;
@@ -63,6 +88,7 @@ fn pack(records: &[Record]) -> Vec<u8> {
         let before = builder.len();
         match record {
             Record::Hit(hit) => builder.push_hit(hit),
+            Record::Objection(objection) => builder.push_objection(objection, BASE_MS),
             Record::Void => builder.push_void(BASE_MS),
         }
         assert!(builder.len() - before <= RECORD_MAX);
@@ -127,6 +153,28 @@ proptest! {
 #[test]
 fn a_newer_batch_says_which_program_to_upgrade() {
     assert_eq!(BatchReader::new(&[9, 0, 0]).err(), Some(Malformed::Version(9)));
+}
+
+/// What a writer that knows no objections is given: nothing that it cannot read, but where somebody
+/// objected.
+#[test]
+fn a_batch_is_of_the_second_version_only_where_it_holds_an_objection() {
+    let objection = Objection {
+        tenant: TenantId(0x1111_1111_1111_1111),
+        contact: Some(Mark::new(0x4444_4444_4444_4444)),
+        message: Some(ObjectedMessage {
+            campaign: CampaignId(0x2222_2222_2222_2222),
+            last_day: Day(20_778),
+            id: 0x5555_5555_5555_5555,
+        }),
+    };
+    assert_eq!(pack(&[Record::Void])[0], 1);
+    let mut packed = pack(&[Record::Objection(objection), Record::Void]);
+    assert_eq!(packed[0], 2);
+    insta::assert_snapshot!("objection", hex(&packed));
+    packed[0] = 1;
+    let read: Vec<_> = BatchReader::new(&packed).unwrap().map(|it| it.err()).collect();
+    assert_eq!(read, [None, Some(Malformed::Value("a record's tag"))]);
 }
 
 /// The bytes that WIRE.md shows. Old lane logs hold them: they must never change.

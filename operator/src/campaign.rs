@@ -9,6 +9,7 @@ use hushmark_crds::{
 };
 use hushmark_event::refusal::{Allowed, Mail};
 use hushmark_policy::{CampaignId, MailType, TenantId};
+use kube::ResourceExt as _;
 
 use crate::conditions::{self, Outcome, SPEC_VALID};
 use crate::counts;
@@ -90,6 +91,13 @@ fn misfits(campaign: &Campaign, world: &World, limits: &Limits) -> Vec<Misfit> {
         (world.retention.names(namespace), world.anonymization.names(namespace));
     let mut wrong = fits::campaign(spec, limits);
     wrong.extend(fits::policies(spec, namespace, &retention, &anonymization));
+    let kept = spec.retention_policy.as_ref().and_then(|name| {
+        world.retention.in_namespace(namespace).find(|policy| policy.name_any() == *name)
+    });
+    let faded = spec.anonymization_policy.as_ref().and_then(|name| {
+        world.anonymization.in_namespace(namespace).find(|policy| policy.name_any() == *name)
+    });
+    wrong.extend(fits::ages(kept.map(|kept| &kept.spec), faded.map(|faded| &faded.spec)));
     wrong.extend(fits::erasure(spec.deletion_policy));
     wrong
 }

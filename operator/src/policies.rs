@@ -1,34 +1,47 @@
-//! What a RetentionPolicy or an AnonymizationPolicy comes to. This version makes plans and removes
-//! nothing, which the schema holds everybody to; the status says whom the policy belongs to.
+//! What a RetentionPolicy or an AnonymizationPolicy comes to. In a cluster this version removes
+//! nothing, and refuses a policy that asks for it; the status says whom the policy belongs to.
 
 use hushmark_crds::PolicyStatus;
+use hushmark_crds::field::PolicyMode;
+use hushmark_crds::fits::{self, Limits, Misfit};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::conditions::{self, Outcome};
 use crate::tenancy::world::{Key, Kind, World};
 use crate::tenancy::{Around, Plan, is_paused};
+use crate::tenant::joined;
 
 /// What is to be done about a policy; nothing where it is another release's.
 pub(crate) fn verdict(key: &Key, world: &World, around: &Around<'_>) -> Option<Plan<PolicyStatus>> {
-    let (meta, old) = match key.kind {
+    // Without a tenant of ours nobody can name it, and it is nobody's to judge.
+    let tenant = world.tenant_of(&key.namespace)?;
+    let (region, _) = around.region?;
+    let (meta, old, misfits) = match key.kind {
         Kind::Retention => {
             let policy = world.retention.get(key)?;
-            (&policy.metadata, policy.status.as_ref())
+            let misfits = fits::retention(&policy.spec, &Limits::from(region));
+            (&policy.metadata, policy.status.as_ref(), [misfits, mode(policy.spec.mode)].concat())
         }
         Kind::Anonymization => {
             let policy = world.anonymization.get(key)?;
-            (&policy.metadata, policy.status.as_ref())
+            (&policy.metadata, policy.status.as_ref(), mode(policy.spec.mode))
         }
         Kind::Tenant | Kind::Campaign => return None,
     };
-    // Without a tenant of ours nobody can name it, and it is nobody's to judge.
-    let tenant = world.tenant_of(&key.namespace)?;
     if meta.deletion_timestamp.is_some() || tenant.spec.region != around.ours {
         return None;
     }
-    around.region?;
-    let text = "accepted; this version makes plans and removes nothing";
-    Some(plan(meta, old, &Outcome::Ready("Accepted", text.to_owned()), around))
+    let outcome = if misfits.is_empty() {
+        let text = "accepted; in a cluster this version makes plans and removes nothing";
+        Outcome::Ready("Accepted", text.to_owned())
+    } else {
+        Outcome::Refused("Refused", joined(&misfits))
+    };
+    Some(plan(meta, old, &outcome, around))
+}
+
+fn mode(mode: PolicyMode) -> Vec<Misfit> {
+    fits::enforcing(mode).into_iter().collect()
 }
 
 fn plan(

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use hushmark_crds::{RefusalLogStatus, Region};
-use hushmark_event::ask::{Answer, requested};
+use hushmark_event::ask::{Answer, Askers, requested};
 use hushmark_event::refusal::{Journal, RefusalLog, Refuses};
 use kube::api::{Api, Patch, PatchParams};
 use redis::aio::MultiplexedConnection;
@@ -259,7 +259,7 @@ impl Refusals {
 fn sensible(journal: &Journal, asks: Vec<(String, Option<String>)>) -> (Vec<String>, Vec<Refuses>) {
     let (mut ids, mut wanted) = (Vec::new(), Vec::new());
     for (id, text) in asks {
-        match text.and_then(|text| requested(journal, text.as_bytes())) {
+        match text.and_then(|text| requested(journal, text.as_bytes(), Askers::Servers)) {
             Some(refuses) if !wanted.contains(&refuses) => wanted.push(refuses),
             Some(_) => {}
             None => tracing::warn!(id, "a request to the refusal log makes no sense"),

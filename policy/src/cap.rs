@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::id::{CampaignId, Generation, TenantId};
+use crate::id::{CampaignId, Generation, Mark, TenantId};
 use crate::mode::{Kind, MailType, Mode, Place, Tracking};
+use crate::objected::{Objected, ObjectedMessage};
 
 /// Whom a cap covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +37,7 @@ pub struct Cap {
 #[derive(Clone, Debug, Default)]
 pub struct Caps {
     by_scope: HashMap<Scope, Vec<Cap>>,
+    objected: Objected,
 }
 
 impl Caps {
@@ -59,6 +61,29 @@ impl Caps {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_scope.is_empty()
+    }
+
+    /// Ends the tracking of one contact of a tenant: of every message that names the contact.
+    pub fn withdraw(&mut self, tenant: TenantId, contact: &Mark) {
+        self.objected.add_contact(tenant, contact);
+    }
+
+    /// Ends the counting of one message, of which nobody knows whose it is.
+    pub fn withdraw_message(&mut self, message: ObjectedMessage) {
+        self.objected.add_message(message);
+    }
+
+    /// Whether a mark is that of a contact whose tracking ended. The mark of a single message is
+    /// as random and as long, so that none is taken for a contact's.
+    #[must_use]
+    pub fn is_withdrawn(&self, tenant: TenantId, contact: &Mark) -> bool {
+        self.objected.has_contact(tenant, contact)
+    }
+
+    /// The contacts and messages whose tracking ended.
+    #[must_use]
+    pub const fn objected(&self) -> &Objected {
+        &self.objected
     }
 
     /// The strictest of what a token says and of every cap that covers its generation.

@@ -1,6 +1,6 @@
 //! The minimum group: what an epoch may publish of a campaign's counters in the guarded modes.
 //!
-//! Four rules, each on `raw`, on `human` and on what lies between them:
+//! Five rules, each on `raw`, on `human` and on what lies between them:
 //!
 //! 1. *Both sides.* A measure is shown only if `n >= k` and `N - n >= k`, where `n` is the number
 //!    of people in the cell and `N` the number of people that the cell is a part of.
@@ -10,9 +10,14 @@
 //!    withheld cells must hold `k` people: else the smallest shown cell is withheld as well. In a
 //!    table of verdicts the two totals, all hits and human ones, give two such sums away: that of
 //!    the withheld verdicts of people, and that of machines.
-//! 4. *Growth.* A shown measure changes only when `k` people were added since it was shown.
+//! 4. *Growth.* A total changes only when `k` people were added since it was shown, and a table only
+//!    as a whole: see [`release`].
+//! 5. *Loss.* A total that shows more than there is, because a policy removed a part, is withheld
+//!    until rule 4 shows it again: what is left of it would tell what was removed.
 //!
 //! People are distinct messages where the mode knows them, and hits where nobody does (`overall`).
+
+pub mod release;
 
 use std::collections::BTreeMap;
 
@@ -79,18 +84,55 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Withholds what cannot stand alone, and gives whatever is withheld the mark that it had
-    /// `before`: growth is measured from what was last shown.
-    pub fn settle(&mut self, before: Option<&Self>) {
-        let known = before.map(|before| before.at).unwrap_or_default();
-        if self.raw.is_none() {
-            self.human = None;
-            self.at.raw = known.raw;
-        }
-        if self.human.is_none() {
-            (self.at.human, self.at.between) = (known.human, known.between);
+    /// Withholds what shows more than there is (rule 5). What it grew from stays known.
+    pub fn withhold_lost(&mut self, now: &Count) {
+        if self.shows_more_than(now) {
+            (self.raw, self.human) = (None, None);
         }
     }
+
+    /// Whether it shows hits that are there no more.
+    #[must_use]
+    pub fn shows_more_than(&self, now: &Count) -> bool {
+        let more = |shown: Option<Measure>, hits| shown.is_some_and(|shown| shown.hits > hits);
+        more(self.raw, now.raw) || more(self.human, now.human)
+    }
+
+    /// With the people that it shows, where it was shown of readers who were known: nothing was
+    /// held to any mark then.
+    #[must_use]
+    pub fn with_mark(mut self) -> Self {
+        if let Some(raw) = self.raw.filter(|_| self.at.raw == 0) {
+            let people = |measure: Measure| measure.uniq.unwrap_or(measure.hits);
+            let human = self.human.map_or(0, people);
+            let machines = raw.hits.saturating_sub(self.human.map_or(0, |human| human.hits));
+            self.at = People { raw: people(raw), human, between: machines };
+        }
+        self
+    }
+
+    /// Withholds what cannot stand alone.
+    pub fn settle(&mut self) {
+        if self.raw.is_none() {
+            *self = Self::default();
+        }
+        if self.human.is_none() {
+            (self.at.human, self.at.between) = (0, 0);
+        }
+    }
+}
+
+/// Whether what was added is nobody's hit, or those of at least `k` people.
+#[must_use]
+pub(crate) fn is_group(hits: u64, people: u64, k: u64) -> bool {
+    // A sketch's estimate can grow by more people than there were hits.
+    hits == 0 || people.min(hits) >= k
+}
+
+/// Whether what is not shown was never shown, or is a group larger than when it last was.
+#[must_use]
+pub fn has_regained(then: u64, now: u64, k: u64) -> bool {
+    then == 0 || now >= then.saturating_add(k)
 }
 
 /// What may be shown of one cell as a part of `whole`, where `before` is shown already.
@@ -98,38 +140,55 @@ impl Shown {
 pub fn cell(count: &Count, whole: People, before: Option<&Shown>, k: u64) -> Shown {
     let now = People::from(count);
     let passes = |n: u64, whole: u64| n >= k && whole.saturating_sub(n) >= k;
-    let raw_passes = passes(now.raw, whole.raw);
-    let human_passes =
-        raw_passes && passes(now.human, whole.human) && passes(now.between, whole.between);
     let mut shown = before.copied().unwrap_or_default();
-    // What was shown once stays known, even where it was withheld since: only a cell that was never
-    // shown may appear without having grown.
-    if raw_passes && (shown.at.raw == 0 || now.raw >= shown.at.raw + k) {
+    shown.withhold_lost(count);
+    let raw_grew = match shown.raw {
+        Some(raw) => {
+            let hits = count.raw.saturating_sub(raw.hits);
+            hits > 0 && is_group(hits, now.raw.saturating_sub(shown.at.raw), k)
+        }
+        None => has_regained(shown.at.raw, now.raw, k),
+    };
+    let raw_passes = passes(now.raw, whole.raw);
+    if raw_passes && raw_grew {
         shown.raw = Some(Measure { hits: count.raw, uniq: count.uniq_raw });
         shown.at.raw = now.raw;
     }
-    let human_grew = now.human >= shown.at.human + k && now.between >= shown.at.between + k;
-    if human_passes && (shown.at.human == 0 || human_grew) {
+    let Some(raw) = shown.raw else {
+        return Shown { raw: None, human: None, ..shown };
+    };
+    let human_passes =
+        raw_passes && passes(now.human, whole.human) && passes(now.between, whole.between);
+    let human_grew = match shown.human {
+        Some(human) => {
+            let hits = count.human.saturating_sub(human.hits);
+            hits > 0
+                && is_group(hits, now.human.saturating_sub(shown.at.human), k)
+                && now.between >= shown.at.between + k
+        }
+        None => {
+            has_regained(shown.at.human, now.human, k)
+                && has_regained(shown.at.between, now.between, k)
+        }
+    };
+    // `human` moves with `raw` alone, so that the two are always of one moment when they move.
+    if human_passes && human_grew && raw.hits == count.raw && count.human <= count.raw {
         shown.human = Some(Measure { hits: count.human, uniq: count.uniq_human });
         shown.at.human = now.human;
         shown.at.between = now.between;
     }
-    // `human` without `raw`, or above it, would tell what was withheld.
-    if shown.raw.is_none_or(|raw| shown.human.is_some_and(|human| human.hits > raw.hits)) {
-        shown.human = None;
-    }
     shown
 }
 
-/// What may be shown of one table, all of whose cells are parts of `total`.
+/// What the people in each cell of a table allow, all cells being parts of `total`.
 #[must_use]
 pub fn table<V: Ord + Clone>(
     cells: &BTreeMap<V, Count>,
     total: &Count,
-    before: &BTreeMap<V, Shown>,
     k: u64,
+    may_show: impl Fn(&V) -> bool,
 ) -> BTreeMap<V, Shown> {
-    verdicts(cells, total, before, k, |_| true)
+    verdicts(cells, total, k, may_show, |_| true)
 }
 
 /// As [`table`], of cells each of which holds hits of people alone or of machines alone, and whose
@@ -138,23 +197,23 @@ pub fn table<V: Ord + Clone>(
 pub fn verdicts<V: Ord + Clone>(
     cells: &BTreeMap<V, Count>,
     total: &Count,
-    before: &BTreeMap<V, Shown>,
     k: u64,
+    may_show: impl Fn(&V) -> bool,
     is_human: impl Fn(&V) -> bool,
 ) -> BTreeMap<V, Shown> {
     let whole = People::from(total);
-    let mut shown: BTreeMap<V, Shown> = cells
-        .iter()
-        .map(|(value, count)| (value.clone(), cell(count, whole, before.get(value), k)))
-        .collect();
+    let alone = |(value, count): (&V, &Count)| {
+        let shown = if may_show(value) { cell(count, whole, None, k) } else { Shown::default() };
+        (value.clone(), shown)
+    };
+    let mut shown: BTreeMap<V, Shown> = cells.iter().map(alone).collect();
     withhold_complement(cells, &mut shown, k, &is_human, |p| p.raw, |s| &mut s.raw);
     withhold_complement(cells, &mut shown, k, |value| !is_human(value), |p| p.raw, |s| &mut s.raw);
     // A part of which all is withheld is one with the rest: its sum alone is not told.
     withhold_complement(cells, &mut shown, k, |_| true, |p| p.raw, |s| &mut s.raw);
     withhold_complement(cells, &mut shown, k, |_| true, |p| p.human, |s| &mut s.human);
-    for (value, cell) in &mut shown {
-        cell.settle(before.get(value));
-    }
+    withhold_complement(cells, &mut shown, k, |_| true, |p| p.between, |s| &mut s.human);
+    shown.values_mut().for_each(Shown::settle);
     shown
 }
 
@@ -217,7 +276,7 @@ mod tests {
     #[test]
     fn a_single_small_cell_takes_the_next_smallest_with_it() {
         let cells = BTreeMap::from([("a", count(50, 0)), ("b", count(30, 0)), ("c", count(4, 0))]);
-        let shown = table(&cells, &count(84, 0), &BTreeMap::new(), K);
+        let shown = table(&cells, &count(84, 0), K, |_| true);
         assert!(shown["a"].raw.is_some());
         assert!(shown["b"].raw.is_none() && shown["c"].raw.is_none());
     }
@@ -233,34 +292,16 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_that_was_withheld_comes_back_only_after_growth() {
-        let tables = |a, b, c| {
-            let cells = [("a", count(a, 0)), ("b", count(b, 0)), ("c", count(c, 0))];
-            (BTreeMap::from(cells), count(a + b + c, 0))
-        };
-        let (cells, total) = tables(50, 30, 0);
-        let cells = BTreeMap::from_iter(cells.into_iter().filter(|(name, _)| *name != "c"));
-        let first = table(&cells, &total, &BTreeMap::new(), K);
-        assert_eq!(first["b"].raw.map(|m| m.hits), Some(30));
-        let (cells, total) = tables(50, 31, 4);
-        let second = table(&cells, &total, &first, K);
-        assert_eq!((second["b"].raw, second["b"].at.raw), (None, 30), "withheld beside c");
-        let (cells, total) = tables(50, 33, 12);
-        let third = table(&cells, &total, &second, K);
-        assert!(third["a"].raw.is_some() && third["c"].raw.is_some());
-        assert_eq!(third["b"].raw, None, "three people would show");
-        let (cells, total) = tables(50, 40, 12);
-        assert_eq!(table(&cells, &total, &third, K)["b"].raw.map(|m| m.hits), Some(40));
-    }
-
-    #[test]
-    fn a_cell_that_was_never_shown_needs_no_growth() {
-        let cells =
-            |c| BTreeMap::from([("a", count(50, 0)), ("b", count(30, 0)), ("c", count(c, 0))]);
-        let first = table(&cells(4), &count(84, 0), &BTreeMap::new(), K);
-        assert_eq!((first["b"].raw, first["b"].at.raw), (None, 0));
-        let second = table(&cells(10), &count(90, 0), &first, K);
-        assert_eq!(second["b"].raw.map(|m| m.hits), Some(30));
+    fn a_cell_that_lost_a_part_tells_nothing_of_it() {
+        let whole = People::recipients(1_000);
+        let first = cell(&count(60, 30), whole, None, K);
+        assert!(first.raw.is_some() && first.human.is_some());
+        let lost = cell(&count(57, 28), whole, Some(&first), K);
+        assert_eq!((lost.raw, lost.human, lost.at), (None, None, first.at));
+        let grown = cell(&count(69, 40), whole, Some(&lost), K);
+        assert_eq!(grown.raw, None, "12 were added, and 9 would show");
+        let more = cell(&count(70, 40), whole, Some(&lost), K);
+        assert_eq!(more.raw.map(|raw| raw.hits), Some(70));
     }
 
     #[test]
@@ -275,10 +316,24 @@ mod tests {
             ("scanner", machine(2)),
         ]);
         let is_human = |verdict: &&str| matches!(*verdict, "human" | "gmail_proxy");
-        let shown = verdicts(&cells, &count(182, 134), &BTreeMap::new(), K, is_human);
+        let shown = verdicts(&cells, &count(182, 134), K, |_| true, is_human);
         let named: Vec<_> =
             shown.iter().filter(|(_, cell)| cell.raw.is_some()).map(|(name, _)| *name).collect();
         assert_eq!(named, ["apple_proxy", "gmail_proxy", "human"]);
+    }
+
+    #[test]
+    fn two_machines_are_not_told_by_what_the_others_leave_of_the_difference() {
+        let cells = BTreeMap::from([
+            ("Apple Mail", count(48, 18)),
+            ("Gmail", count(54, 38)),
+            ("Outlook", count(44, 42)),
+            ("Yahoo Mail", count(36, 36)),
+        ]);
+        let shown = table(&cells, &count(182, 134), K, |_| true);
+        let human: Vec<_> =
+            shown.iter().filter(|(_, cell)| cell.human.is_some()).map(|(name, _)| *name).collect();
+        assert_eq!(human, ["Apple Mail"], "48 machines less 30 and 16 are two");
     }
 
     fn counts() -> impl Strategy<Value = Vec<(u64, u64)>> {
@@ -293,7 +348,7 @@ mod tests {
             let cells: BTreeMap<usize, Count> = parts.iter().enumerate()
                 .map(|(i, (human, machine))| (i, count(human + machine, *human))).collect();
             let total = cells.values().fold(count(0, 0), |t, c| count(t.raw + c.raw, t.human + c.human));
-            let shown = table(&cells, &total, &BTreeMap::new(), K);
+            let shown = table(&cells, &total, K, |_| true);
             let mut residue = total.raw;
             for (i, cell) in &shown {
                 if let Some(raw) = cell.raw {
@@ -306,6 +361,13 @@ mod tests {
                     prop_assert!(cell.human.is_none(), "cell {} shows human alone", i);
                 }
             }
+            let both = || shown.values().filter_map(|cell| Some((cell.raw?, cell.human?)));
+            let machines: u64 = both().map(|(raw, human)| raw.hits - human.hits).sum();
+            let residue_of_machines = total.raw - total.human - machines;
+            prop_assert!(
+                both().next().is_none() || both().count() == shown.len() || residue_of_machines >= K,
+                "machines {residue_of_machines}"
+            );
             // Where nothing is shown, the residue is the total, which rule 1 judges by itself.
             let nothing = shown.values().all(|cell| cell.raw.is_none());
             prop_assert!(nothing || residue == 0 || residue >= K, "residue {}", residue);
@@ -320,7 +382,7 @@ mod tests {
                 .map(|(i, (n, human))| ((i, *human), count(*n, if *human { *n } else { 0 })))
                 .collect();
             let total = cells.values().fold(count(0, 0), |t, c| count(t.raw + c.raw, t.human + c.human));
-            let shown = verdicts(&cells, &total, &BTreeMap::new(), K, |(_, human)| *human);
+            let shown = verdicts(&cells, &total, K, |_| true, |(_, human)| *human);
             let all = [(true, total.human), (false, total.raw - total.human)];
             for (part, whole) in all {
                 let of_part = || shown.iter().filter(|((_, human), _)| *human == part);

@@ -43,6 +43,11 @@ pub fn csv(report: &Report) -> Result<String, csv::Error> {
             }
         }
     }
+    finish(writer)
+}
+
+/// What was written to memory.
+pub(crate) fn finish(writer: csv::Writer<Vec<u8>>) -> Result<String, csv::Error> {
     let bytes = writer.into_inner().map_err(|e| e.into_error())?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -80,7 +85,7 @@ fn record(
 }
 
 /// Text that no spreadsheet takes for a formula (CVE-2018-8092): what begins like one is quoted.
-fn inert(text: &str) -> String {
+pub(crate) fn inert(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         format!("'{text}")
     } else {

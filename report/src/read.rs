@@ -1,6 +1,6 @@
 //! From ClickHouse to a [`Report`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clickhouse::{Client, Compression, Row};
 use hushmark_event::cell::Dimension;
@@ -13,7 +13,7 @@ use crate::model::{Cell, KindReport, Report, Uniques, sort};
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// ClickHouse did not answer, or refused.
-    #[error("cannot read the published tables from {url}: {source}; is `hushmark up` running?")]
+    #[error("cannot read from ClickHouse at {url}: {source}; is `hushmark up` running?")]
     ClickHouse {
         /// Where it was asked.
         url: String,
@@ -26,6 +26,13 @@ pub enum ReadError {
          epoch after it was stamped"
     )]
     NotPublished(String),
+    /// ClickHouse does not show that something is gone that has to be.
+    #[error(
+        "entry {0} of the refusal log demands an erasure that ClickHouse does not show: it is under \
+         way, or an older backup was restored. Nothing is shown before the writer has erased it, \
+         which it does by itself: try again in some minutes; its log says what it waits for"
+    )]
+    Behind(u64),
     /// The tables hold what this program does not know.
     #[error("the published tables hold {0}, which this program does not know: upgrade it")]
     Unknown(String),
@@ -110,6 +117,28 @@ pub async fn campaign(
     Ok(report)
 }
 
+/// Fails while ClickHouse does not show every erasure that the refusal log demands, by its entries.
+/// Whoever shows anything stored asks this first.
+///
+/// # Errors
+/// [`ReadError::Behind`] names the first that is missing.
+pub async fn erased(url: &str, demanded: &[u64]) -> Result<(), ReadError> {
+    if demanded.is_empty() {
+        return Ok(());
+    }
+    let ended: BTreeSet<u64> = client(url)
+        .query_raw("SELECT DISTINCT n FROM erased WHERE name = ''")
+        .fetch_all::<u64>()
+        .await
+        .map_err(|source| ReadError::ClickHouse { url: url.to_owned(), source })?
+        .into_iter()
+        .collect();
+    match demanded.iter().find(|n| !ended.contains(n)) {
+        Some(n) => Err(ReadError::Behind(*n)),
+        None => Ok(()),
+    }
+}
+
 fn named<T: Copy>(all: &[T], name: impl Fn(T) -> &'static str, text: &str) -> Result<T, ReadError> {
     all.iter()
         .copied()
@@ -146,7 +175,8 @@ fn place(report: &mut Report, row: CellRow) -> Result<(), ReadError> {
     };
     if dimension == Dimension::Total {
         kind.total = cell;
-    } else if cell.raw.is_some() {
+    } else if cell.raw.is_some() && !value.is_empty() {
+        // A row of no name is the total that a guarded table added up to when it was released.
         kind.tables.entry(dimension).or_default().push((value, cell));
     }
     Ok(())

@@ -58,7 +58,7 @@ pub struct Link {
     pub number: u16,
     /// The line that its `href` stands on.
     pub line: usize,
-    /// Whether it is never wrapped: `data-no-track`, or an unsubscribe placeholder.
+    /// Whether it is never wrapped: `data-no-track`, or the placeholder of a system link.
     pub untracked: bool,
     /// The `href`'s place in the source, still encoded.
     range: Range<usize>,
@@ -223,6 +223,16 @@ impl Template {
     pub fn honeypot_number(&self) -> u16 {
         // `compile` refuses more links than leave this one free.
         self.links.last().map_or(1, |link| link.number + 1)
+    }
+
+    /// Whether a placeholder of that name stands in it.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        let of_pieces = self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Slot(slot, _) => Some(slot),
+            Piece::Verbatim(_) | Piece::Href(_) | Piece::Tail => None,
+        });
+        let of_links = self.links.iter().flat_map(|link| &link.slots).map(|(_, slot, _)| slot);
+        of_pieces.chain(of_links).any(|slot| slot.name == name)
     }
 
     /// What a person should look at, known before anyone is addressed.

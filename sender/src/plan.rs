@@ -3,12 +3,12 @@
 use hushmark_policy::{
     CampaignId, Day, Generation, MailType, Mark, Mode, Place, TenantId, Tracking,
 };
-use hushmark_token::{Claims, Route};
+use hushmark_token::{Apart, Claims, Route};
 
 use crate::address::Address;
-use crate::html::{Template, Tracked};
+use crate::html::Template;
 use crate::message::Envelope;
-use crate::slot::{PlainTemplate, Reader, Values};
+use crate::slot::{PlainTemplate, Reader, TRACKING_PAGE, Values};
 use crate::url::TrackingHost;
 
 /// A campaign as it is to be stamped. The modes are what policy resolved to, and are frozen here.
@@ -50,36 +50,69 @@ impl Plan {
         self.tracking.opens.max(self.tracking.clicks) == Mode::Overall
     }
 
-    pub(crate) fn values<'a>(&'a self, reader: Reader<'a>) -> Values<'a> {
-        Values { reader, unsubscribe: self.envelope.unsubscribe_url() }
+    pub(crate) fn values<'a>(&'a self, reader: Reader<'a>, page: &'a str) -> Values<'a> {
+        Values { reader, unsubscribe: self.envelope.unsubscribe_url(), page }
     }
 
-    /// The claims of one token, and the route that it is sealed for.
-    pub(crate) fn claims(
+    /// Whether a message links to its own page anywhere.
+    pub(crate) fn has_page(&self) -> bool {
+        self.html.names(TRACKING_PAGE)
+            || self.subject.names(TRACKING_PAGE)
+            || self.text.as_ref().is_some_and(|text| text.names(TRACKING_PAGE))
+    }
+
+    /// The claims of a message's page: all that objecting to it needs. Where nothing tells readers
+    /// apart they are the same for everyone.
+    pub(crate) fn page(
         &self,
-        mode: Mode,
-        mark: Option<&Mark>,
-        what: Tracked<'_>,
-    ) -> (Route, Claims) {
-        let (route, link, destination, honeypot) = match what {
-            Tracked::Open => (Route::Open, 0, None, false),
-            Tracked::Click { link, destination, honeypot } => {
-                (Route::Click, link, Some(destination.to_owned()), honeypot)
-            }
+        tracking: Tracking,
+        opens: Option<&Mark>,
+        clicks: Option<&Mark>,
+    ) -> Claims {
+        let of = |mode| match tracking {
+            Tracking { opens: of_opens, .. } if of_opens == mode => opens,
+            Tracking { clicks: of_clicks, .. } if of_clicks == mode => clicks,
+            _ => None,
         };
-        let claims = Claims {
+        let mode = tracking.opens.max(tracking.clicks);
+        let mark = if mode.has_mark() { of(mode) } else { None };
+        let own = if mode == Mode::Individual { of(Mode::Anonymous) } else { None };
+        let is_apart = tracking.opens != tracking.clicks;
+        let apart = is_apart.then(|| Apart { tracking, message: own.cloned() });
+        Claims { apart, ..self.sealed(mode, mark) }
+    }
+
+    /// What every token of a message says.
+    fn sealed(&self, mode: Mode, mark: Option<&Mark>) -> Claims {
+        Claims {
             tenant: self.tenant,
             campaign: self.campaign,
             generation: self.generation,
             mode,
             mail_type: self.mail_type,
             place: self.place,
-            honeypot,
+            honeypot: false,
             mark: mark.cloned(),
-            link,
+            link: 0,
             last_day: self.last_day,
-            destination,
-        };
-        (route, claims)
+            destination: None,
+            apart: None,
+        }
+    }
+
+    /// The claims of a link's token.
+    pub(crate) fn link(
+        &self,
+        mode: Mode,
+        mark: Option<&Mark>,
+        (link, destination, honeypot): (u16, &str, bool),
+    ) -> (Route, Claims) {
+        let destination = Some(destination.to_owned());
+        (Route::Click, Claims { link, destination, honeypot, ..self.sealed(mode, mark) })
+    }
+
+    /// The claims of the pixel's token.
+    pub(crate) fn pixel(&self, mode: Mode, mark: Option<&Mark>) -> (Route, Claims) {
+        (Route::Open, self.sealed(mode, mark))
     }
 }

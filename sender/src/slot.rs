@@ -12,6 +12,10 @@ use crate::recipients::{Columns, Recipient};
 /// a system link, which is never wrapped.
 pub const UNSUBSCRIBE: &str = "unsubscribe";
 
+/// The placeholder that stands for the message's own page: what is recorded of it, and a way to
+/// object. A link that starts with it is a system link, which is never wrapped.
+pub const TRACKING_PAGE: &str = "tracking-page";
+
 /// One placeholder of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
@@ -83,6 +87,8 @@ pub struct Values<'a> {
     pub reader: Reader<'a>,
     /// The campaign's unsubscribe URL, if it has one.
     pub unsubscribe: Option<&'a str>,
+    /// The URL of the message's own page.
+    pub page: &'a str,
 }
 
 impl<'a> Values<'a> {
@@ -101,6 +107,9 @@ impl<'a> Values<'a> {
             && let Some(url) = self.unsubscribe
         {
             return Ok(Cow::Borrowed(url));
+        }
+        if slot.name == TRACKING_PAGE {
+            return Ok(Cow::Borrowed(self.page));
         }
         let (columns, recipient) = match self.reader {
             Reader::One(columns, recipient) => (columns, Some(recipient)),
@@ -174,6 +183,11 @@ impl PlainTemplate {
         let found = find(&source).into_iter().map(|(range, slot)| Ok((range, slot?)));
         let slots = found.collect::<Result<_, SlotError>>()?;
         Ok(Self { source, slots })
+    }
+
+    /// Whether a placeholder of that name stands in it.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.slots.iter().any(|(_, slot)| slot.name == name)
     }
 
     /// The text for one reader; everything outside placeholders is as written.

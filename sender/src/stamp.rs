@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use hushmark_policy::{Mark, Mode, Tracking};
-use hushmark_token::{SealError, Sealer};
+use hushmark_token::{Route, SealError, Sealer};
 
 use crate::address::Address;
 use crate::html::{RenderError, Tracked, Warning, Wrap};
@@ -19,6 +19,11 @@ pub struct Sources<'a> {
     pub random: &'a mut dyn FnMut() -> u64,
     /// Says which contact an address belongs to. Asked in `individual` alone.
     pub contact: &'a mut dyn FnMut(&Address) -> io::Result<Mark>,
+    /// Says whether a person's tracking ended. Asked wherever anything is tracked.
+    pub is_withdrawn: &'a dyn Fn(&Address) -> bool,
+    /// Takes note that a message was made for a person, in every mode. It answers nothing, so that
+    /// nothing it knows can get into a message.
+    pub made_for: &'a mut dyn FnMut(&Address) -> io::Result<()>,
     /// Takes a file's name and its bytes.
     pub sink: &'a mut dyn FnMut(&str, &[u8]) -> io::Result<()>,
 }
@@ -30,6 +35,8 @@ pub struct Stamped {
     pub messages: u64,
     /// People they are for. In `overall` with a list's address nobody here knows how many read.
     pub recipients: u64,
+    /// People among them whose tracking ended, so that their message carries none.
+    pub withdrawn: u64,
     /// Rows that were left out, where the plan says to keep going.
     pub left_out: Vec<BadRow>,
     /// What a person should look at, and how many messages it is about.
@@ -91,8 +98,11 @@ struct Marks {
 
 impl Marks {
     /// An anonymous message has one mark, fresh and kept nowhere; a contact's is always the same.
-    fn of(plan: &Plan, recipient: &Recipient, from: &mut Sources<'_>) -> Result<Self, StampError> {
-        let Tracking { opens, clicks } = plan.tracking;
+    fn of(
+        Tracking { opens, clicks }: Tracking,
+        recipient: &Recipient,
+        from: &mut Sources<'_>,
+    ) -> Result<Self, StampError> {
         let has = |mode| opens == mode || clicks == mode;
         let message = has(Mode::Anonymous).then(|| Mark::new((from.random)()));
         let contact = if has(Mode::Individual) {
@@ -148,11 +158,19 @@ type Seal<'a> = dyn FnMut(Tracked<'_>) -> Result<String, SealError> + 'a;
 
 fn render(
     plan: &Plan,
+    Tracking { opens, clicks }: Tracking,
     reader: Reader<'_>,
     seal: &mut Seal<'_>,
     warn: &mut dyn FnMut(Warning),
 ) -> Result<Rendered, Unrenderable> {
-    let values = plan.values(reader);
+    let page = if plan.has_page() {
+        let sealed = seal(Tracked::Page);
+        let failed = |source| RenderError::Seal { link: 0, source };
+        plan.host.page(&sealed.map_err(|error| Unrenderable::Part("html", failed(error)))?)
+    } else {
+        String::new()
+    };
+    let values = plan.values(reader, &page);
     let plain = |part, template: &PlainTemplate| {
         let rendered = template.render(&values);
         rendered.map_err(|error| Unrenderable::Part(part, RenderError::Slot(error)))
@@ -160,7 +178,6 @@ fn render(
     let subject = plain("subject", &plan.subject)?;
     check_subject(&subject).map_err(Unrenderable::Header)?;
     let text = plan.text.as_ref().map(|text| plain("text", text)).transpose()?;
-    let Tracking { opens, clicks } = plan.tracking;
     let mut wrap = Wrap {
         host: &plan.host,
         opens: opens != Mode::Off,
@@ -200,24 +217,47 @@ pub fn stamp(
     }
     let mut stamped =
         Stamped { recipients: recipients.len() as u64, left_out: bad, ..Stamped::default() };
-    if plan.is_shared() {
+    let (asked, is_tracked) = (from.is_withdrawn, plan.tracking != Tracking::OFF);
+    let is_withdrawn = |recipient: &Recipient| is_tracked && asked(&recipient.address);
+    stamped.withdrawn = recipients.iter().filter(|it| is_withdrawn(it)).count() as u64;
+    if plan.is_shared() && stamped.withdrawn < stamped.recipients {
         let to = plan.list_address.as_ref().map_or(To::Undisclosed, To::One);
         let (reader, marks) = (Reader::Everyone(&columns), Marks::default());
-        one(plan, sealer, (reader, to, &marks, "message.eml"), &mut from, &mut stamped)?;
-    } else {
-        for recipient in &recipients {
-            let marks = Marks::of(plan, recipient, &mut from)?;
-            let (reader, to) = (Reader::One(&columns, recipient), To::One(&recipient.address));
-            // The row tells nothing that the message's own `To` does not.
-            let file = format!("{:06}.eml", recipient.row);
-            one(plan, sealer, (reader, to, &marks, &file), &mut from, &mut stamped)?;
-        }
+        let letter = Letter { reader, to, marks, tracking: plan.tracking, file: "message.eml" };
+        one(plan, sealer, letter, &mut from, &mut stamped)?;
+    }
+    for recipient in &recipients {
+        let (reader, tracking) = match (plan.is_shared(), is_withdrawn(recipient)) {
+            (true, false) => {
+                // Who reads a list's own address is not known here.
+                if plan.list_address.is_none() {
+                    made_for(recipient, &mut from)?;
+                }
+                continue;
+            }
+            // What is the same for everyone but for its tracking.
+            (true, true) => (Reader::Everyone(&columns), Tracking::OFF),
+            (false, true) => (Reader::One(&columns, recipient), Tracking::OFF),
+            (false, false) => (Reader::One(&columns, recipient), plan.tracking),
+        };
+        let marks = Marks::of(tracking, recipient, &mut from)?;
+        // The row tells nothing that the message's own `To` does not.
+        let file = format!("{:06}.eml", recipient.row);
+        let letter =
+            Letter { reader, to: To::One(&recipient.address), marks, tracking, file: &file };
+        one(plan, sealer, letter, &mut from, &mut stamped)?;
+        made_for(recipient, &mut from)?;
     }
     if plan.tracking.clicks != Mode::Off {
         let messages = stamped.messages;
         stamped.warnings.extend(plan.html.warnings().iter().map(|w| (w.clone(), messages)));
     }
     Ok(stamped)
+}
+
+fn made_for(recipient: &Recipient, from: &mut Sources<'_>) -> Result<(), StampError> {
+    let row = recipient.row;
+    (from.made_for)(&recipient.address).map_err(|source| StampError::Contact { row, source })
 }
 
 /// Rows that the newsletter cannot be filled from.
@@ -229,31 +269,49 @@ fn refused(
     let mut refused = BTreeMap::new();
     for recipient in recipients {
         let reader = Reader::One(columns, recipient);
-        if let Err(error) = render(plan, reader, &mut |_| Ok(String::new()), &mut |_| {}) {
+        if let Err(error) =
+            render(plan, plan.tracking, reader, &mut |_| Ok(String::new()), &mut |_| {})
+        {
             refused.insert(recipient.row, error.of_row()?);
         }
     }
     Ok(refused)
 }
 
+/// One message, before it is rendered.
+struct Letter<'a> {
+    reader: Reader<'a>,
+    to: To<'a>,
+    marks: Marks,
+    tracking: Tracking,
+    file: &'a str,
+}
+
 /// Renders, seals and hands on one message.
 fn one(
     plan: &Plan,
     sealer: &Sealer,
-    (reader, to, marks, file): (Reader<'_>, To<'_>, &Marks, &str),
+    Letter { reader, to, marks, tracking, file }: Letter<'_>,
     from: &mut Sources<'_>,
     stamped: &mut Stamped,
 ) -> Result<(), StampError> {
     let mut seal = |what: Tracked<'_>| {
         let (route, claims) = match what {
-            Tracked::Open => plan.claims(plan.tracking.opens, marks.opens.as_ref(), what),
-            Tracked::Click { .. } => plan.claims(plan.tracking.clicks, marks.clicks.as_ref(), what),
+            Tracked::Open => plan.pixel(tracking.opens, marks.opens.as_ref()),
+            Tracked::Click { link, destination, honeypot } => {
+                let link = (link, destination, honeypot);
+                plan.link(tracking.clicks, marks.clicks.as_ref(), link)
+            }
+            Tracked::Page => {
+                let (opens, clicks) = (marks.opens.as_ref(), marks.clicks.as_ref());
+                (Route::Page, plan.page(tracking, opens, clicks))
+            }
         };
         sealer.seal(route, &claims)
     };
     let warnings = &mut stamped.warnings;
     let mut warn = |warning| *warnings.entry(warning).or_default() += 1;
-    let rendered = render(plan, reader, &mut seal, &mut warn)?;
+    let rendered = render(plan, tracking, reader, &mut seal, &mut warn)?;
     let message = Message {
         to,
         subject: &rendered.subject,

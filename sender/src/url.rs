@@ -56,6 +56,12 @@ impl TrackingHost {
     pub fn click(&self, token: &str) -> String {
         format!("{}/c/{token}", self.0)
     }
+
+    /// The URL of a message's page.
+    #[must_use]
+    pub fn page(&self, token: &str) -> String {
+        format!("{}/p/{token}", self.0)
+    }
 }
 
 /// What a link's decoded `href` points at.

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -120,6 +120,27 @@ impl Figures {
 /// Three decimals are more than any of these measurements carries.
 fn rounded(value: f64) -> Value {
     json!((value * 1_000.0).round() / 1_000.0)
+}
+
+/// The middle and the end of what was measured several times.
+#[derive(Clone, Copy, Debug)]
+pub struct Spread {
+    /// The middle one.
+    pub median: f64,
+    /// The last one.
+    pub longest: f64,
+}
+
+impl Spread {
+    /// Of all values.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn of(mut all: Vec<f64>) -> Result<Self> {
+        all.sort_by(f64::total_cmp);
+        let longest = *all.last().context("nothing was measured")?;
+        Ok(Self { median: all[all.len() / 2], longest })
+    }
 }
 
 /// A line for the person who watches a proof.

@@ -1,4 +1,9 @@
-//! One request over one connection, for admin ports and the engine: slow, and hard to get wrong.
+//! One request over one connection, for admin ports and the engine: slow, and hard to get wrong. And
+//! [`Kept`], for one who asks often.
+
+mod kept;
+
+pub use kept::Kept;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

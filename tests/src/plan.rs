@@ -63,6 +63,13 @@ pub enum Plan {
         /// How many campaigns are out at once.
         campaigns: u64,
     },
+    /// A known campaign of identified readers and one of anonymous ones, in turn.
+    Between {
+        /// Makes this run's marks.
+        seed: u64,
+        /// Of `individual` mail, and of `anonymous`.
+        campaigns: [CampaignId; 2],
+    },
 }
 
 /// Campaigns that share the clicks of one stretch: all modes stand side by side in every batch.
@@ -77,6 +84,13 @@ impl Plan {
         match self {
             Self::EachItsOwn { seed } => each_its_own(seed, n),
             Self::Newsletters { seed, campaigns } => newsletter(seed, campaigns, n),
+            Self::Between { seed, campaigns } => Planned {
+                kind: Kind::Open,
+                mode: [Mode::Individual, Mode::Anonymous][n as usize % 2],
+                campaign: campaigns[n as usize % 2],
+                link: 0,
+                mark: mix(seed ^ mix(n)),
+            },
         }
     }
 }

@@ -94,7 +94,19 @@ impl Process {
     /// # Errors
     /// When it does not run, fails, or still runs after `patience`.
     pub fn terminate(&self, patience: Duration) -> Result<()> {
-        self.signal(Signal::TERM)?;
+        self.end_by(Signal::TERM, patience)
+    }
+
+    /// Ctrl-C, and waits.
+    ///
+    /// # Errors
+    /// As [`Process::terminate`].
+    pub fn interrupt(&self, patience: Duration) -> Result<()> {
+        self.end_by(Signal::INT, patience)
+    }
+
+    fn end_by(&self, signal: Signal, patience: Duration) -> Result<()> {
+        self.signal(signal)?;
         let mut child = lock(&self.child).take().with_context(|| self.is_away())?;
         let until = Instant::now() + patience;
         while Instant::now() < until {
@@ -102,13 +114,17 @@ impl Process {
                 if status.success() {
                     return Ok(());
                 }
-                bail!("{} ended with {status} after SIGTERM:\n{}", self.name(), self.last_words());
+                bail!(
+                    "{} ended with {status} after {signal:?}:\n{}",
+                    self.name(),
+                    self.last_words()
+                );
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         child.kill()?;
         child.wait()?;
-        bail!("{} still ran {patience:?} after SIGTERM:\n{}", self.name(), self.last_words())
+        bail!("{} still ran {patience:?} after {signal:?}:\n{}", self.name(), self.last_words())
     }
 
     /// Waits until it ended by itself and returns whether it did so in time.

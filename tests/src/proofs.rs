@@ -1,9 +1,12 @@
 //! The proofs. Each breaks what it can and measures what is left.
 
 mod admission;
+mod chance;
 mod charts;
 mod cold_start;
 mod dashboards;
+mod differencing;
+mod erasure;
 mod exactly_once;
 mod footprint;
 mod hops;
@@ -12,12 +15,17 @@ mod kill_switch;
 mod outages;
 mod permissions;
 mod pipeline;
+mod refusals;
 mod report;
+mod restore;
+mod retention;
 mod rollout;
 mod soak;
 mod stillness;
 mod ten_thousand;
 mod tokens;
+mod unlinking;
+mod withdrawal;
 
 use anyhow::{Result, bail};
 
@@ -72,6 +80,8 @@ pub const NAMES: &[&str] = &[
     "charts",
     "cold-start",
     "dashboards",
+    "differencing",
+    "erasure",
     "exactly-once",
     "footprint",
     "hops",
@@ -80,12 +90,17 @@ pub const NAMES: &[&str] = &[
     "outages",
     "permissions",
     "pipeline",
+    "refusals",
     "report",
+    "retention",
+    "restore",
     "rollout",
     "soak",
     "stillness",
     "ten-thousand",
     "tokens",
+    "unlinking",
+    "withdrawal",
 ];
 
 /// Runs a proof by its name.
@@ -98,6 +113,8 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "charts" => charts::prove(run),
         "cold-start" => cold_start::prove(run),
         "dashboards" => dashboards::prove(run),
+        "differencing" => differencing::prove(run),
+        "erasure" => erasure::prove(run),
         "exactly-once" => exactly_once::prove(run),
         "footprint" => footprint::prove(run),
         "hops" => hops::prove(run),
@@ -106,12 +123,17 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "outages" => outages::prove(run),
         "permissions" => permissions::prove(run),
         "pipeline" => pipeline::prove(run),
+        "refusals" => refusals::prove(run),
         "report" => report::prove(run),
+        "retention" => retention::prove(run),
+        "restore" => restore::prove(run),
         "rollout" => rollout::prove(run),
         "soak" => soak::prove(run),
         "stillness" => stillness::prove(run),
         "ten-thousand" => ten_thousand::prove(run),
         "tokens" => tokens::prove(run),
+        "unlinking" => unlinking::prove(run),
+        "withdrawal" => withdrawal::prove(run),
         _ => bail!("no proof is called {name:?}; there are: {}", NAMES.join(", ")),
     }
 }

@@ -25,29 +25,37 @@ const PROGRAMS: [(&str, &[&[&str]]); 6] = [
             &[],
             &["up"],
             &["stamp"],
+            &["delivered"],
             &["report"],
+            &["segment"],
+            &["contact"],
+            &["export"],
+            &["log"],
             &["counters"],
             &["demo"],
             &["withdraw"],
+            &["consent"],
             &["takedown"],
+            &["erase"],
             &["receipt", "verify"],
             &["audit", "verify"],
             &["status"],
             &["explain"],
             &["record-of-processing"],
             &["plan"],
+            &["enforce"],
             &["keys", "rotate"],
             &["support-bundle"],
         ],
     ),
-    (PLUGIN, &[&["withdraw"], &["takedown"]]),
+    (PLUGIN, &[&["plan"], &["withdraw"], &["takedown"]]),
     ("hushmark-edge", &[&[]]),
     ("hushmark-writer", &[&[]]),
     ("hushmark-operator", &[&[], &["probe"]]),
     ("hushmark-embedded", &[&[]]),
 ];
 
-/// The same program as `hushmark`, which two commands of another meaning are asked of.
+/// The same program as `hushmark`, which three commands of another meaning are asked of.
 const PLUGIN: &str = "kubectl-hushmark";
 
 fn help(tools: &Tools, program: &str, command: &[&str]) -> Result<String> {

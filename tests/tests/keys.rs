@@ -154,6 +154,7 @@ fn link(sealer: &Sealer, number: u16) -> Result<String> {
         link: number,
         last_day: Keys::last_day(),
         destination: Some("https://news.example.org/".to_owned()),
+        apart: None,
     };
     let token = sealer.seal(Route::Click, &claims).context("a link cannot be sealed")?;
     Ok(format!("/c/{token}"))

@@ -83,6 +83,7 @@ fn erased(log: &AuditLog) -> Receipt {
         erased: target(),
         request: 1,
         position: 12,
+        ledger: 12,
         asked_ms: 1_795_000_000_000,
         ended_ms: 1_795_000_083_000,
         reached: vec![Reached {

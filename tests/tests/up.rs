@@ -3,101 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::{Command, Output};
 
-use anyhow::{Context, Result, bail, ensure};
-use hushmark_tests::ports;
+use anyhow::{Context, Result, ensure};
+use hushmark_tests::one_machine::{OneMachine, QUICKSTART, run};
 use hushmark_tests::tools::Tools;
 use rustix::process::{Pid, Signal, kill_process};
-
-const QUICKSTART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/quickstart");
-
-/// How long anything may take here. Nothing is measured: it only ends a test that hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Up {
-    tools: Tools,
-    data: PathBuf,
-    child: Child,
-}
-
-fn command(tools: &Tools, data: &Path) -> Result<Command> {
-    let mut command = Command::new(tools.program("hushmark")?);
-    command.arg("--data").arg(data).env("HUSHMARK_ENGINE_LIB", tools.engine_lib()?);
-    Ok(command)
-}
-
-fn run(tools: &Tools, data: &Path, arguments: &[&str]) -> Result<Output> {
-    command(tools, data)?.args(arguments).output().context("hushmark does not start")
-}
-
-impl Up {
-    fn start(data: &Path) -> Result<Self> {
-        let tools = Tools::from_env()?;
-        let output = fs::File::create(data.join("up.log"))?;
-        let child = command(&tools, data)?
-            .args(["up", QUICKSTART, "--listen", &ports::free()?.to_string()])
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .stdin(Stdio::null())
-            .spawn()?;
-        let up = Self { tools, data: data.to_owned(), child };
-        up.wait("it is ready", |up| up.said().contains("press Ctrl-C"))?;
-        Ok(up)
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(self.data.join("up.log")).unwrap_or_default()
-    }
-
-    fn wait(&self, what: &str, done: impl Fn(&Self) -> bool) -> Result<()> {
-        let until = Instant::now() + PATIENCE;
-        while !done(self) {
-            if Instant::now() > until {
-                bail!("waited in vain until {what}; it said:\n{}", self.said());
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Ok(())
-    }
-
-    /// The children's process ids by name, as `up` wrote them down.
-    fn children(&self) -> BTreeMap<String, i32> {
-        let state = fs::read(self.data.join("state.json")).unwrap();
-        let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
-        let children = state["children"].as_array().unwrap().iter();
-        children
-            .map(|c| (c["name"].as_str().unwrap().to_owned(), c["pid"].as_i64().unwrap() as i32))
-            .collect()
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
-    }
-
-    /// Ctrl-C, and what is said until the end.
-    fn stop(mut self) -> Result<String> {
-        self.signal(Signal::INT);
-        let status = self.child.wait()?;
-        ensure!(status.success(), "{status}:\n{}", self.said());
-        Ok(self.said())
-    }
-}
-
-impl Drop for Up {
-    /// A test that failed leaves nothing running: the next `up` would stop it, but there is none.
-    fn drop(&mut self) {
-        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            self.signal(Signal::INT);
-            drop(self.child.wait());
-        }
-    }
-}
 
 fn lives(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
@@ -107,13 +20,13 @@ fn lives(pid: i32) -> bool {
 #[test]
 fn a_second_up_on_the_folder_is_refused_and_disturbs_nothing() -> Result<()> {
     let data = tempfile::tempdir()?;
-    let up = Up::start(data.path())?;
-    let before = up.children();
-    let second = run(&up.tools, data.path(), &["up", QUICKSTART])?;
+    let up = OneMachine::start(&Tools::from_env()?, data.path())?;
+    let before = up.children()?;
+    let second = up.run(&["up", QUICKSTART])?;
     let complained = String::from_utf8_lossy(&second.stderr);
     ensure!(second.status.code() == Some(1), "{}", second.status);
     ensure!(complained.contains("is in use by `hushmark up` with process id"), "{complained}");
-    ensure!(up.children() == before && before.values().all(|pid| lives(*pid)));
+    ensure!(up.children()? == before && before.values().all(|pid| lives(*pid)));
     up.stop()?;
     Ok(())
 }
@@ -121,15 +34,17 @@ fn a_second_up_on_the_folder_is_refused_and_disturbs_nothing() -> Result<()> {
 #[test]
 fn a_child_that_dies_is_started_again_and_a_line_says_so() -> Result<()> {
     let data = tempfile::tempdir()?;
-    let up = Up::start(data.path())?;
-    let before = up.children();
+    let up = OneMachine::start(&Tools::from_env()?, data.path())?;
+    let before = up.children()?;
     for pid in before.values() {
         kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL).unwrap();
     }
     up.wait("every child is another process", |up| {
-        up.children().iter().all(|(name, pid)| before[name] != *pid && lives(*pid))
+        up.children().is_ok_and(|children| {
+            children.iter().all(|(name, pid)| before[name] != *pid && lives(*pid))
+        })
     })?;
-    let after = up.children();
+    let after = up.children()?;
     let said = up.stop()?;
     for name in before.keys() {
         ensure!(said.contains(&format!("{name} ended by itself")), "{said}");
@@ -141,16 +56,16 @@ fn a_child_that_dies_is_started_again_and_a_line_says_so() -> Result<()> {
 #[test]
 fn what_a_killed_up_leaves_behind_is_stopped_by_the_next_and_nothing_else_is() -> Result<()> {
     let (data, other) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    let bystander = Up::start(other.path())?;
-    let mut up = Up::start(data.path())?;
-    let left = up.children();
-    up.signal(Signal::KILL);
-    up.child.wait()?;
+    let tools = Tools::from_env()?;
+    let bystander = OneMachine::start(&tools, other.path())?;
+    let up = OneMachine::start(&tools, data.path())?;
+    let left = up.children()?;
+    up.kill9()?;
     ensure!(left.values().all(|pid| lives(*pid)), "the children should have outlived it");
-    let next = Up::start(data.path())?;
+    let next = OneMachine::start(&tools, data.path())?;
     ensure!(left.values().all(|pid| !lives(*pid)), "a child was left running");
     ensure!(next.said().contains("which an earlier `up` left behind"), "{}", next.said());
-    ensure!(bystander.children().values().all(|pid| lives(*pid)), "a bystander was stopped");
+    ensure!(bystander.children()?.values().all(|pid| lives(*pid)), "a bystander was stopped");
     next.stop()?;
     bystander.stop()?;
     Ok(())
@@ -199,7 +114,7 @@ fn path(path: &Path) -> Result<&str> {
 #[test]
 fn a_withdrawal_is_in_the_refusal_log_although_nonsense_was_asked_before() -> Result<()> {
     let data = tempfile::tempdir()?;
-    let up = Up::start(data.path())?;
+    let up = OneMachine::start(&Tools::from_env()?, data.path())?;
     for nonsense in [r#"{"takedown":{"tenant":"XYZ"}}"#, "please"] {
         let socket = data.path().join("redis/redis.sock");
         let mut ask = Command::new("redis-cli");
@@ -207,7 +122,7 @@ fn a_withdrawal_is_in_the_refusal_log_although_nonsense_was_asked_before() -> Re
         ensure!(ask.output()?.status.success());
     }
     let asked = ["withdraw", "--tenant", "acme", "--type", "campaign", "--only", "opens"];
-    let done = run(&up.tools, data.path(), &asked)?;
+    let done = up.run(&asked)?;
     ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     insta::assert_snapshot!(String::from_utf8(done.stdout)?, @"withdrawn: opens of tenant acme, campaign mail are counted no more, mail that was sent included; edges obey within a second");
     let log = fs::read_to_string(data.path().join("refusals/log.jsonl"))?;
@@ -226,7 +141,7 @@ fn a_withdrawal_is_in_the_refusal_log_although_nonsense_was_asked_before() -> Re
         fs::write(&audit, log)?;
         let key = data.path().join("refusal.pub");
         let arguments = ["audit", "verify", path(&audit)?, "--key", path(&key)?];
-        run(&up.tools, data.path(), &arguments)
+        up.run(&arguments)
     };
     let log = whole()?;
     ensure!(
@@ -242,11 +157,11 @@ fn a_withdrawal_is_in_the_refusal_log_although_nonsense_was_asked_before() -> Re
         (&["withdraw", "--tenant", "nobody"][..], "no tenant in namespace nobody; there are acme"),
         (&["withdraw", "--campaign", "acme/winter"], "winter"),
     ] {
-        let refused = run(&up.tools, data.path(), mistaken)?;
+        let refused = up.run(mistaken)?;
         let complained = String::from_utf8(refused.stderr)?;
         ensure!(refused.status.code() == Some(1) && complained.contains(says), "{complained}");
     }
-    let usage = run(&up.tools, data.path(), &["withdraw", "--only", "opens"])?;
+    let usage = up.run(&["withdraw", "--only", "opens"])?;
     ensure!(usage.status.code() == Some(2), "{}", usage.status);
     let said = up.stop()?;
     ensure!(said.matches("to the refusal log makes no sense").count() == 2, "{said}");

@@ -1,6 +1,8 @@
 //! What a token says, and its bytes before they are sealed.
 
-use hushmark_policy::{CampaignId, Day, Generation, MailType, Mark, Mode, Place, TenantId};
+use hushmark_policy::{
+    CampaignId, Day, Generation, MailType, Mark, Mode, Place, TenantId, Tracking,
+};
 
 use crate::{DESTINATION_MAX, VERSION};
 
@@ -53,11 +55,35 @@ pub struct Claims {
     pub last_day: Day,
     /// Where a click goes, to the byte; present exactly on [`Route::Click`]. ASCII.
     pub destination: Option<String>,
+    /// On [`Route::Page`], where opens and clicks are not recorded alike.
+    pub apart: Option<Apart>,
+}
+
+/// What a message records of opens and of clicks, where that differs. [`Claims::mode`] is the one of
+/// the two that tells more.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Apart {
+    /// The mode of each.
+    pub tracking: Tracking,
+    /// The message's own mark, where one is `anonymous` and the other `individual`:
+    /// [`Claims::mark`] is the contact's then.
+    pub message: Option<Mark>,
+}
+
+impl Apart {
+    fn fits(&self, mode: Mode) -> bool {
+        let Tracking { opens, clicks } = self.tracking;
+        let both = opens.min(clicks) == Mode::Anonymous && mode == Mode::Individual;
+        opens != clicks && opens.max(clicks) == mode && self.message.is_some() == both
+    }
 }
 
 const FLAG_TRANSACTIONAL: u8 = 1 << 2;
 const FLAG_HONEYPOT: u8 = 1 << 5;
 const PLACE_SHIFT: u8 = 3;
+
+/// In the link's field of a page.
+const CLICKS_SHIFT: u8 = 2;
 
 /// Everything before the mark and the destination.
 const FIXED_LEN: usize = 1 + 1 + 1 + 8 + 4 + 2 + 2;
@@ -73,7 +99,33 @@ impl Claims {
             _ => false,
         };
         let link = (route == Route::Click) == (self.link != 0);
-        destination && link && self.mark.is_some() == self.mode.has_mark()
+        let apart = match &self.apart {
+            Some(apart) => route == Route::Page && apart.fits(self.mode),
+            None => true,
+        };
+        destination && link && apart && self.mark.is_some() == self.mode.has_mark()
+    }
+
+    /// What the message records of opens and of clicks, as its page tells it.
+    #[must_use]
+    pub fn tracking(&self) -> Tracking {
+        match &self.apart {
+            Some(apart) => apart.tracking,
+            None => Tracking { opens: self.mode, clicks: self.mode },
+        }
+    }
+
+    /// The contact that the message names.
+    #[must_use]
+    pub fn contact(&self) -> Option<&Mark> {
+        self.mark.as_ref().filter(|_| self.mode == Mode::Individual)
+    }
+
+    /// The mark that the message has of its own.
+    #[must_use]
+    pub fn message(&self) -> Option<&Mark> {
+        let own = self.mark.as_ref().filter(|_| self.mode == Mode::Anonymous);
+        own.or_else(|| self.apart.as_ref()?.message.as_ref())
     }
 
     /// The plaintext: one claim has one form, and [`Self::decode`] refuses every other.
@@ -90,14 +142,25 @@ impl Claims {
         into.push(flags);
         into.extend_from_slice(&self.tenant.0.to_be_bytes());
         into.extend_from_slice(&self.generation.0.to_be_bytes());
-        into.extend_from_slice(&self.link.to_be_bytes());
+        into.extend_from_slice(&self.link_field().to_be_bytes());
         into.extend_from_slice(&self.last_day.0.to_be_bytes());
         if let Some(mark) = &self.mark {
+            into.extend_from_slice(&mark.expose().to_be_bytes());
+        }
+        if let Some(mark) = self.apart.as_ref().and_then(|apart| apart.message.as_ref()) {
             into.extend_from_slice(&mark.expose().to_be_bytes());
         }
         if let Some(url) = &self.destination {
             into.extend_from_slice(url.as_bytes());
         }
+    }
+
+    /// On a page there is no link, and the field says what differs.
+    fn link_field(&self) -> u16 {
+        self.apart.as_ref().map_or(self.link, |apart| {
+            let Tracking { opens, clicks } = apart.tracking;
+            opens as u16 | (clicks as u16) << CLICKS_SHIFT
+        })
     }
 
     pub(crate) fn decode(campaign: CampaignId, route: Route, bytes: &[u8]) -> Option<Self> {
@@ -107,11 +170,14 @@ impl Claims {
             return None;
         }
         let mode = Mode::from_u8(flags & 3)?;
-        let (mark, rest) = if mode.has_mark() {
-            let (mark, rest) = rest.split_first_chunk::<8>()?;
-            (Some(Mark::new(u64::from_be_bytes(*mark))), rest)
-        } else {
-            (None, rest)
+        let (mark, rest) = if mode.has_mark() { split_mark(rest)? } else { (None, rest) };
+        let field = u16::from_be_bytes([fixed[15], fixed[16]]);
+        let (link, apart, rest) = match route {
+            Route::Page if field != 0 => {
+                let (apart, rest) = decode_apart(field, rest)?;
+                (0, Some(apart), rest)
+            }
+            _ => (field, None, rest),
         };
         let destination = match route {
             Route::Click => Some(String::from_utf8(rest.to_vec()).ok()?),
@@ -131,12 +197,28 @@ impl Claims {
             place: Place::from_u8(flags >> PLACE_SHIFT & 3)?,
             honeypot: flags & FLAG_HONEYPOT != 0,
             mark,
-            link: u16::from_be_bytes([fixed[15], fixed[16]]),
+            link,
             last_day: Day(u16::from_be_bytes([fixed[17], fixed[18]])),
             destination,
+            apart,
         };
         claims.fits(route).then_some(claims)
     }
+}
+
+fn split_mark(bytes: &[u8]) -> Option<(Option<Mark>, &[u8])> {
+    let (mark, rest) = bytes.split_first_chunk::<8>()?;
+    Some((Some(Mark::new(u64::from_be_bytes(*mark))), rest))
+}
+
+fn decode_apart(field: u16, rest: &[u8]) -> Option<(Apart, &[u8])> {
+    if field >> (2 * CLICKS_SHIFT) != 0 {
+        return None;
+    }
+    let mode = |bits: u16| Mode::from_u8((bits & 3) as u8);
+    let tracking = Tracking { opens: mode(field)?, clicks: mode(field >> CLICKS_SHIFT)? };
+    let (message, rest) = if rest.is_empty() { (None, rest) } else { split_mark(rest)? };
+    Some((Apart { tracking, message }, rest))
 }
 
 /// Whether bytes can stand in a `Location` header as they are: http or https, visible ASCII, and

@@ -12,7 +12,7 @@ pub mod key;
 pub mod seal;
 pub mod verify;
 
-pub use claims::{Claims, Route};
+pub use claims::{Apart, Claims, Route};
 pub use key::{KeyError, Kid, RegionKey, RegionKeys};
 pub use seal::{SealError, Sealer};
 pub use verify::{Refusal, Verified, Verifier};

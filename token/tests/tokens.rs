@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use hushmark_policy::{CampaignId, Day, Generation, MailType, Mark, Mode, Place, TenantId};
-use hushmark_token::{Claims, Kid, Refusal, RegionKey, RegionKeys, Route, Sealer, Verifier};
+use hushmark_policy::{
+    CampaignId, Day, Generation, MailType, Mark, Mode, Place, TenantId, Tracking,
+};
+use hushmark_token::{Apart, Claims, Kid, Refusal, RegionKey, RegionKeys, Route, Sealer, Verifier};
 use proptest::prelude::*;
 use std::collections::HashSet;
 
@@ -41,7 +43,24 @@ fn claims(seed: &Seed, route: Route) -> Claims {
         link: if route == Route::Click { link } else { 0 },
         last_day: Day(day),
         destination: (route == Route::Click).then_some(url),
+        apart: None,
     }
+}
+
+/// A page whose opens and clicks differ: the seed's mode and another one.
+fn page(seed: &Seed, other: u8) -> Claims {
+    let mut claims = claims(seed, Route::Page);
+    let (first, second) = (claims.mode, Mode::from_u8(other).unwrap());
+    if first != second {
+        claims.mode = first.max(second);
+        claims.mark = claims.mode.has_mark().then(|| Mark::new(seed.7));
+        let both = claims.mode == Mode::Individual && first.min(second) == Mode::Anonymous;
+        claims.apart = Some(Apart {
+            tracking: Tracking { opens: first, clicks: second },
+            message: both.then(|| Mark::new(!seed.7)),
+        });
+    }
+    claims
 }
 
 fn key(n: u8) -> RegionKey {
@@ -70,6 +89,20 @@ proptest! {
         let opened = verifier(&[1]).verify(route, token.as_bytes()).unwrap();
         prop_assert!(opened.claims == sealed);
         prop_assert_eq!(&token, &seal(1, route, &opened.claims), "the same claims, the same URL");
+    }
+
+    #[test]
+    fn a_page_says_what_is_recorded_of_opens_and_of_clicks(seed in seed(), other in 0..4u8) {
+        let sealed = page(&seed, other);
+        let token = seal(1, Route::Page, &sealed);
+        let opened = verifier(&[1]).verify(Route::Page, token.as_bytes()).unwrap().claims;
+        prop_assert!(opened == sealed);
+        let Tracking { opens, clicks } = opened.tracking();
+        prop_assert_eq!((opens as u8, clicks as u8), (seed.3, other));
+        let has = |mode| opens == mode || clicks == mode;
+        prop_assert_eq!(opened.contact().is_some(), has(Mode::Individual));
+        prop_assert_eq!(opened.message().is_some(), has(Mode::Anonymous));
+        prop_assert_eq!(&token, &seal(1, Route::Page, &opened), "the same claims, the same URL");
     }
 
     #[test]
@@ -161,6 +194,25 @@ fn claims_that_do_not_fit_are_never_sealed() {
     ];
     assert!(bad.iter().all(|claims| sealer.seal(Route::Click, claims).is_err()));
     assert!(sealer.seal(Route::Open, &good).is_err());
+}
+
+/// The longest page: opens `anonymous`, clicks `individual`.
+#[test]
+fn golden_page() {
+    let seed: Seed =
+        (0x1111, 0x2222, 3, 2, false, 0, false, 0x4444, 5, 20_778, "https://a.example/".into());
+    let claims = page(&seed, 3);
+    let token = seal(1, Route::Page, &claims);
+    insta::assert_snapshot!(token);
+    let message = Apart { message: None, ..claims.apart.clone().unwrap() };
+    let alike = Tracking { opens: Mode::Individual, clicks: Mode::Individual };
+    let same = Apart { tracking: alike, ..claims.apart.clone().unwrap() };
+    let sealer = Sealer::new(Kid(1), &key(1), claims.campaign);
+    for bad in [message, same] {
+        let bad = Claims { apart: Some(bad), ..claims.clone() };
+        assert!(sealer.seal(Route::Page, &bad).is_err());
+    }
+    assert!(sealer.seal(Route::Open, &claims).is_err());
 }
 
 /// The URL that WIRE.md shows. Mails sent years ago hold such: it must never change.

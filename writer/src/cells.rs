@@ -289,12 +289,7 @@ pub fn hits(entries: &[(Lane, &Entry)], month: Month, judge: &mut Judge<'_>) -> 
     }
     rows.sort_by_key(|row| (row.tenant, row.campaign, row.contact, row.at));
     let position = judge.position;
-    let ledger = lanes(entries).map(|(lane, last, _)| HitRow {
-        month,
-        lane: lane.to_string(),
-        last,
-        position,
-        ..HitRow::default()
-    });
+    let ledger =
+        lanes(entries).map(|(lane, last, _)| HitRow::ledger((lane, last), month, position));
     ledger.chain(rows).collect()
 }

@@ -6,8 +6,7 @@
 
 use hushmark_policy::Day;
 
-/// H: after so many days a day is closed whatever is still sealed.
-pub const HOLD_DAYS: u16 = 7;
+pub use hushmark_event::ring::HOLD_DAYS;
 
 /// How long after its end a day may be closed at the earliest: far longer than a batch waits in an
 /// edge's memory.

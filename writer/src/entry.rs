@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use hushmark_event::{BatchReader, Hit, Lane, LaneSealer, Record, Ring, Sealed};
+use hushmark_event::{BatchReader, Lane, LaneSealer, Record, Ring, Sealed};
 use hushmark_policy::Day;
 use zeroize::Zeroizing;
 
@@ -97,14 +97,14 @@ impl Entry {
 }
 
 impl Batch {
-    /// Takes packed bytes after reading them to their end; `each` sees every hit on the way.
+    /// Takes packed bytes after reading them to their end; `each` sees every record on the way.
     ///
     /// # Errors
     /// [`DeadReason::Malformed`], the whole batch: nothing of it is counted.
     pub fn read(
         sealed: Sealed,
         packed: Vec<u8>,
-        mut each: impl FnMut(&Hit),
+        mut each: impl FnMut(&Record),
     ) -> Result<Self, DeadReason> {
         let packed = Zeroizing::new(packed);
         let reader = BatchReader::new(&packed).map_err(|_| DeadReason::Malformed)?;
@@ -112,10 +112,11 @@ impl Batch {
         let (mut last_ms, mut records) = (base_ms, 0u32);
         for record in reader {
             records += 1;
-            if let Record::Hit(hit) = record.map_err(|_| DeadReason::Malformed)? {
+            let record = record.map_err(|_| DeadReason::Malformed)?;
+            if let Record::Hit(hit) = &record {
                 last_ms = last_ms.max(hit.at_ms);
-                each(&hit);
             }
+            each(&record);
         }
         if records != u32::from(sealed.records) {
             return Err(DeadReason::Malformed);
@@ -147,7 +148,7 @@ impl Opener {
         mut blob: Vec<u8>,
         ring: &Ring,
         salts: &Ring,
-        mut each: impl FnMut(&Hit),
+        mut each: impl FnMut(&Record),
     ) -> Result<Content, DeadReason> {
         let sealed = Sealed::header(&blob).map_err(|_| DeadReason::Seal)?;
         if self.sealers.get(&lane).is_none_or(|sealer| sealer.day() != sealed.day) {
@@ -165,11 +166,14 @@ impl Opener {
         blob.drain(..hushmark_event::seal::HEADER_LEN);
         blob.truncate(body);
         let mut unsalted = false;
-        let batch = Batch::read(sealed, blob, |hit| {
-            let last_day = hit.context.last_day;
-            unsalted |=
-                hit.mark.is_some() && salts.get(last_day).is_none() && !is_closed(last_day, salts);
-            each(hit);
+        let batch = Batch::read(sealed, blob, |record| {
+            if let Record::Hit(hit) = record {
+                let last_day = hit.context.last_day;
+                unsalted |= hit.mark.is_some()
+                    && salts.get(last_day).is_none()
+                    && !is_closed(last_day, salts);
+            }
+            each(record);
         })?;
         if unsalted { Err(DeadReason::Salt) } else { Ok(Content::Batch(batch)) }
     }

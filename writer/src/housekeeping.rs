@@ -18,6 +18,7 @@ use crate::admin::Status;
 use crate::days::{Evidence, Folder, closable};
 use crate::lease::Lease;
 use crate::refusals::{RefusalError, Refusals};
+use crate::retention::overdue;
 use crate::scripts::{Fenced, ScriptError};
 use crate::session::now_ms;
 use crate::shared::Shared;
@@ -36,6 +37,10 @@ const UNMERGED_SECONDS: u64 = 1_800;
 
 /// Time for one merge to be answered; it goes on in the server after that.
 const MERGE_TIME: Duration = Duration::from_secs(300);
+
+/// Every how many rounds overdue rows are counted: about every ten minutes, because all rows of the
+/// campaigns that have a policy are read for it.
+const OVERDUE_EVERY: u64 = 30;
 
 /// Hash of every edge that was heard of, by pod: what its folder was last said to hold.
 const PODS: &str = "days:pods";
@@ -108,7 +113,7 @@ impl Housekeeping {
     /// Keeps house until it is dropped.
     pub async fn run(mut self) {
         let mut copied = 0;
-        loop {
+        for round in 0u64.. {
             tokio::time::sleep(EVERY).await;
             if !self.lease.is_valid() || !self.shared.is_open() {
                 continue;
@@ -123,7 +128,21 @@ impl Housekeeping {
             if let Err(error) = self.close_days().await {
                 tracing::warn!(%error, "closing of days was not looked after");
             }
+            if round % OVERDUE_EVERY == 0
+                && let Err(error) = self.count_overdue().await
+            {
+                tracing::warn!(%error, "overdue rows were not counted");
+            }
         }
+    }
+
+    /// Nothing is removed here: a person approves each plan.
+    async fn count_overdue(&self) -> Result<(), HouseError> {
+        for (step, rows) in overdue(&self.client, Day::of_unix_ms(now_ms())).await? {
+            let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+            self.status.metrics.overdue.with_label_values(&[step]).set(rows);
+        }
+        Ok(())
     }
 
     /// Background merges may be slow or absent where the engine is embedded, so they are asked for.

@@ -1,8 +1,9 @@
 //! The last word on a hit, when it is stored: caps, closed days, behaviour. Pure.
 
 use hushmark_event::cell::{CampaignSalt, PersonKey};
+use hushmark_event::objection::{Whose, is_objected, is_refused};
 use hushmark_event::{Hit, Ring, Verdict};
-use hushmark_policy::{CampaignId, Caps, Day, Mode, Place};
+use hushmark_policy::{CampaignId, Caps, Day, Mark, Mode, Objected, Place};
 use rustc_hash::FxHashMap;
 
 use crate::behaviour::Behaviour;
@@ -13,7 +14,7 @@ use crate::entry::is_closed;
 pub enum Drop {
     /// The last day of its token is closed: nobody can count it under its salt any more.
     Closed,
-    /// A cap that the edge did not know yet allows nothing.
+    /// A cap, a person's withdrawal or an objection that the edge did not know yet allows nothing.
     Capped,
 }
 
@@ -31,9 +32,26 @@ impl Drop {
     }
 }
 
+/// What holds when a cut is made.
+#[derive(Clone, Copy)]
+pub struct Rules<'a> {
+    /// What the refusal log says.
+    pub caps: &'a Caps,
+    /// The log's length.
+    pub position: u64,
+    /// Objections that the log does not have yet.
+    pub objected: &'a Objected,
+    /// Batch keys, by which objections to one message are known.
+    pub batch: &'a Ring,
+    /// Salt keys.
+    pub salts: &'a Ring,
+}
+
 /// What one cut is judged by.
 pub struct Judge<'a> {
     caps: &'a Caps,
+    objected: &'a Objected,
+    batch: &'a Ring,
     salts: &'a Ring,
     behaviour: &'a Behaviour,
     /// Length of the refusal log that `caps` are from; it goes into the ledger rows.
@@ -46,9 +64,12 @@ pub struct Judge<'a> {
 impl<'a> Judge<'a> {
     /// Begins a cut.
     #[must_use]
-    pub fn new(caps: &'a Caps, position: u64, salts: &'a Ring, behaviour: &'a Behaviour) -> Self {
+    pub fn new(rules: Rules<'a>, behaviour: &'a Behaviour) -> Self {
+        let Rules { caps, position, objected, batch, salts } = rules;
         Self {
             caps,
+            objected,
+            batch,
             salts,
             behaviour,
             position,
@@ -66,6 +87,16 @@ impl<'a> Judge<'a> {
         let context = &mut hit.context;
         if is_closed(context.last_day, self.salts) {
             return Err(Drop::Closed);
+        }
+        let (tenant, campaign, last_day) = (context.tenant, context.campaign, context.last_day);
+        let ends = |mark: &Mark| {
+            let whose = Whose { tenant, campaign, last_day, mark };
+            is_refused(self.caps, self.batch, whose)
+                || is_objected(self.objected, self.batch, whose)
+        };
+        // Whatever mode the edge left of `individual`: the mark is still the contact's.
+        if hit.mark.as_ref().is_some_and(ends) {
+            return Err(Drop::Capped);
         }
         let place = if hit.country.is_some() { Place::Country } else { Place::None };
         let (mode, place) = self.caps.apply(

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use hushmark_event::Lane;
-use hushmark_event::redis_keys::{BATCH_FIELD, DEAD, LANE_PREFIX, lane_stream};
+use hushmark_event::redis_keys::{
+    ASKS, ASKS_MOST, BATCH_FIELD, DEAD, LANE_PREFIX, REFUSAL_FIELD, lane_stream,
+};
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Value, cmd};
 
@@ -104,6 +106,21 @@ pub async fn dead(redis: &mut MultiplexedConnection) -> RedisResult<Vec<(Lane, u
             Some((lane.parse().ok()?, number.parse().ok()?))
         })
         .collect())
+}
+
+/// A stream entry's fields and their values.
+type Fields = Vec<(String, Vec<u8>)>;
+
+/// What the one who appends to the refusal log is asked for and has not appended yet.
+///
+/// # Errors
+/// What Redis or the connection said.
+pub async fn asked(redis: &mut MultiplexedConnection) -> RedisResult<Vec<Vec<u8>>> {
+    let mut range = cmd("XRANGE");
+    range.arg(ASKS).arg("-").arg("+").arg("COUNT").arg(ASKS_MOST);
+    let asked: Vec<(String, Fields)> = range.query_async(redis).await?;
+    let fields = asked.into_iter().flat_map(|(_, fields)| fields);
+    Ok(fields.filter(|(name, _)| name == REFUSAL_FIELD).map(|(_, text)| text).collect())
 }
 
 fn pair(value: Value) -> Option<(Value, Value)> {

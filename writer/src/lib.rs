@@ -13,7 +13,9 @@
 //!
 //! Around it: [`lease`] (one writer works), [`session`] (all of the above in order, from nothing
 //! but what the stores tell), [`service`] (standing by, draining). Beside a session, told by
-//! [`shared`]: [`publish`] (what an epoch shows) and [`housekeeping`] (merges, closing of [`days`]).
+//! [`shared`]: [`publish`] (what an epoch shows), [`erase`] (what the refusal log demands to be gone)
+//! and [`housekeeping`] (merges, closing of [`days`]).
+//! On its own: [`retention`] (what policies remove), which a person's command does on one machine.
 //! For all: [`migrate`], [`keys`], [`redis_at`], [`refusals`], [`metrics`], [`admin`], [`told`],
 //! [`config`].
 //!
@@ -26,6 +28,7 @@ pub mod cells;
 pub mod config;
 pub mod days;
 pub mod entry;
+pub mod erase;
 mod failpoints;
 pub mod housekeeping;
 pub mod judge;
@@ -34,11 +37,13 @@ pub mod lanes;
 pub mod lease;
 pub mod metrics;
 pub mod migrate;
+pub mod objections;
 mod once;
 pub mod publish;
 pub mod queue;
 pub mod redis_at;
 pub mod refusals;
+pub mod retention;
 pub mod rows;
 pub mod scripts;
 pub mod service;

@@ -1,5 +1,6 @@
 //! What the writer tells about itself. No label names a tenant or a campaign.
 
+use hushmark_policy::retention::Step;
 use prometheus::{
     Encoder as _, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
@@ -36,12 +37,18 @@ pub struct Metrics {
     pub repeats: IntCounter,
     /// Active parts by table.
     pub parts: IntGaugeVec,
+    /// Objections that were asked to be appended to the refusal log.
+    pub objections: IntCounter,
     /// Length of the refusal log.
     pub refusals: IntGauge,
     /// Days that may be closed.
     pub closable_days: IntGauge,
     /// Unix time of the last epoch.
     pub epoch: IntGauge,
+    /// Rows that policies should have removed or changed, by step.
+    pub overdue: IntGaugeVec,
+    /// Erasures that the log demands and that have not ended.
+    pub erasures_due: IntGauge,
 }
 
 fn made<T: prometheus::core::Collector + Clone + 'static>(
@@ -72,6 +79,9 @@ impl Default for Metrics {
         Drop::ALL.iter().for_each(|reason| drop(drops.with_label_values(&[reason.name()])));
         drop(drops.with_label_values(&["sealed"]));
         let parts = Opts::new("hushmark_writer_parts", "Active parts.");
+        let overdue = Opts::new("hushmark_writer_overdue_rows", "Rows due by policy, and there.");
+        let overdue = made(r, IntGaugeVec::new(overdue, &["step"]));
+        Step::ALL.iter().for_each(|step| drop(overdue.with_label_values(&[step.name()])));
         Self {
             working: gauge("hushmark_writer_working", "1 with the lease, 0 standing by."),
             lag_seconds: made(
@@ -88,9 +98,15 @@ impl Default for Metrics {
             insert_seconds: made(r, Histogram::with_opts(seconds)),
             repeats: counter("hushmark_writer_repeats_total", "Inserts that were sent again."),
             parts: made(r, IntGaugeVec::new(parts, &["table"])),
+            objections: counter(
+                "hushmark_writer_objections_total",
+                "Objections that an entry of the refusal log was asked for.",
+            ),
             refusals: gauge("hushmark_writer_refusals", "Length of the refusal log."),
             closable_days: gauge("hushmark_writer_closable_days", "Days that may be closed."),
             epoch: gauge("hushmark_writer_epoch_seconds", "Unix time of the last epoch."),
+            overdue,
+            erasures_due: gauge("hushmark_writer_erasures_due", "Erasures that have not ended."),
             registry,
         }
     }

@@ -4,7 +4,7 @@
 //! it writes replaces what it wrote before, key by key: an epoch that was cut short is done again.
 
 mod read;
-mod rules;
+pub mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use clickhouse::{Client, Row};
 use hushmark_event::Totals;
+use hushmark_event::refusal::Erasures;
 use hushmark_policy::shown::Shown;
-use hushmark_policy::{CampaignId, Kind, Mode};
+use hushmark_policy::{CampaignId, Kind, Mode, TenantId};
 use serde::Serialize;
 
 use crate::admin::Status;
@@ -23,7 +24,7 @@ use crate::session::now_ms;
 use crate::shared::Shared;
 use crate::store::StoreError;
 use read::{Id, Sent};
-use rules::{Counted, Place, Uniques};
+use rules::{Counted, Place, Terms, Uniques};
 
 /// Campaigns read at once at most: 16 with a hundred cells each, two sketches a cell of at most
 /// 12 KiB and 100,000 contacts take the engine some 400 MB.
@@ -117,7 +118,7 @@ struct CampaignRow {
 }
 
 /// Totals that an epoch published, and that are not in Redis yet.
-type Untold = BTreeMap<CampaignId, Totals>;
+type Untold = BTreeMap<Id, Totals>;
 
 impl Publisher {
     /// Publishes epoch after epoch until it is dropped.
@@ -131,9 +132,12 @@ impl Publisher {
             let now = u32::try_from(now_ms() / 1_000).unwrap_or(u32::MAX);
             let epoch = now - now % self.epoch_seconds;
             let is_done = done.is_some_and(|done| epoch <= done);
-            if is_done || Instant::now() < rest_until || !self.shared.is_open() {
+            let is_ready = self.shared.is_open() && !self.shared.is_behind();
+            if is_done || Instant::now() < rest_until || !is_ready {
                 continue;
             }
+            let shared = Arc::clone(&self.shared);
+            let _nothing_is_erased_now = shared.epoch.lock().await;
             let (begun, reads_all) = (Instant::now(), known.is_none());
             let published = self.publish(epoch, &mut known, done.is_none(), &mut untold).await;
             match published {
@@ -158,10 +162,14 @@ impl Publisher {
 
     /// Puts what an epoch published into Redis. What fails is told with the next epoch.
     async fn tell(&mut self, epoch: u32, untold: &mut Untold) {
+        let erasures = self.shared.erasures();
+        untold.retain(|id, _| !is_erased(&erasures, *id));
         if untold.is_empty() {
             return;
         }
-        match self.fenced.publish(epoch, untold).await {
+        let totals =
+            untold.iter().map(|((_, campaign), of)| (CampaignId(*campaign), *of)).collect();
+        match self.fenced.publish(epoch, &totals).await {
             Ok(()) => untold.clear(),
             Err(error) => tracing::warn!(%error, epoch, "totals are not in redis yet"),
         }
@@ -192,7 +200,9 @@ impl Publisher {
                 counted.into_iter().chain(sent.keys().copied()).chain(touched.clone()).collect()
             }
         };
-        let due: Vec<Id> = due.into_iter().collect();
+        // Hits that came before an erasure may have been told of since.
+        let erasures = self.shared.erasures();
+        let due: Vec<Id> = due.into_iter().filter(|id| !is_erased(&erasures, *id)).collect();
         let written = self.publish_all(epoch, &due, &sent, untold).await;
         if written.is_err() {
             self.shared.touch(touched);
@@ -256,8 +266,8 @@ impl Publisher {
                 let before = before.get(&(*id, kind as u8)).unwrap_or(&nothing.1);
                 let mode = counted.mode(sent.mode(kind));
                 let recipients = sent.recipients(kind);
-                let k = u64::from(self.minimum_group);
-                let shown = counted.shown(mode, recipients, before, k);
+                let terms = Terms { recipients, k: u64::from(self.minimum_group), epoch };
+                let shown = counted.shown(mode, before, &terms);
                 for (place, cell) in &shown {
                     if before.get(place) != Some(cell) {
                         insert.write(&cell_row(epoch, *id, kind, place, cell)).await?;
@@ -275,7 +285,7 @@ impl Publisher {
                 ));
             }
             let [opens, clicks] = totals;
-            untold.insert(CampaignId(id.1), Totals { epoch, opens, clicks });
+            untold.insert(*id, Totals { epoch, opens, clicks });
         }
         insert.end().await?;
         self.write_campaigns(&campaigns).await?;
@@ -352,6 +362,10 @@ fn cell_row<'a>(
         at_human: cell.at.human,
         at_between: cell.at.between,
     }
+}
+
+fn is_erased(erasures: &Erasures, (tenant, campaign): Id) -> bool {
+    erasures.of_campaign(TenantId(tenant), CampaignId(campaign)).is_some()
 }
 
 /// How many campaigns to read at once after so many took so long.

@@ -1,7 +1,10 @@
 //! The rows of the two landing tables, in RowBinary order. `event/sql` is their description.
 
 use clickhouse::Row;
+use hushmark_event::Lane;
 use serde::Serialize;
+
+use crate::cells::LANE;
 
 /// One row for `counters_in`.
 #[derive(Row, Serialize, Clone, PartialEq, Eq)]
@@ -30,6 +33,35 @@ pub struct CounterRow {
     pub last: u64,
     /// In ledger rows the refusal log's length.
     pub position: u64,
+}
+
+impl CounterRow {
+    /// Up to which number a lane is stored, and by which length of the refusal log it was filtered.
+    #[must_use]
+    pub fn ledger((lane, last): (Lane, u64), month: u16, position: u64) -> Self {
+        Self {
+            tenant: 0,
+            campaign: 0,
+            kind: 0,
+            dimension: LANE,
+            value: lane.to_string(),
+            month,
+            raw: 0,
+            human: 0,
+            people: Vec::new(),
+            people_human: Vec::new(),
+            last,
+            position,
+        }
+    }
+}
+
+impl HitRow {
+    /// Up to which number a lane is stored, and by which length of the refusal log it was filtered.
+    #[must_use]
+    pub fn ledger((lane, last): (Lane, u64), month: u16, position: u64) -> Self {
+        Self { lane: lane.to_string(), last, month, position, ..Self::default() }
+    }
 }
 
 /// One row for `hits_in`.

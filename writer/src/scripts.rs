@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use hushmark_event::redis_keys::{
-    BATCH_FIELD, DEAD, PUBLISHED, PUBLISHED_EPOCH, WRITER_CUT, WRITER_LEASE, dead_field,
-    lane_stream,
+    ASKS, ASKS_MOST, BATCH_FIELD, DEAD, PUBLISHED, PUBLISHED_EPOCH, QUESTION_FIELD, REFUSAL_FIELD,
+    WRITER_CUT, WRITER_LEASE, dead_field, lane_stream,
 };
 use hushmark_event::{Cut, Lane, Totals, totals};
 use hushmark_policy::CampaignId;
 use redis::Script;
 use redis::aio::MultiplexedConnection;
+
+use crate::objections::Request;
 
 /// A script's answer when the lease is somebody else's.
 const NOT_MINE: i64 = -1;
@@ -110,7 +112,7 @@ static BURY: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-static DROP_LETTER: LazyLock<Script> = LazyLock::new(|| {
+static TAKE_FIELD: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end \
          return redis.call('HDEL', KEYS[2], ARGV[2])",
@@ -121,6 +123,15 @@ static ADD: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end \
          return redis.call('SADD', KEYS[2], ARGV[2])",
+    )
+});
+
+/// Asks for an entry of the refusal log, if not too much is asked for already.
+static ASK: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end \
+         if redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[2]) then return 0 end \
+         redis.call('XADD', KEYS[2], '*', ARGV[3], ARGV[4], ARGV[5], ARGV[6]) return 1",
     )
 });
 
@@ -273,8 +284,29 @@ impl Fenced {
     /// # Errors
     /// [`ScriptError`].
     pub async fn drop_letter(&mut self, field: &str) -> Result<bool, ScriptError> {
-        let mut call = DROP_LETTER.key(WRITER_LEASE);
-        let call = call.key(DEAD).arg(&self.id.0).arg(field);
+        self.take_field(DEAD, field).await
+    }
+
+    /// Takes a field out of a hash; `false` if it was not in it.
+    ///
+    /// # Errors
+    /// [`ScriptError`].
+    pub async fn take_field(&mut self, hash: &str, field: &str) -> Result<bool, ScriptError> {
+        let mut call = TAKE_FIELD.key(WRITER_LEASE);
+        let call = call.key(hash).arg(&self.id.0).arg(field);
+        Ok(checked(call.invoke_async(&mut self.redis).await?)? == 1)
+    }
+
+    /// Asks the one who appends to the refusal log for an entry; `false` if too many requests wait.
+    ///
+    /// # Errors
+    /// [`ScriptError`].
+    pub async fn ask(&mut self, request: &Request) -> Result<bool, ScriptError> {
+        let text = |json: serde_json::Result<String>| json.expect("text always serialises");
+        let mut call = ASK.key(WRITER_LEASE);
+        let call = call.key(ASKS).arg(&self.id.0).arg(ASKS_MOST);
+        let call = call.arg(REFUSAL_FIELD).arg(text(serde_json::to_string(&request.refuses)));
+        let call = call.arg(QUESTION_FIELD).arg(text(serde_json::to_string(&request.question)));
         Ok(checked(call.invoke_async(&mut self.redis).await?)? == 1)
     }
 

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::admin::{self, Status};
 use crate::config::Config;
+use crate::erase::Eraser;
 use crate::housekeeping::Housekeeping;
 use crate::keys::Keys;
 use crate::lease::Lease;
@@ -283,6 +284,13 @@ impl Service {
             minimum_group: config.minimum_group,
             fenced: fenced.clone(),
         };
+        let eraser = Eraser::new(
+            clickhouse.client(),
+            fenced.clone(),
+            Arc::clone(&lease),
+            Arc::clone(&shared),
+            Arc::clone(&self.status),
+        );
         let redis =
             self.redis.connect().await.map_err(|e| Ended::Session(SessionError::Redis(e)))?;
         let housekeeping = Housekeeping {
@@ -298,6 +306,7 @@ impl Service {
         let worked = tokio::select! {
             worked = session.run(drain.clone()) => worked,
             () = publisher.run() => Err(SessionError::LeaseLost),
+            () = eraser.run() => Err(SessionError::LeaseLost),
             () = housekeeping.run() => Err(SessionError::LeaseLost),
             () = lease.lost() => Err(SessionError::LeaseLost),
             () = self.another_password(&clickhouse) => Err(SessionError::AnotherPassword),

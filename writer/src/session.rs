@@ -24,6 +24,7 @@ use crate::behaviour::Behaviour;
 use crate::entry::Opener;
 use crate::keys::Keys;
 use crate::lease::Lease;
+use crate::objections::Objections;
 use crate::queue::{CutLimits, Ledger, Queues};
 use crate::refusals::{RefusalError, Refusals};
 use crate::scripts::{Fenced, ScriptError};
@@ -124,6 +125,7 @@ pub struct Session {
     ledger: Ledger,
     opener: Opener,
     behaviour: Behaviour,
+    objections: Objections,
     dead: HashSet<(Lane, u64)>,
     stored_here: HashSet<Lane>,
     connection: Option<Connection>,
@@ -152,6 +154,7 @@ impl Session {
             ledger: Ledger::default(),
             opener: Opener::default(),
             behaviour: Behaviour::new(parts.window_ms),
+            objections: Objections::default(),
             dead: HashSet::new(),
             stored_here: HashSet::new(),
             connection: None,
@@ -170,9 +173,11 @@ impl Session {
     /// # Errors
     /// [`SessionError`]; whoever works next asks anew.
     pub async fn run(&mut self, mut drain: watch::Receiver<bool>) -> Result<(), SessionError> {
-        self.parts.shared.set_position(self.parts.refusals.length());
+        self.parts.shared.set_log(self.parts.refusals.log());
         self.ask_ledger().await?;
         self.dead = lanes::dead(&mut self.parts.redis).await?.into_iter().collect();
+        let asked = lanes::asked(&mut self.parts.redis).await?;
+        self.objections.take_asked(asked.iter().map(Vec::as_slice));
         self.repeat_found_cut().await?;
         self.parts.status.ready.store(true, Ordering::Relaxed);
         self.parts.shared.open();
@@ -185,7 +190,11 @@ impl Session {
                     ends = Some(tops);
                 }
             }
+            if self.parts.shared.is_ledger_wanted() {
+                self.show_position().await?;
+            }
             let more = self.read().await?;
+            self.ask_for_objections().await?;
             let stored = self.store_what_is_due(draining).await?;
             if ends.as_ref().is_some_and(|ends| self.is_stored(ends)) {
                 return Ok(());

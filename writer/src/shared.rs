@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use hushmark_event::refusal::{Erasures, RefusalLog};
 use hushmark_policy::Day;
 
 /// Told by the session, read by the publisher and the housekeeping.
@@ -11,8 +12,14 @@ use hushmark_policy::Day;
 pub struct Shared {
     /// Held while a cut is stored: whoever takes it sees either none or all of it.
     pub gate: tokio::sync::Mutex<()>,
+    /// Held while an epoch is published, and while rows are removed that one could read.
+    pub epoch: tokio::sync::Mutex<()>,
     open: AtomicBool,
     position: AtomicU64,
+    erasures: Mutex<Arc<Erasures>>,
+    gone: AtomicU64,
+    wanted: AtomicU64,
+    ledger: AtomicU64,
     touched: Mutex<BTreeSet<(u64, u64)>>,
     waiting: Mutex<Waiting>,
 }
@@ -40,9 +47,55 @@ impl Shared {
         self.open.load(Ordering::Acquire)
     }
 
-    /// The refusal log has so many entries.
-    pub fn set_position(&self, position: u64) {
-        self.position.store(position, Ordering::Release);
+    /// What the session judges by from now on.
+    pub fn set_log(&self, log: &RefusalLog) {
+        if log.length() == self.position() {
+            return;
+        }
+        let erasures = Arc::new(log.erasures().clone());
+        *self.erasures.lock().unwrap_or_else(PoisonError::into_inner) = erasures;
+        self.position.store(log.length(), Ordering::Release);
+    }
+
+    /// What has to be gone.
+    #[must_use]
+    pub fn erasures(&self) -> Arc<Erasures> {
+        Arc::clone(&self.erasures.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// No query finds what erasures up to this entry mean.
+    pub fn set_gone(&self, upto: u64) {
+        self.gone.store(upto, Ordering::Release);
+    }
+
+    /// Whether rows are there that the log demands to be gone, or may be: nothing is published
+    /// then.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        let demanded = self.erasures().all().last().map_or(0, |erasure| erasure.n);
+        self.gone.load(Ordering::Acquire) < demanded
+    }
+
+    /// Asks for ledger rows that show this position.
+    pub fn want_ledger(&self, position: u64) {
+        self.wanted.fetch_max(position, Ordering::AcqRel);
+    }
+
+    /// Whether somebody waits for ledger rows that were not written yet.
+    #[must_use]
+    pub fn is_ledger_wanted(&self) -> bool {
+        self.ledger() < self.wanted.load(Ordering::Acquire)
+    }
+
+    /// Every target was sent ledger rows that show this position.
+    pub fn set_ledger(&self, position: u64) {
+        self.ledger.store(position, Ordering::Release);
+    }
+
+    /// The position that every target's ledger shows.
+    #[must_use]
+    pub fn ledger(&self) -> u64 {
+        self.ledger.load(Ordering::Acquire)
     }
 
     /// How many entries the refusal log has.

@@ -225,6 +225,26 @@ impl Connection {
         insert.end().await?;
         Ok(())
     }
+
+    /// Sends rows that may be stored more than once, under no token.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn insert_again<R>(&self, target: Target, rows: &[R]) -> Result<(), StoreError>
+    where
+        R: Row + Serialize + for<'a> Row<Value<'a> = R>,
+    {
+        let insert = self.client.insert::<R>(target.landing()).await?;
+        let mut insert = insert
+            .with_timeouts(Some(SEND_TIME), Some(END_TIME))
+            .with_setting("async_insert", "0")
+            .with_setting("deduplicate_insert", "disable");
+        for row in rows {
+            insert.write(row).await?;
+        }
+        insert.end().await?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,13 @@ pub(crate) struct Plugin {
 pub(crate) enum PluginCommand {
     #[command(flatten)]
     Cluster(Cluster),
+    /// Show what applying manifests would change, without changing anything
+    #[command(after_help = "Examples:
+  kubectl hushmark plan -f manifests/
+  kustomize build overlays/eu | kubectl hushmark plan -f -
+
+Exit status: 0 nothing would change, 1 something is wrong, 2 wrong usage, 3 there are changes.")]
+    Plan(Plan),
     /// End the tracking of a campaign or a tenant for good, mail that was sent included
     #[command(after_help = "Links go on working. It cannot be undone: a kill switch or a \
                             Campaign's own tracking can.
@@ -76,13 +83,6 @@ Examples:
 
 Exit status: 0 the entry is complete, 1 something is not said, 2 wrong usage.")]
     RecordOfProcessing(RecordOfProcessing),
-    /// Show what applying manifests would change, without changing anything
-    #[command(after_help = "Examples:
-  kubectl hushmark plan -f manifests/
-  kustomize build overlays/eu | kubectl hushmark plan -f -
-
-Exit status: 0 nothing would change, 1 something is wrong, 2 wrong usage, 3 there are changes.")]
-    Plan(Plan),
     /// Look after a Region's keys
     #[command(subcommand)]
     Keys(Keys),

@@ -44,7 +44,11 @@ pub(crate) async fn withdraw(options: &args::Withdraw) -> Result<ExitCode> {
             let (region, id) = tenant_meant(&at, tenant, &options.sure).await?;
             (region, what.of_tenant(id, tenant))
         }
-        (None, None) => bail!("say whose tracking ends: --campaign or --tenant"),
+        (None, None) => {
+            let region = one_region(&at.client, options.sure.region.as_deref()).await?;
+            let withdrawal = what.of_all(&region.name_any());
+            (region, withdrawal)
+        }
     };
     let Withdrawal { refuses, text } = withdrawal;
     carry_out(&at, Wanted { region, refuses, text }, &options.sure).await
@@ -157,7 +161,7 @@ async fn carry_out(at: &Connected, wanted: Wanted, sure: &Sure) -> Result<ExitCo
 }
 
 /// Asks the person who sits there; nobody sits at a pipe.
-fn confirm(text: &str) -> Result<()> {
+pub(crate) fn confirm(text: &str) -> Result<()> {
     if !std::io::stdin().is_terminal() {
         bail!("this cannot be undone: say --yes where nobody can be asked");
     }

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::connect::is_forbidden;
+use super::connect::{is_forbidden, said};
 
 /// How long one exchange may take, from the first byte to the last.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,8 +43,7 @@ pub(crate) async fn to_pod(
                      who may reach the operator: ask for that right, or ask somebody who has it"
                 );
             }
-            anyhow::Error::new(error)
-                .context(format!("cannot forward a port to pod {namespace}/{pod}"))
+            said(format!("forward a port to pod {namespace}/{pod}"), error)
         })?;
         let stream = forward.take_stream(port).context("the port was not forwarded")?;
         let answer = exchange(stream, request).await;
@@ -53,9 +52,9 @@ pub(crate) async fn to_pod(
         match (answer, refused) {
             (Ok(answer), _) => Ok(answer),
             (Err(error), Some(refused)) => {
-                let said = tokio::time::timeout(Duration::from_secs(1), refused).await;
-                match said {
-                    Ok(Some(said)) => bail!("port {port} of pod {namespace}/{pod}: {said}"),
+                let why = tokio::time::timeout(Duration::from_secs(1), refused).await;
+                match why {
+                    Ok(Some(why)) => bail!("port {port} of pod {namespace}/{pod}: {why}"),
                     _ => Err(error.context(format!("port {port} of pod {namespace}/{pod}"))),
                 }
             }

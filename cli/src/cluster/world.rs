@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use hushmark_crds::load::{self, Found, Resources};
 use hushmark_crds::plan::NoSuchCampaign;
 use hushmark_crds::{AnonymizationPolicy, Campaign, Region, RetentionPolicy, Tenant};
@@ -55,7 +55,12 @@ impl World {
     pub(crate) async fn look(manifests: Option<&Path>, connection: &Connection) -> Result<Self> {
         match manifests {
             Some(path) => Ok(manifests_at(path)?.into()),
-            None => Self::fetch(&connection.connect().await?).await,
+            None => {
+                let at = connection.connect().await;
+                let at =
+                    at.context("there is no cluster to ask; -f PATH reads manifests instead")?;
+                Self::fetch(&at).await
+            }
         }
     }
 

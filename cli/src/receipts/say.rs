@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use super::Head;
 
 /// A receipt in the reader's words.
-pub(super) fn receipt(file: &str, verified: &VerifiedReceipt) -> String {
+pub(crate) fn receipt(file: &str, verified: &VerifiedReceipt) -> String {
     let VerifiedReceipt { pin, receipt: it, .. } = verified;
     let mut text = format!("{file}: verified\n");
     let mut line = |name: &str, what: String| {
@@ -22,6 +22,7 @@ pub(super) fn receipt(file: &str, verified: &VerifiedReceipt) -> String {
     line("asked for", format!("{}, by entry {}", Moment(it.asked_ms), it.request));
     line("ended", Moment(it.ended_ms).to_string());
     line("from then on", format!("refused by entry {} of the refusal log", it.position));
+    line("ledger", format!("every target at position {}", it.ledger));
     for at in &it.reached {
         let (store, name) = (store(at.store), at.name.as_str());
         let counts = [count(at.rows, "row"), count(at.bytes, "byte"), count(at.parts, "part")];
@@ -55,7 +56,7 @@ pub(super) fn together(count: usize, head: Head) -> String {
     format!("{all}{head}\n")
 }
 
-pub(super) fn receipt_json(file: &str, verified: &VerifiedReceipt) -> Json {
+pub(crate) fn receipt_json(file: &str, verified: &VerifiedReceipt) -> Json {
     let VerifiedReceipt { pin, before, at_ms, receipt } = verified;
     json!({
         "file": file,
@@ -128,6 +129,7 @@ const fn store(store: Store) -> &'static str {
         Store::Keys => "keys",
         Store::Backups => "backups",
         Store::Etcd => "etcd",
+        Store::Mail => "mail",
     }
 }
 

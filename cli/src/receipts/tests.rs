@@ -25,6 +25,7 @@ fn written() -> (Named, Vec<Named>) {
         erased: person.clone(),
         request: 1,
         position: 12,
+        ledger: 12,
         asked_ms: 1_795_000_000_000,
         ended_ms: 1_795_000_083_000,
         reached: vec![Reached {
@@ -68,11 +69,12 @@ fn a_receipt_is_told_in_the_readers_words() {
     let (file, verified) = &receipts[0];
     insta::assert_snapshot!(say::receipt(file, verified), @r"
     receipt-2.json: verified
-      receipt      entry 2 of the audit log, hash 1d035c7fbaa3f5cfe9aed5a375a8d8486304189f4872cc363a6e4736fd9f9bcc
+      receipt      entry 2 of the audit log, hash d19941affa9150826f0f6a6804d8596a30a91611f1e3361de06d1167626bafd3
       erased       the person with the tombstone 5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e of tenant 0000000000000007
       asked for    2026-11-18 11:06:40 UTC, by entry 1
       ended        2026-11-18 11:08:03 UTC
       from then on refused by entry 12 of the refusal log
+      ledger       every target at position 12
       reached      ClickHouse, hits: 42 rows, 1302 bytes, 3 parts
       NOT reached  backups, nightly: until 2026-12-18
       NOT reached  etcd, Secrets: until when is not known

@@ -1,10 +1,13 @@
 //! The audit log of this machine's stack: who asked for what, and what came of it. `up` alone
 //! appends; `docs/receipts.md` says how it verifies.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use hushmark_event::audit::{Asked, AuditLog, Says};
+use hushmark_event::audit::{
+    Action, Asked, AuditLog, Entry, Outcome, Pin, ReceiptFile, Says, Target,
+};
 
 use crate::data::DataFolder;
 use crate::{files, keys};
@@ -15,34 +18,96 @@ const LOG: &str = "audit/log.jsonl";
 /// The signed head of all of them.
 const HEAD: &str = "audit/head.json";
 
+/// Receipts as they are handed out.
+pub(crate) const RECEIPTS: &str = "receipts";
+
+/// An erasure that was asked for and has no receipt yet.
+#[derive(Clone)]
+pub(super) struct Pending {
+    /// Whose data.
+    pub(super) target: Target,
+    /// The entry of the audit log in which it was asked for.
+    pub(super) request: u64,
+    /// When that was.
+    pub(super) asked_ms: u64,
+}
+
 /// Appends to the log on disk, and signs its head.
 pub(super) struct Auditor {
     folder: DataFolder,
     path: PathBuf,
     log: AuditLog,
+    /// By the refusal log's entry.
+    pending: BTreeMap<u64, Pending>,
 }
 
 impl Auditor {
-    /// Reads the log, and signs its head anew where a death came between the two.
+    /// Reads the log, and writes anew what a death kept from being written after an entry: its
+    /// receipt, and the head.
     pub(super) fn open(folder: &DataFolder) -> Result<Self> {
         let path = folder.path(LOG);
         files::mend_lines(&path)?;
-        let mut log = AuditLog::default();
-        for line in files::lines(&path)? {
-            log.append(&line)
-                .with_context(|| format!("{} is damaged: restore it", path.display()))?;
+        let (log, pending) = (AuditLog::default(), BTreeMap::new());
+        let mut auditor = Self { folder: folder.clone(), path, log, pending };
+        for line in files::lines(&auditor.path)? {
+            let entry = auditor
+                .log
+                .append(&line)
+                .with_context(|| format!("{} is damaged: restore it", auditor.path.display()))?;
+            auditor.learn(&entry)?;
         }
-        let auditor = Self { folder: folder.clone(), path, log };
         auditor.sign()?;
         Ok(auditor)
     }
 
-    pub(super) fn append(&mut self, asked: Asked, now_ms: u64) -> Result<()> {
-        let says = Says::Asked(asked);
+    pub(super) fn append(&mut self, says: Says, now_ms: u64) -> Result<()> {
         let text = self.log.prepare(says, now_ms).context("cannot write to the audit log")?;
         files::append_line(&self.path, text.as_bytes())?;
-        self.log.append(text.as_bytes()).context("what was prepared is the next entry")?;
+        let entry =
+            self.log.append(text.as_bytes()).context("what was prepared is the next entry")?;
+        self.learn(&entry)?;
         self.sign()
+    }
+
+    /// Erasures that have no receipt yet, by the refusal log's entry.
+    pub(super) const fn pending(&self) -> &BTreeMap<u64, Pending> {
+        &self.pending
+    }
+
+    /// The last receipt so far.
+    pub(super) const fn last_receipt(&self) -> Option<Pin> {
+        self.log.last_receipt()
+    }
+
+    /// Keeps what an entry says about erasures, once it is the log's last.
+    fn learn(&mut self, entry: &Entry) -> Result<()> {
+        match &entry.says {
+            Says::Asked(Asked {
+                action: Action::Erase(target),
+                outcome: Outcome::Allowed { position: Some(position) },
+                ..
+            }) => {
+                let (request, asked_ms) = (entry.n, entry.at_ms);
+                let pending = Pending { target: target.clone(), request, asked_ms };
+                self.pending.entry(*position).or_insert(pending);
+                Ok(())
+            }
+            Says::Asked(_) => Ok(()),
+            Says::Receipt(receipt) => {
+                self.pending.remove(&receipt.position);
+                self.write_receipt(entry)
+            }
+        }
+    }
+
+    fn write_receipt(&self, entry: &Entry) -> Result<()> {
+        let path = self.folder.path(RECEIPTS).join(format!("receipt-{}.json", entry.n));
+        if path.exists() {
+            return Ok(());
+        }
+        let head = self.log.sign_head(&keys::signing_key(&self.folder)?);
+        let file = ReceiptFile { entry: entry.to_text(), head };
+        files::replace(&path, file.to_text().as_bytes())
     }
 
     fn sign(&self) -> Result<()> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hushmark_crds::Manifests;
-use hushmark_event::ask::{Question, requested};
-use hushmark_event::audit::{Asked, Outcome, Reason};
+use hushmark_event::ask::{Askers, Question, requested};
+use hushmark_event::audit::{Asked, Outcome, Reason, Says};
 use hushmark_event::redis_keys::{ASKS, QUESTION_FIELD, REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
 use hushmark_event::refusal::{Allowed, Journal, Mail, Refuses};
 use hushmark_policy::{CampaignId, MailType, TenantId, Tracking};
@@ -17,7 +17,9 @@ use redis::streams::StreamRangeReply;
 use serde::{Deserialize, Serialize};
 
 use super::audit::Auditor;
+use super::receipts;
 use crate::data::DataFolder;
+use crate::erase::Log;
 use crate::keys::REFUSAL_LOG;
 use crate::{files, keys};
 
@@ -103,6 +105,7 @@ impl Appender {
                  {known}, and the manifests say {k}"
             );
         }
+        self.none_erased(manifests)?;
         self.applied.minimum_group = k;
         let ceiling = manifests.region.ceiling;
         let widest = Allowed { tracking: ceiling, place: manifests.region.place_ceiling };
@@ -124,6 +127,23 @@ impl Appender {
         let bytes =
             serde_json::to_vec_pretty(&self.applied).context("cannot write policies down")?;
         files::replace(&self.folder.path("refusals/applied.json"), &bytes)
+    }
+
+    /// Fails where manifests name what was erased: the log refuses its hits for ever.
+    fn none_erased(&self, manifests: &Manifests) -> Result<()> {
+        let log = Log(self.journal.log().clone());
+        for tenant in &manifests.tenants {
+            log.tenant(tenant.id, &tenant.namespace)?;
+        }
+        for campaign in &manifests.campaigns {
+            log.campaign(campaign.tenant, campaign.id, &campaign.full_name())?;
+        }
+        Ok(())
+    }
+
+    /// Hands out a receipt of each erasure that the writer ended.
+    pub(super) async fn hand_out_receipts(&mut self, now_ms: u64) -> Result<()> {
+        receipts::hand_out(&self.folder, &mut self.auditor, now_ms).await
     }
 
     fn apply(&mut self, mail: Mail, now: Allowed, now_ms: u64) -> Result<()> {
@@ -206,21 +226,26 @@ impl Appender {
             .context("cannot read requests to the refusal log")?;
         for ask in asks.ids {
             let text: Option<String> = ask.get(REFUSAL_FIELD);
-            let refuses = text.and_then(|text| requested(&self.journal, text.as_bytes()));
-            let outcome = if let Some(refuses) = refuses {
-                if !self.journal.has(&refuses) {
-                    self.append(refuses.clone(), now_ms)?;
-                }
-                Outcome::Allowed { position: self.journal.position(&refuses) }
-            } else {
-                eprintln!("upkeep: request {} to the refusal log makes no sense", ask.id);
-                Outcome::Refused(Reason::Unknown)
-            };
+            let outcome =
+                match text.map(|text| requested(&self.journal, text.as_bytes(), Askers::Owner)) {
+                    // Nothing that was sent names the person: the audit log alone is told.
+                    None => Outcome::Allowed { position: None },
+                    Some(Some(refuses)) => {
+                        if !self.journal.has(&refuses) {
+                            self.append(refuses.clone(), now_ms)?;
+                        }
+                        Outcome::Allowed { position: self.journal.position(&refuses) }
+                    }
+                    Some(None) => {
+                        eprintln!("upkeep: request {} to the refusal log makes no sense", ask.id);
+                        Outcome::Refused(Reason::Unknown)
+                    }
+                };
             self.publish().await?;
             let question: Option<String> = ask.get(QUESTION_FIELD);
             if let Some(question) = question.and_then(|text| serde_json::from_str(&text).ok()) {
                 let Question { by, action } = question;
-                self.auditor.append(Asked { by, action, outcome }, now_ms)?;
+                self.auditor.append(Says::Asked(Asked { by, action, outcome }), now_ms)?;
             }
             // Taken out last: a death in between only repeats what `has` then finds, and tells the
             // audit log twice.

@@ -15,6 +15,9 @@ const REFUSALS_EVERY: Duration = Duration::from_millis(200);
 /// How many rounds lie between looks at the day ring.
 const RING_EVERY: u32 = 300;
 
+/// How many rounds lie between looks for erasures that ended.
+const RECEIPTS_EVERY: u32 = 5;
+
 /// What the Region asks for beside.
 #[derive(Clone, Copy)]
 pub(super) struct Chores {
@@ -34,6 +37,9 @@ pub(super) async fn upkeep(folder: DataFolder, mut appender: Appender, chores: C
             if round % RING_EVERY == 0 {
                 keep_ring(&folder, chores.days_ahead).await?;
                 keys::rotate(&folder, chores.rotate_keys_every, SystemTime::now())?;
+            }
+            if round % RECEIPTS_EVERY == 0 {
+                appender.hand_out_receipts(super::now_ms()).await?;
             }
             Ok::<_, anyhow::Error>(())
         };

@@ -32,6 +32,7 @@ pub(super) fn check(
     let mut checker = Checker { found, region: &plan, incomplete, faults };
     let tenants = checker.tenants();
     let campaigns = checker.campaigns(&tenants);
+    checker.retention();
     Some(Manifests {
         tenants: tenants.into_values().collect(),
         campaigns,
@@ -123,6 +124,7 @@ fn region_plan(region: &Found<Region>, faults: &mut Vec<ManifestError>) -> Optio
         minimum_group: spec.minimum_group.into(),
         epoch: epoch?,
         longest_tracking_days: spec.longest_tracking_days,
+        keep: spec.ceilings.keep,
         rotate_keys_every: spec.keys.as_ref().and_then(KeysSpec::rotate_every_days),
         privacy_signals: spec.privacy_signals,
         egress: spec.egress.clone(),
@@ -213,6 +215,7 @@ impl Checker<'_> {
             campaign: spec.defaults.campaign.map(Tracking::from),
             transactional: spec.defaults.transactional.map(Tracking::from),
             killed: spec.kill_switch,
+            consent_from: spec.consent_from,
         };
         for wrong in fits::tenant(spec, &self.limits()) {
             self.faults.push(tenant.fault(&wrong.field, wrong.message));
@@ -225,6 +228,15 @@ impl Checker<'_> {
             tracking: self.region.ceiling,
             place: self.region.place_ceiling,
             longest_tracking_days: self.region.longest_tracking_days,
+            keep: self.region.keep,
+        }
+    }
+
+    fn retention(&mut self) {
+        for policy in &self.found.retention {
+            for wrong in fits::retention(&policy.object.spec, &self.limits()) {
+                self.faults.push(policy.fault(&wrong.field, wrong.message));
+            }
         }
     }
 
@@ -314,7 +326,17 @@ impl Checker<'_> {
         for wrong in fits::policies(spec, here, &retention, &anonymization) {
             self.faults.push(campaign.fault(&wrong.field, wrong.message));
         }
+        let kept = named(&self.found.retention, here, spec.retention_policy.as_deref());
+        let faded = named(&self.found.anonymization, here, spec.anonymization_policy.as_deref());
+        for wrong in fits::ages(kept.map(|kept| &kept.spec), faded.map(|faded| &faded.spec)) {
+            self.faults.push(campaign.fault(&wrong.field, wrong.message));
+        }
     }
+}
+
+fn named<'a, T>(all: &'a [Found<T>], namespace: &str, name: Option<&str>) -> Option<&'a T> {
+    let name = name?;
+    all.iter().find(|one| one.namespace == namespace && one.name == name).map(|one| &one.object)
 }
 
 /// The folder that a manifest's paths start from.

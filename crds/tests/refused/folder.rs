@@ -4,7 +4,7 @@ use hushmark_crds::directory;
 use hushmark_policy::Mode;
 use hushmark_policy::resolve::Source;
 
-use crate::fixture::{answers, golden, good};
+use crate::fixture::{Folder, answers, golden, good};
 
 const SECOND_REGION: &str = "\
 apiVersion: hushmark.io/v1alpha1
@@ -61,6 +61,12 @@ fn wrong_together() {
     golden!(answers(cases));
 }
 
+/// A region that limits what policies keep.
+fn kept_at_most(keep: &str) -> Folder {
+    let with = format!("    place: country\n    keep: {{{keep}}}\n");
+    good().edit("region.yaml", "    place: country\n", &with)
+}
+
 #[test]
 fn above_a_ceiling() {
     let (region, tenant, campaign) = ("region.yaml", "tenant.yaml", "campaign.yaml");
@@ -100,6 +106,22 @@ fn above_a_ceiling() {
                 "  place: country\n  list:",
             ),
         ),
+        ("rows and counters kept too long", kept_at_most("rowsDays: 60, countersDays: 365")),
+        ("rows kept as long as counters", {
+            let keep = "    rowsDays: 90\n    countersDays: 730\n";
+            let without = "    countersDays: 730\n";
+            kept_at_most("rowsDays: 60").edit("policies.yaml", keep, without)
+        }),
+        ("a campaign that no policy ends", {
+            kept_at_most("countersDays: 730").edit(campaign, "  retentionPolicy: two-years\n", "")
+        }),
+        ("steps that come after all is removed", {
+            let both = "retentionPolicy: two-years\n  anonymizationPolicy: fade";
+            let folder = good().edit(campaign, "retentionPolicy: two-years", both);
+            let folder =
+                folder.edit("policies.yaml", "dropRows, afterDays: 30", "dropRows, afterDays: 90");
+            folder.edit("policies.yaml", "hourToDay, afterDays: 90", "hourToDay, afterDays: 800")
+        }),
         ("too many days", good().edit(campaign, "  list:", "  trackForDays: 401\n  list:")),
     ];
     golden!(answers(cases));

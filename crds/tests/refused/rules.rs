@@ -89,12 +89,8 @@ fn campaign_cases() -> Vec<Case> {
 
 fn policy_cases() -> Vec<Case> {
     let keep = "    rowsDays: 90\n    countersDays: 730\n";
-    let second = |folder: Folder| {
-        folder.edit("policies.yaml", "  mode: plan\n  steps", "  mode: enforce\n  steps")
-    };
     vec![
-        ("enforcing retention", policies("mode: plan", "mode: enforce")),
-        ("enforcing anonymization", second(good())),
+        ("hours of a week", policies("hourToDay, afterDays: 90", "hourToDay, afterDays: 7")),
         (
             "keeping nothing in particular",
             policies("  keep:\n    rowsDays: 90\n    countersDays: 730\n", "  keep: {}\n"),

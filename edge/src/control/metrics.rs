@@ -36,6 +36,11 @@ fn requests(control: &Control, families: &mut Vec<MetricFamily>) {
         sum(|s| &s.voids),
     ));
     families.push(counter(
+        "hushmark_edge_objections_total",
+        "Objections that were recorded, repeats among them",
+        sum(|s| &s.objections),
+    ));
+    families.push(counter(
         "hushmark_edge_answered_total",
         "Requests that were answered, whatever the answer",
         sum(|s| &s.answered),

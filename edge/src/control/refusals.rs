@@ -247,7 +247,12 @@ async fn once(
     if let Some(head) = shown
         && let Some(lines) = copy.cover(head)?
     {
-        control.shared.change(|known| known.refusals = copy.verified());
+        control.shared.change(|known| {
+            known.refusals = copy.verified();
+            if !known.objected.is_empty() {
+                Arc::make_mut(&mut known.objected).forget_those_of(copy.log.caps().objected());
+            }
+        });
         tracing::info!(length = copy.log.length(), "refusal log taken");
         copy.keep(&lines)?;
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ed25519_dalek::SigningKey;
 use hushmark_event::redis_keys::{LANE_PREFIX, REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
 use hushmark_event::refusal::{Entry, RefusalLog, Refuses};
-use hushmark_event::{BatchReader, DayKey, Hit, Lane, LaneSealer, Record, Sealed};
+use hushmark_event::{BatchReader, DayKey, Hit, Lane, LaneSealer, Objection, Record, Sealed};
 use hushmark_policy::{CampaignId, Day, Generation, MailType, Mark, Mode, Place, TenantId};
 use hushmark_token::{Claims, Kid, RegionKey, Route, Sealer};
 
@@ -147,10 +147,18 @@ impl Region {
         records
     }
 
+    pub(crate) fn stored_objections(&self) -> Vec<Objection> {
+        let objections = self.stored().into_iter().filter_map(|record| match record {
+            Record::Objection(objection) => Some(objection),
+            Record::Void | Record::Hit(_) => None,
+        });
+        objections.collect()
+    }
+
     pub(crate) fn stored_hits(&self) -> Vec<Hit> {
         let hits = self.stored().into_iter().filter_map(|record| match record {
             Record::Hit(hit) => Some(hit),
-            Record::Void => None,
+            Record::Void | Record::Objection(_) => None,
         });
         hits.collect()
     }
@@ -270,6 +278,11 @@ impl Edge {
 
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, "")
+    }
+
+    /// What the page's button does.
+    pub(crate) fn post(&self, path: &str, headers: &str) -> Answer {
+        self.ask("POST", path, &format!("content-length: 0\r\n{headers}"))
     }
 
     /// One request on a connection of its own; `headers` end with CRLF each.
@@ -392,8 +405,9 @@ impl Mail {
             honeypot: false,
             mark: mode.has_mark().then(|| Mark::new(0x33)),
             link: 0,
-            last_day: today().plus(30),
+            last_day: today().plus(2),
             destination: None,
+            apart: None,
         };
         Self { claims, kid: 1 }
     }

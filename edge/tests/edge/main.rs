@@ -9,4 +9,5 @@ mod bad_input;
 mod control;
 mod door;
 mod fixture;
+mod objections;
 mod outages;

@@ -53,7 +53,7 @@ pub struct Asked {
     pub outcome: Outcome,
 }
 
-/// Somebody who works with Hushmark, never a recipient.
+/// Who asks: somebody who works with Hushmark, or a recipient, who is never named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Principal {
@@ -61,6 +61,8 @@ pub enum Principal {
     Kubernetes(Name),
     /// A user of the one machine.
     Local(Name),
+    /// A recipient, by the page of a message.
+    Recipient,
 }
 
 /// Whose data is meant.
@@ -95,6 +97,9 @@ pub enum Target {
 pub enum Action {
     /// End tracking for good.
     Withdraw(Target),
+    /// A recipient's objection: to all mail of a tenant that names them, or to one message of a
+    /// campaign. Who it was is not in here.
+    Object(Target),
     /// End the tracking of the whole region for good.
     WithdrawAll,
     /// Answer links with a plain 404.

@@ -20,6 +20,9 @@ pub struct Receipt {
     pub request: u64,
     /// The refusal log's entry that refuses what still comes.
     pub position: u64,
+    /// The refusal log's length that every target's ledger showed before anything was removed:
+    /// whatever was stored later had been filtered by it.
+    pub ledger: u64,
     /// When it was asked for, in milliseconds since 1970.
     pub asked_ms: u64,
     /// When everything below was reached and looked for, in milliseconds since 1970.
@@ -81,6 +84,8 @@ pub enum Store {
     Backups,
     /// What Kubernetes' store keeps of Secrets until it is compacted.
     Etcd,
+    /// Messages that were sent.
+    Mail,
 }
 
 /// A receipt as it is handed out: all that is needed to verify it with the public key alone.

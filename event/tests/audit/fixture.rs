@@ -49,6 +49,7 @@ fn receipt(erased: Target, request: u64, rows: u64, previous: Option<Pin>) -> Re
         erased,
         request,
         position: 11 + request,
+        ledger: 11 + request,
         asked_ms: BEGAN_MS,
         ended_ms: BEGAN_MS + 83_000,
         reached: vec![

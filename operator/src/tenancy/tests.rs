@@ -238,8 +238,8 @@ fn a_region_that_is_not_there_and_one_of_somebody_else() {
     cluster.edit_tenant(|tenant| tenant.spec.region = "mars".into());
     cluster.settle();
     insta::assert_snapshot!(cluster.ready().join("\n"), @r#"
-    False NoSuchRegion: there is no Region "mars" in this cluster; there: eu
-    False NoSuchRegion: there is no Region "mars" in this cluster; there: eu
+    False NoSuchRegion: there is no Region "mars" in this cluster; there: eu. Apply that Region, or make the Tenant anew with another: its region cannot change
+    False NoSuchRegion: there is no Region "mars" in this cluster; there: eu. Apply that Region, or make the Tenant anew with another: its region cannot change
     "#);
     let mut theirs = plain();
     theirs.regions.insert("us".into());

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::scan::{Anchor, Region, Scan, scan};
 use super::{Escape, Link, Piece, Template, TemplateError, Warning, WarningKind};
 use crate::recipients::ADDRESS_COLUMNS;
-use crate::slot::{self, Slot, UNSUBSCRIBE, line_of};
+use crate::slot::{self, Slot, TRACKING_PAGE, UNSUBSCRIBE, line_of};
 use crate::url::{Target, target};
 
 /// Link numbers are 16 bits wide; 0 is the pixel and the last is left for the honeypot.
@@ -104,7 +104,8 @@ fn link(
     if source[anchor.href.clone()].to_ascii_lowercase().contains("%7b%7b") {
         return Err(TemplateError::EncodedSlot { line });
     }
-    let untracked = anchor.no_track || slots.iter().any(|(_, slot, _)| slot.name == UNSUBSCRIBE);
+    let is_system = |slot: &Slot| matches!(slot.name.as_str(), UNSUBSCRIBE | TRACKING_PAGE);
+    let untracked = anchor.no_track || slots.iter().any(|(_, slot, _)| is_system(slot));
     Ok(Link { number, line, untracked, range: anchor.href.clone(), slots })
 }
 

@@ -17,6 +17,8 @@ pub(super) const LONG_URL: usize = 900;
 pub enum Tracked<'a> {
     /// The pixel.
     Open,
+    /// The page of the message.
+    Page,
     /// A link.
     Click {
         /// Its position in the template, from 1.

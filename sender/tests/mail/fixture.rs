@@ -34,6 +34,8 @@ pub(crate) struct Campaign {
     pub(crate) unsubscribe: Option<&'static str>,
     pub(crate) list_address: Option<&'static str>,
     pub(crate) keep_going: bool,
+    /// Addresses of people whose tracking ended.
+    pub(crate) withdrawn: &'static [&'static str],
 }
 
 pub(crate) fn campaign(html: impl Into<String>) -> Campaign {
@@ -46,6 +48,7 @@ pub(crate) fn campaign(html: impl Into<String>) -> Campaign {
         unsubscribe: None,
         list_address: None,
         keep_going: false,
+        withdrawn: &[],
     }
 }
 
@@ -109,15 +112,29 @@ impl Campaign {
         };
         // A contact's number is the length of the address: fixed, and told from a drawn mark.
         let mut contact = |address: &Address| Ok(Mark::new(address.expose().len() as u64));
-        let mut files = Vec::new();
+        let (mut files, mut made_for) = (Vec::new(), Vec::new());
+        let mut made = |address: &Address| -> io::Result<()> {
+            made_for.push(address.expose().to_owned());
+            Ok(())
+        };
         let mut sink = |name: &str, bytes: &[u8]| -> io::Result<()> {
             files.push((name.to_owned(), bytes.to_vec()));
             Ok(())
         };
-        let from = Sources { random: &mut random, contact: &mut contact, sink: &mut sink };
+        let from = Sources {
+            random: &mut random,
+            contact: &mut contact,
+            is_withdrawn: &|address: &Address| self.withdrawn.contains(&address.expose()),
+            made_for: &mut made,
+            sink: &mut sink,
+        };
         let list = List::read(self.list.as_bytes()).unwrap();
         let stamped = stamp(&plan, list, &sealer(), from);
-        stamped.map_err(|error| (error, files.len())).map(|stamped| Run { stamped, files })
+        stamped.map_err(|error| (error, files.len())).map(|stamped| Run {
+            stamped,
+            files,
+            made_for,
+        })
     }
 }
 
@@ -139,6 +156,8 @@ pub(crate) fn open(route: Route, token: &str) -> Claims {
 pub(crate) struct Run {
     pub(crate) stamped: Stamped,
     pub(crate) files: Vec<(String, Vec<u8>)>,
+    /// Whom messages were made for, as was noted.
+    pub(crate) made_for: Vec<String>,
 }
 
 impl Run {

@@ -25,7 +25,7 @@ fn render(html: &str) -> Rendered {
         clicks: true,
         same_links: false,
         seal: &mut |what| match what {
-            Tracked::Open => Ok("pixel".to_owned()),
+            Tracked::Open | Tracked::Page => Ok("pixel".to_owned()),
             Tracked::Click { honeypot: true, .. } => Ok("honeypot".to_owned()),
             Tracked::Click { destination, .. } => {
                 destinations.push(destination.to_owned());
@@ -35,7 +35,7 @@ fn render(html: &str) -> Rendered {
         warn: &mut |_| {},
     };
     let reader = Reader::One(&list.columns, &list.recipients[0]);
-    let html = template.render(&Values { reader, unsubscribe: None }, &mut wrap).unwrap();
+    let html = template.render(&Values { reader, unsubscribe: None, page: "" }, &mut wrap).unwrap();
     Rendered { html, destinations }
 }
 
@@ -199,7 +199,7 @@ proptest! {
             seal: &mut |_| Ok("t".to_owned()), warn: &mut |_| {},
         };
         let reader = Reader::One(&list.columns, &list.recipients[0]);
-        let html = template.render(&Values { reader, unsubscribe: None }, &mut wrap).unwrap();
+        let html = template.render(&Values { reader, unsubscribe: None, page: "" }, &mut wrap).unwrap();
         let tags = crate::fixture::tags(&html);
         let names: Vec<_> = tags.iter().map(|tag| tag.name.to_string()).collect();
         prop_assert_eq!(names, ["p", "a", "i"]);

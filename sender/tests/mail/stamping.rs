@@ -2,14 +2,17 @@
 
 use std::collections::HashSet;
 
-use hushmark_policy::{CampaignId, Day, Generation, MailType, Mode, Place, TenantId};
+use hushmark_policy::{
+    CampaignId, Day, Generation, MailType, Mark, Mode, Place, TenantId, Tracking,
+};
 use hushmark_sender::address::AddressError;
 use hushmark_sender::message::{Envelope, HeaderError, Unsubscribe};
 use hushmark_sender::recipients::{ListError, RowReason};
 use hushmark_sender::{Address, List, Mailbox};
+use hushmark_token::{Claims, Route};
 use mail_parser::MessageParser;
 
-use crate::fixture::{ANN, CAMPAIGN, HOST, Mail, Run, campaign, mail_of};
+use crate::fixture::{ANN, CAMPAIGN, HOST, Mail, Run, campaign, mail_of, open};
 
 const THREE: &str =
     "Email,first_name\nann@example.org,Ann\nben@example.net,Ben\ncy@example.com,Cy\n";
@@ -55,6 +58,19 @@ fn overall_sends_one_message_to_all() {
 }
 
 #[test]
+fn everybody_a_message_is_made_for_is_noted_in_every_mode() {
+    let all = ["ann@example.org", "ben@example.net", "cy@example.com"];
+    for mode in Mode::ALL {
+        let mut mailing = campaign(NEWS).to(THREE).tracked(mode, mode);
+        mailing.withdrawn = &["ben@example.net"];
+        assert_eq!(mailing.send().made_for, all, "{mode:?}");
+    }
+    let mut to_list = campaign(NEWS).to(THREE).tracked(Mode::Overall, Mode::Overall);
+    to_list.list_address = Some("all@acme.example");
+    assert_eq!(to_list.send().made_for, [""; 0], "who reads it is not known here");
+}
+
+#[test]
 fn overall_urls_are_the_same_beside_a_mode_with_marks() {
     let run = sent(Mode::Individual, Mode::Overall);
     let hrefs: HashSet<_> = (0..3).map(|n| run.mail(n).hrefs()).collect();
@@ -64,6 +80,87 @@ fn overall_urls_are_the_same_beside_a_mode_with_marks() {
     assert_eq!(HashSet::from([pixel(0), pixel(1), pixel(2)]).len(), 1);
     let hrefs: HashSet<_> = (0..3).map(|n| run.mail(n).hrefs()).collect();
     assert_eq!(hrefs.len(), 3);
+}
+
+#[test]
+fn whoever_ended_their_tracking_gets_the_authors_links_in_every_mode() {
+    for mode in [Mode::Overall, Mode::Anonymous, Mode::Individual] {
+        let mut mailing = campaign(NEWS).to(THREE).tracked(mode, mode);
+        mailing.withdrawn = &["ben@example.net"];
+        let run = mailing.send();
+        assert_eq!((run.stamped.recipients, run.stamped.withdrawn), (3, 1));
+        for n in 0..run.files.len() {
+            let mail = run.mail(n);
+            let is_bens = mail.header("To").unwrap().contains("ben@example.net");
+            let is_tracked = String::from_utf8(mail.bytes).unwrap().contains(HOST);
+            assert_ne!(is_tracked, is_bens, "{mode:?}");
+        }
+        let expected = if mode == Mode::Overall { 2 } else { 3 };
+        assert_eq!(run.files.len(), expected, "{mode:?}");
+    }
+    let mut nobody = campaign(NEWS).to(ANN).tracked(Mode::Overall, Mode::Overall);
+    nobody.withdrawn = &["ann@example.org"];
+    let run = nobody.send();
+    assert_eq!((run.files.len(), run.stamped.withdrawn), (1, 1), "no message for all is left over");
+    // Where nothing is tracked there is nothing to ask.
+    let mut untracked = campaign(NEWS).to(ANN).tracked(Mode::Off, Mode::Off);
+    untracked.withdrawn = &["ann@example.org"];
+    assert_eq!(untracked.send().stamped.withdrawn, 0);
+}
+
+/// The page that a message links to, opened as the edge does; its URL as it stands in the mail.
+fn page(mail: &Mail) -> (String, Claims) {
+    let prefix = format!("{HOST}/p/");
+    let hrefs: Vec<String> =
+        mail.hrefs().into_iter().filter(|href| href.starts_with(&prefix)).collect();
+    let [url] = &hrefs[..] else { panic!("one link to the page: {hrefs:?}") };
+    (url.clone(), open(Route::Page, &url[prefix.len()..]))
+}
+
+#[test]
+fn a_page_knows_what_objecting_needs_and_is_never_wrapped() {
+    let news = format!("{NEWS}<a href=\"{{{{tracking-page}}}}\">What this mail records</a>");
+    let of = |opens, clicks| {
+        let mut run = campaign(&news).to(THREE);
+        run.text = Some("Records: {{ tracking-page }}".into());
+        run.tracked(opens, clicks).send()
+    };
+    let own = |mail: &Mail| marks(mail).0.into_iter().next().unwrap();
+    let exposed = |mark: Option<&Mark>| mark.map(Mark::expose);
+
+    let run = of(Mode::Anonymous, Mode::Anonymous);
+    let (url, ben) = page(&run.mail(1));
+    assert_eq!((exposed(ben.message()), ben.contact().is_none()), (own(&run.mail(1)), true));
+    assert!(ben.apart.is_none() && ben.link == 0 && ben.last_day == Day(21_000));
+    assert!(run.mail(1).text().contains(&url), "the text part has the same");
+    assert_ne!(url, page(&run.mail(0)).0);
+
+    let run = of(Mode::Individual, Mode::Individual);
+    assert_eq!(exposed(page(&run.mail(1)).1.contact()), Some("ben@example.net".len() as u64));
+
+    let run = of(Mode::Anonymous, Mode::Individual);
+    let (_, both) = page(&run.mail(1));
+    assert_eq!(exposed(both.contact()), Some("ben@example.net".len() as u64));
+    assert_eq!(exposed(both.message()), own(&run.mail(1)));
+    let tracking = Tracking { opens: Mode::Anonymous, clicks: Mode::Individual };
+    assert_eq!(both.tracking(), tracking);
+
+    let run = of(Mode::Overall, Mode::Anonymous);
+    assert!(page(&run.mail(0)).1.message().is_some());
+
+    // Nothing tells readers apart: the same for everyone, and where nothing is recorded as well.
+    for (opens, clicks) in [(Mode::Off, Mode::Off), (Mode::Overall, Mode::Overall)] {
+        let run = of(opens, clicks);
+        let urls: HashSet<String> = (0..run.files.len()).map(|n| page(&run.mail(n)).0).collect();
+        assert_eq!(urls.len(), 1);
+        let (_, claims) = page(&run.mail(0));
+        assert!(claims.mark.is_none() && claims.tracking() == Tracking { opens, clicks });
+    }
+    // Whoever ended their tracking is told that nothing is recorded.
+    let mut mailing = campaign(&news).to(THREE);
+    mailing.withdrawn = &["ben@example.net"];
+    assert_eq!(page(&mailing.send().mail(1)).1.tracking(), Tracking::OFF);
+    assert!(!mail_of("<p>").html().contains("/p/"), "there is none where nobody asks for it");
 }
 
 #[test]

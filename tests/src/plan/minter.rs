@@ -50,6 +50,7 @@ impl Minter {
             link: hit.link,
             last_day: self.last_day,
             destination: click.then(|| format!("{DESTINATION}{}", hit.link)),
+            apart: None,
         }
     }
 

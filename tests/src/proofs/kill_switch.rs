@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::Run;
 use crate::cluster::{Cluster, Deployed, Release};
-use crate::figure::Figures;
+use crate::figure::{Figures, Spread};
 use crate::stack::{Shape, Stack, wait_ready};
 use readers::{Hit, Reader, Servers};
 
@@ -122,20 +122,6 @@ struct Switch {
     kubectl: Duration,
     /// From kubectl's start until the edge had it in its refusal log.
     obeyed: Duration,
-}
-
-/// The middle and the end of what was measured several times.
-struct Spread {
-    median: f64,
-    longest: f64,
-}
-
-impl Spread {
-    fn of(mut all: Vec<f64>) -> Result<Self> {
-        all.sort_by(f64::total_cmp);
-        let longest = *all.last().context("nothing was measured")?;
-        Ok(Self { median: all[all.len() / 2], longest })
-    }
 }
 
 /// Waits until the edge's refusal log is longer than it was: one cap for each type of mail.

@@ -184,7 +184,12 @@ fn rows_on_disk(run: &Run, figures: &mut Figures) -> Result<()> {
     let stack = Stack::start(&run.tools, &shape, run.seed())?;
     let (hits, campaigns) = run.size((8_000_000, 80), (200_000, 2));
     let morning = super::report::morning(run.seed(), hits, campaigns, 100_000);
-    let took = loader::load(&stack, &morning, &mut Expected::of(Vec::new()))?;
+    let took = loader::load(
+        stack.clickhouse.address,
+        &stack.keys.salt_folder(),
+        &morning,
+        &mut Expected::of(Vec::new()),
+    )?;
     progress(&format!("loaded {hits} hits in {took:?}, merging"));
     let individual =
         (0..hits).filter(|n| morning.draw(*n).hit.context.mode == morning::mode(0)).count() as u64;

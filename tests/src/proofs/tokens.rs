@@ -58,6 +58,7 @@ fn claims(n: u64, route: Route, random: &mut Rng) -> Claims {
         link: if click { random.u16(1..) } else { 0 },
         last_day: Day(random.u16(..)),
         destination: click.then(|| format!("https://a.example/{:x}", random.u64(..))),
+        apart: None,
     }
 }
 

@@ -94,7 +94,7 @@ impl ClickHouse {
     pub fn query(&self, sql: &str) -> Result<String> {
         let answer = self.post(sql, Duration::from_secs(120))?;
         if answer.status != 200 {
-            bail!("the engine refuses `{sql}`: {}", answer.text());
+            bail!("the engine refuses `{sql:.500}`: {:.2000}", answer.text());
         }
         Ok(answer.text())
     }

@@ -84,8 +84,8 @@ pub(crate) fn what_makes_no_sense(stage: &Stage) -> Result<()> {
         (json!({"region": "eu", "refuses": {"takedown": {"tenant": "XYZ"}}}), "is no id"),
         (json!({"region": "eu", "refuses": {"pardon": 1}}), "makes no sense"),
         (
-            json!({"region": "eu", "refuses": {"cap": {"scope": "all", "up_to": u32::MAX, "opens": "off", "clicks": "off", "place": "none"}}}),
-            "only withdrawals of one tenant's",
+            json!({"region": "eu", "refuses": {"cap": {"scope": "all", "up_to": 7, "opens": "off", "clicks": "off", "place": "none"}}}),
+            "only the end of a tracking for good",
         ),
     ] {
         let (status, text) = post(&body)?;

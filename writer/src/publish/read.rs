@@ -24,6 +24,8 @@ pub(super) struct Sent {
     pub(super) messages: [u64; 2],
     /// Recipients declared where the mail goes to a list address.
     pub(super) declared: u64,
+    /// When a policy last removed something of it, in milliseconds since 1970.
+    pub(super) enforced: i64,
 }
 
 impl Sent {
@@ -70,6 +72,11 @@ pub(super) async fn sent(client: &Client) -> Result<BTreeMap<Id, Sent>> {
                    GROUP BY tenant, campaign";
     for row in client.query_raw(stamped).fetch_all::<Stamped>().await? {
         all.entry((row.tenant, row.campaign)).or_default().messages = [row.opens, row.clicks];
+    }
+    let enforced = "SELECT tenant, campaign, toUnixTimestamp64Milli(max(at)) AS at FROM enforced \
+                    GROUP BY tenant, campaign";
+    for (tenant, campaign, at) in client.query_raw(enforced).fetch_all::<(u64, u64, i64)>().await? {
+        all.entry((tenant, campaign)).or_default().enforced = at;
     }
     Ok(all)
 }

@@ -1,16 +1,17 @@
 //! What an epoch shows of one campaign's one kind. Pure: `policy::shown` applied table by table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hushmark_event::cell::Dimension;
 use hushmark_event::{Total, Verdict};
-use hushmark_policy::Mode;
+use hushmark_policy::shown::release::{Table, release};
 use hushmark_policy::shown::{self, Count, Measure, People, Shown};
+use hushmark_policy::{Day, Mode};
 
 /// Where distinct messages are known from, as the tables number it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i8)]
-pub(super) enum Uniques {
+pub enum Uniques {
     /// Nobody can tell messages apart.
     None = 0,
     /// Sketches.
@@ -20,19 +21,42 @@ pub(super) enum Uniques {
 }
 
 /// A dimension and a value in it.
-pub(super) type Place = (Dimension, String);
+pub type Place = (Dimension, String);
+
+/// How long after its end an hour is shown: by then what was on its way has been stored, so that an
+/// hour that was shown grows no more.
+const SETTLES_SECONDS: u32 = 600;
+
+/// What an epoch judges by.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// How many people the campaign's total is a part of.
+    pub recipients: u64,
+    /// The minimum group.
+    pub k: u64,
+    /// The epoch, in seconds since 1970.
+    pub epoch: u32,
+}
+
+impl Terms {
+    /// The first hour that is not shown yet.
+    fn unsettled_hour(&self) -> String {
+        let at = u64::from(self.epoch.saturating_sub(SETTLES_SECONDS));
+        format!("{}T{:02}", Day::of_unix_ms(at * 1_000), at / 3_600 % 24)
+    }
+}
 
 /// The counters of one campaign's one kind.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Counted {
+pub struct Counted {
     /// Every cell; sketches' estimates where there are any.
-    pub(super) cells: BTreeMap<Place, Count>,
+    pub cells: BTreeMap<Place, Count>,
     /// Cells of rows: hits with a row, distinct contacts, distinct contacts with a human hit.
-    pub(super) rows: BTreeMap<Place, (u64, u64, u64)>,
+    pub rows: BTreeMap<Place, (u64, u64, u64)>,
 }
 
 /// The dimensions that are shown: `mode` and `rules` say how the counting was done.
-pub(super) const SHOWN: [Dimension; 8] = [
+pub const SHOWN: [Dimension; 8] = [
     Dimension::Total,
     Dimension::Verdict,
     Dimension::Link,
@@ -46,7 +70,7 @@ pub(super) const SHOWN: [Dimension; 8] = [
 impl Counted {
     /// The strictest mode that any hit was counted in, or else what the manifest says.
     #[must_use]
-    pub(super) fn mode(&self, manifest: Mode) -> Mode {
+    pub fn mode(&self, manifest: Mode) -> Mode {
         let seen = Mode::ALL
             .into_iter()
             .filter(|mode| self.cells.contains_key(&(Dimension::Mode, mode.name().to_owned())))
@@ -60,7 +84,7 @@ impl Counted {
 
     /// The versions of the rules that verdicts were made by.
     #[must_use]
-    pub(super) fn rules(&self) -> Vec<u16> {
+    pub fn rules(&self) -> Vec<u16> {
         self.cells
             .keys()
             .filter(|(dimension, _)| *dimension == Dimension::Rules)
@@ -74,7 +98,7 @@ impl Counted {
 
     /// Where distinct messages are known from: rows only while every hit has one.
     #[must_use]
-    pub(super) fn uniques(&self, mode: Mode) -> Uniques {
+    pub fn uniques(&self, mode: Mode) -> Uniques {
         let hits = self.cells.get(&self.total()).map_or(0, |count| count.raw);
         let rows = self.rows.get(&self.total()).map_or(0, |(hits, ..)| *hits);
         match mode {
@@ -109,64 +133,155 @@ impl Counted {
         tables
     }
 
-    /// Every cell that is to be written: what is shown, and what was shown and is withheld now.
-    /// A cell of a guarded mode that never was shown is left out: its name alone would tell.
+    /// Every cell that is to be written. A cell of a guarded mode that is not shown is left out: its
+    /// name alone would tell. With each guarded table goes a row of no name, the total that its
+    /// cells are parts of: what was added since is measured from there.
     #[must_use]
-    pub(super) fn shown(
+    pub fn shown(
         &self,
         mode: Mode,
-        recipients: u64,
         before: &BTreeMap<Place, Shown>,
-        k: u64,
+        terms: &Terms,
     ) -> BTreeMap<Place, Shown> {
         let tables = self.counts(self.uniques(mode));
         if !mode.is_guarded() {
-            return tables
-                .into_iter()
-                .flat_map(|(dimension, cells)| {
-                    cells.into_iter().map(move |(value, count)| ((dimension, value), whole(&count)))
-                })
-                .collect();
+            return known_readers(tables, before);
         }
+        let before = &self.without_lost(before);
         let nothing = Count::default();
         let total =
             tables.get(&Dimension::Total).and_then(|cells| cells.get("")).unwrap_or(&nothing);
-        let shown_total =
-            shown::cell(total, People::recipients(recipients), before.get(&self.total()), k);
-        let mut all = BTreeMap::from([(self.total(), shown_total)]);
-        let may_move = shown::cell(total, People::recipients(recipients), None, k).raw.is_some();
+        let everyone = People::recipients(terms.recipients);
+        let shown_total = shown::cell(total, everyone, before.get(&self.total()), terms.k);
+        let may_move = shown::cell(total, everyone, None, terms.k).raw.is_some();
         if shown_total.raw.is_some() && !may_move {
             // Nearly everybody was counted since the total was shown, so it stays as it is, and
             // with it every table: one that moved on would add up to what is withheld.
             return before.clone();
         }
+        let mut all = BTreeMap::from([(self.total(), shown_total)]);
+        // A table adds up to its total: it is released at a moment at which that is.
+        let is_of_now = shown_total.raw.is_some_and(|raw| raw.hits == total.raw);
         for dimension in SHOWN.into_iter().filter(|dimension| *dimension != Dimension::Total) {
-            let before: BTreeMap<String, Shown> = before
-                .iter()
-                .filter(|((of, _), _)| *of == dimension)
-                .map(|((_, value), shown)| (value.clone(), *shown))
-                .collect();
-            let cells = tables.get(&dimension).cloned().unwrap_or_default();
-            let table = match dimension {
-                Dimension::Verdict => shown::verdicts(&cells, total, &before, k, is_human),
-                _ => shown::table(&cells, total, &before, k),
+            let withheld = withheld(before, dimension);
+            let people = |value: &String| {
+                let cells = tables.get(&dimension);
+                let count = cells.and_then(|cells| cells.get(value)).unwrap_or(&nothing);
+                People::from(if value.is_empty() { total } else { count }).raw
             };
-            for (value, mut cell) in table {
-                // A table adds up to its total: where that is withheld, so is the table.
-                if shown_total.raw.is_none() {
-                    cell.raw = None;
-                }
-                if shown_total.human.is_none() {
-                    cell.human = None;
-                }
-                cell.settle(before.get(&value));
-                if cell.raw.is_some() || before.contains_key(&value) {
-                    all.insert((dimension, value), cell);
-                }
+            let has_regained = |(value, cell): (&String, &Shown)| {
+                shown::has_regained(cell.at.raw, people(value), terms.k)
+            };
+            let may_return = withheld.is_empty() || is_of_now && withheld.iter().all(has_regained);
+            if !may_return {
+                all.extend(withheld.into_iter().map(|(v, cell)| ((dimension, v), cell)));
+                continue;
+            }
+            // It is shown anew, and what is not among it has to be written as withheld.
+            let gone = withheld.into_keys().map(|value| ((dimension, value), Shown::default()));
+            all.extend(gone);
+            let mut table = released(before, dimension);
+            if let Some(cells) = tables.get(&dimension).filter(|_| is_of_now) {
+                let fresh = fresh(dimension, cells, (total, shown_total), terms);
+                let is_human: Option<fn(&String) -> bool> =
+                    (dimension == Dimension::Verdict).then_some(is_human);
+                table = release(&table, fresh, terms.k, is_human);
+            }
+            if !table.cells.is_empty() {
+                all.insert((dimension, String::new()), table.whole);
+                all.extend(table.cells.into_iter().map(|(v, cell)| ((dimension, v), cell)));
             }
         }
         all
     }
+
+    /// What was shown, and of it no table that shows more than there is, because a policy removed a
+    /// part, or that was released cell by cell, because its readers were known: such a table is
+    /// withheld as a whole. What it showed stays known, and is what it has to grow from.
+    fn without_lost(&self, before: &BTreeMap<Place, Shown>) -> BTreeMap<Place, Shown> {
+        let nothing = Count::default();
+        let is_lost = |(dimension, value): &Place, cell: &Shown| {
+            let is_whole = value.is_empty();
+            let place = if is_whole { self.total() } else { (*dimension, value.clone()) };
+            let lost = cell.shows_more_than(self.cells.get(&place).unwrap_or(&nothing));
+            let of_whole = before.get(&(*dimension, String::new()));
+            let is_alone = of_whole.is_none_or(|whole| whole.raw.is_none());
+            cell.raw.is_some() && (lost || is_alone)
+        };
+        let lost: BTreeSet<Dimension> = before
+            .iter()
+            .filter(|(place, cell)| is_lost(place, cell))
+            .map(|((dimension, _), _)| *dimension)
+            .collect();
+        let kept = |((dimension, value), cell): (&Place, &Shown)| {
+            let mut cell = cell.with_mark();
+            if lost.contains(dimension) {
+                (cell.raw, cell.human) = (None, None);
+            }
+            ((*dimension, value.clone()), cell)
+        };
+        before.iter().map(kept).collect()
+    }
+}
+
+/// Every cell where readers agreed to be known. What a policy removed is written as withheld.
+fn known_readers(
+    tables: BTreeMap<Dimension, BTreeMap<String, Count>>,
+    before: &BTreeMap<Place, Shown>,
+) -> BTreeMap<Place, Shown> {
+    let mut all: BTreeMap<Place, Shown> =
+        before.keys().map(|place| (place.clone(), Shown::default())).collect();
+    for (dimension, cells) in tables {
+        all.extend(cells.iter().map(|(value, count)| ((dimension, value.clone()), whole(count))));
+    }
+    all
+}
+
+/// The cells of a table that is withheld since it lost a part, as they were.
+fn withheld(before: &BTreeMap<Place, Shown>, dimension: Dimension) -> BTreeMap<String, Shown> {
+    let rows = before.iter().filter(|((of, _), cell)| *of == dimension && cell.raw.is_none());
+    rows.filter(|(_, cell)| cell.at.raw > 0).map(|((_, v), cell)| (v.clone(), *cell)).collect()
+}
+
+/// A table as it was released last.
+fn released(before: &BTreeMap<Place, Shown>, dimension: Dimension) -> Table<String> {
+    let rows = before.iter().filter(|((of, _), cell)| *of == dimension && cell.raw.is_some());
+    let mut table = Table::default();
+    for ((_, value), cell) in rows {
+        if value.is_empty() {
+            table.whole = *cell;
+        } else {
+            table.cells.insert(value.clone(), *cell);
+        }
+    }
+    table
+}
+
+/// A table of this moment, as its cells and its total allow by themselves.
+fn fresh(
+    dimension: Dimension,
+    cells: &BTreeMap<String, Count>,
+    (total, mut whole): (&Count, Shown),
+    terms: &Terms,
+) -> Table<String> {
+    if whole.human.is_some_and(|human| human.hits != total.human) {
+        // It was shown at an earlier epoch: of people, nothing is of this moment.
+        whole.human = None;
+        whole.settle();
+    }
+    let unsettled = terms.unsettled_hour();
+    let may_show = |value: &String| dimension != Dimension::Hour || *value < unsettled;
+    let mut cells = match dimension {
+        Dimension::Verdict => shown::verdicts(cells, total, terms.k, may_show, is_human),
+        _ => shown::table(cells, total, terms.k, may_show),
+    };
+    if whole.human.is_none() {
+        for cell in cells.values_mut() {
+            cell.human = None;
+            cell.settle();
+        }
+    }
+    Table { whole, cells }
 }
 
 /// Whether a verdict is one of those that reports count as people. One that is not known here is
@@ -178,7 +293,7 @@ fn is_human(verdict: &String) -> bool {
 /// What is told of one kind of hit outside reports: the total as it is published, and nothing of a
 /// kind that is not tracked.
 #[must_use]
-pub(super) fn told(mode: Mode, shown: &BTreeMap<Place, Shown>) -> Option<Total> {
+pub fn told(mode: Mode, shown: &BTreeMap<Place, Shown>) -> Option<Total> {
     let total = shown.get(&(Dimension::Total, String::new()));
     if total.is_none() && mode == Mode::Off {
         return None;
@@ -220,46 +335,44 @@ mod tests {
         counted
     }
 
-    fn three_clients(mode: Mode, raw: [u64; 3]) -> Counted {
-        let total = raw.iter().sum();
-        counted(
-            mode,
-            &[
-                (Dimension::Total, "", count(total, total / 2, total)),
-                (Dimension::Client, "a", count(raw[0], raw[0] / 2, raw[0])),
-                (Dimension::Client, "b", count(raw[1], raw[1] / 2, raw[1])),
-                (Dimension::Client, "c", count(raw[2], raw[2] / 2, raw[2])),
-            ],
-        )
+    fn of(recipients: u64) -> Terms {
+        Terms { recipients, k: 10, epoch: 1_795_000_000 }
+    }
+
+    fn three_clients(mode: Mode, [a, b, c]: [u64; 3]) -> Counted {
+        let of = |n| count(n, n / 2, n);
+        let clients = [("a", of(a)), ("b", of(b)), ("c", of(c))];
+        let mut cells = vec![(Dimension::Total, "", of(a + b + c))];
+        cells.extend(clients.map(|(name, count)| (Dimension::Client, name, count)));
+        counted(mode, &cells)
     }
 
     fn names(shown: &BTreeMap<Place, Shown>) -> Vec<&str> {
-        shown
-            .iter()
-            .filter(|(_, s)| s.raw.is_some())
-            .map(|((_, value), _)| value.as_str())
-            .collect()
+        let named = shown.iter().filter(|((dimension, value), shown)| {
+            shown.raw.is_some() && (*dimension == Dimension::Total || !value.is_empty())
+        });
+        named.map(|((_, value), _)| value.as_str()).collect()
     }
 
     #[test]
     fn a_small_cell_and_the_one_that_would_tell_it_are_not_even_named() {
         let counted = three_clients(Mode::Anonymous, [60, 30, 3]);
-        let shown = counted.shown(Mode::Anonymous, 200, &BTreeMap::new(), 10);
+        let shown = counted.shown(Mode::Anonymous, &BTreeMap::new(), &of(200));
         assert_eq!(names(&shown), ["", "a"]);
-        assert_eq!(shown.len(), 2);
+        assert_eq!(shown.len(), 3, "with the total of the table");
     }
 
     #[test]
     fn a_withheld_total_withholds_the_tables_that_would_add_up_to_it() {
         let counted = three_clients(Mode::Anonymous, [80, 70, 45]);
-        let shown = counted.shown(Mode::Anonymous, 200, &BTreeMap::new(), 10);
+        let shown = counted.shown(Mode::Anonymous, &BTreeMap::new(), &of(200));
         assert_eq!(names(&shown), Vec::<&str>::new());
     }
 
     #[test]
     fn who_agreed_to_be_known_is_shown_as_counted() {
         let mut counted = three_clients(Mode::Individual, [2, 1, 1]);
-        let shown = |counted: &Counted| counted.shown(Mode::Individual, 4, &BTreeMap::new(), 10);
+        let shown = |counted: &Counted| counted.shown(Mode::Individual, &BTreeMap::new(), &of(4));
         assert_eq!(names(&shown(&counted)), ["", "a", "b", "c"]);
         assert_eq!(counted.uniques(Mode::Individual), Uniques::Sketch);
         counted.rows.insert((Dimension::Total, String::new()), (4, 3, 2));
@@ -275,28 +388,28 @@ mod tests {
         counted.cells.insert((Dimension::Mode, "overall".into()), count(1, 1, 1));
         assert_eq!(counted.mode(Mode::Individual), Mode::Overall);
         assert_eq!(counted.mode(Mode::Off), Mode::Overall, "switched off later");
-        let shown = counted.shown(Mode::Overall, 200, &BTreeMap::new(), 10);
+        let shown = counted.shown(Mode::Overall, &BTreeMap::new(), &of(200));
         assert!(shown.values().all(|s| s.raw.is_none_or(|raw| raw.uniq.is_none())));
     }
 
     #[test]
     fn what_was_shown_stays_when_nearly_everybody_is_counted() {
         let first = three_clients(Mode::Anonymous, [60, 30, 30]);
-        let before = first.shown(Mode::Anonymous, 200, &BTreeMap::new(), 10);
+        let before = first.shown(Mode::Anonymous, &BTreeMap::new(), &of(200));
         assert_eq!(names(&before), ["", "a", "b", "c"]);
         let later = three_clients(Mode::Anonymous, [130, 30, 35]);
-        assert_eq!(later.shown(Mode::Anonymous, 200, &before, 10), before);
+        assert_eq!(later.shown(Mode::Anonymous, &before, &of(200)), before);
     }
 
     #[test]
     fn what_is_told_is_what_the_epoch_shows_and_nothing_else() {
-        let of = |mode, raw: [u64; 3]| {
-            told(mode, &three_clients(mode, raw).shown(mode, 200, &BTreeMap::new(), 10))
+        let totals = |mode, raw: [u64; 3]| {
+            told(mode, &three_clients(mode, raw).shown(mode, &BTreeMap::new(), &of(200)))
         };
-        let shown = of(Mode::Anonymous, [60, 30, 30]).unwrap();
+        let shown = totals(Mode::Anonymous, [60, 30, 30]).unwrap();
         assert_eq!((shown.raw, shown.messages), (Some(120), Some(120)));
-        assert_eq!(of(Mode::Anonymous, [3, 2, 2]), Some(Total::default()), "withheld");
-        assert_eq!(of(Mode::Individual, [3, 2, 2]).unwrap().raw, Some(7));
+        assert_eq!(totals(Mode::Anonymous, [3, 2, 2]), Some(Total::default()), "withheld");
+        assert_eq!(totals(Mode::Individual, [3, 2, 2]).unwrap().raw, Some(7));
         let nothing = BTreeMap::new();
         assert_eq!(told(Mode::Off, &nothing), None);
         assert_eq!(told(Mode::Overall, &nothing), Some(Total::default()));
@@ -304,13 +417,82 @@ mod tests {
     }
 
     #[test]
-    fn what_was_shown_and_is_withheld_is_written_so() {
+    fn what_a_policy_removed_is_not_shown_and_the_rest_is() {
+        for mode in [Mode::Anonymous, Mode::Individual] {
+            let whole = three_clients(mode, [60, 30, 30]);
+            let before = whole.shown(mode, &BTreeMap::new(), &of(200));
+            assert_eq!(names(&before), ["", "a", "b", "c"]);
+            let mut less = whole.clone();
+            less.cells.retain(|(dimension, _), _| *dimension != Dimension::Client);
+            let shown = less.shown(mode, &before, &of(200));
+            assert_eq!(names(&shown), [""], "{mode}");
+            assert_eq!(shown.len(), before.len(), "what was shown is written as withheld");
+        }
+    }
+
+    #[test]
+    fn a_month_that_went_takes_what_was_shown_with_it() {
         let first = three_clients(Mode::Anonymous, [60, 30, 30]);
-        let before = first.shown(Mode::Anonymous, 200, &BTreeMap::new(), 10);
-        let mut later = three_clients(Mode::Anonymous, [60, 30, 30]);
+        let before = first.shown(Mode::Anonymous, &BTreeMap::new(), &of(200));
+        let less = three_clients(Mode::Anonymous, [57, 30, 30]);
+        let shown = less.shown(Mode::Anonymous, &before, &of(200));
+        assert_eq!(names(&shown), Vec::<&str>::new(), "three people would show");
+        let grown = |by: u64| {
+            let more = three_clients(Mode::Anonymous, [60 + by, 30 + by, 30 + by]);
+            more.shown(Mode::Anonymous, &shown, &of(200))
+        };
+        assert_eq!(names(&grown(9)), [""], "nine would show in each client");
+        assert_eq!(names(&grown(10)), ["", "a", "b", "c"]);
+        let known = three_clients(Mode::Individual, [57, 30, 30]);
+        let total =
+            known.shown(Mode::Individual, &before, &of(200))[&(Dimension::Total, String::new())];
+        assert_eq!(total.raw.map(|raw| raw.hits), Some(117), "who agreed to be known");
+    }
+
+    /// A tenant that turns to `anonymous` has shown every single hit until then.
+    #[test]
+    fn what_was_shown_of_known_readers_is_no_first_release() {
+        let known = three_clients(Mode::Individual, [60, 30, 30]);
+        let before = known.shown(Mode::Individual, &BTreeMap::new(), &of(200));
+        let one_more = three_clients(Mode::Anonymous, [61, 30, 30]);
+        let shown = one_more.shown(Mode::Anonymous, &before, &of(200));
+        let total = |shown: &BTreeMap<Place, Shown>| shown[&(Dimension::Total, String::new())];
+        assert_eq!(total(&shown).raw, total(&before).raw, "it stays as it was");
+        assert_eq!(names(&shown), [""]);
+        let more = three_clients(Mode::Anonymous, [70, 40, 40]);
+        assert_eq!(names(&more.shown(Mode::Anonymous, &shown, &of(200))), ["", "a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_new_value_of_one_person_leaves_its_table_as_it_was_while_the_total_moves() {
+        let first = three_clients(Mode::Anonymous, [60, 30, 30]);
+        let before = first.shown(Mode::Anonymous, &BTreeMap::new(), &of(200));
+        let mut later = three_clients(Mode::Anonymous, [70, 30, 31]);
         later.cells.insert((Dimension::Client, "d".into()), count(1, 0, 1));
-        let shown = later.shown(Mode::Anonymous, 200, &before, 10);
-        assert_eq!(shown.iter().filter(|(_, cell)| cell.raw.is_none()).count(), 1);
-        assert!(!shown.contains_key(&(Dimension::Client, "d".to_owned())));
+        let shown = later.shown(Mode::Anonymous, &before, &of(200));
+        let total = shown[&(Dimension::Total, String::new())];
+        assert_eq!(total.raw.map(|raw| raw.hits), Some(131));
+        let clients = |of: &BTreeMap<Place, Shown>| {
+            let rows = of.iter().filter(|((dimension, _), _)| *dimension == Dimension::Client);
+            rows.map(|(place, cell)| (place.clone(), *cell)).collect::<Vec<_>>()
+        };
+        assert_eq!(clients(&shown), clients(&before));
+    }
+
+    #[test]
+    fn an_hour_is_shown_when_nothing_of_it_is_on_its_way_any_more() {
+        let hours = counted(
+            Mode::Anonymous,
+            &[
+                (Dimension::Total, "", count(80, 40, 80)),
+                (Dimension::Hour, "2026-11-18T09", count(50, 25, 50)),
+                (Dimension::Hour, "2026-11-18T10", count(30, 15, 30)),
+            ],
+        );
+        // 2026-11-18, at so many minutes past nine, UTC.
+        let at = |minutes: u32| Terms { epoch: 1_794_992_400 + minutes * 60, ..of(200) };
+        let shown = |minutes| hours.shown(Mode::Anonymous, &BTreeMap::new(), &at(minutes));
+        assert_eq!(names(&shown(69)), [""]);
+        assert_eq!(names(&shown(70)), ["", "2026-11-18T09"]);
     }
 }

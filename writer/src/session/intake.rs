@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use hushmark_event::{Cut, Lane};
+use hushmark_event::{Cut, Lane, Record};
 
 use super::{EMPTY_FOR, KEYS_EVERY, LOOK_EVERY, Session, SessionError, now_ms};
 use crate::entry::{Content, DeadReason, Entry};
@@ -23,8 +23,9 @@ impl Session {
     pub(super) async fn look(&mut self) -> Result<Vec<(Lane, u64)>, SessionError> {
         self.next_look = Instant::now() + LOOK_EVERY;
         self.parts.refusals.follow(&mut self.parts.redis).await;
+        self.objections.forget_those_of(self.parts.refusals.log().caps().objected());
         let refusals = self.parts.refusals.length();
-        self.parts.shared.set_position(refusals);
+        self.parts.shared.set_log(self.parts.refusals.log());
         self.parts.status.metrics.refusals.set(i64::try_from(refusals).unwrap_or(i64::MAX));
         if Instant::now() >= self.next_keys {
             self.reload_keys();
@@ -68,6 +69,10 @@ impl Session {
 
     /// What is stored stays in its stream until nothing that waits can need it as its past.
     async fn trim(&mut self) -> Result<(), SessionError> {
+        // An objection that nobody was asked for is in its stream alone.
+        if !self.objections.are_asked() {
+            return Ok(());
+        }
         let window = self.parts.window_ms;
         let oldest = self.queues.oldest_ms().unwrap_or(u64::MAX);
         let now = now_ms();
@@ -89,7 +94,7 @@ impl Session {
             self.queues.lanes().map(|lane| (lane, self.queues.read(lane))).collect();
         let mut more = false;
         for after in after.chunks(READ_LANES) {
-            if self.queues.bytes() >= READ_AHEAD_BYTES {
+            if self.queues.bytes() >= READ_AHEAD_BYTES || !self.objections.have_room() {
                 return Ok(false);
             }
             for (lane, raw) in lanes::read(&mut self.parts.redis, after, READ_COUNT).await? {
@@ -98,6 +103,22 @@ impl Session {
             }
         }
         Ok(more)
+    }
+
+    /// Asks for the entries that objections need, in order, as long as there is room for requests.
+    /// What does not fit is asked for in a later turn.
+    pub(super) async fn ask_for_objections(&mut self) -> Result<(), SessionError> {
+        while let Some(requests) = self.objections.next() {
+            for request in requests {
+                if !self.parts.fenced.ask(&request).await? {
+                    tracing::warn!("too many requests wait for the one who appends to the log");
+                    return Ok(());
+                }
+            }
+            self.objections.asked();
+            self.parts.status.metrics.objections.inc();
+        }
+        Ok(())
     }
 
     /// Reads the lanes of a cut to its end, room or not: it is sent before anything else.
@@ -139,10 +160,15 @@ impl Session {
             return Ok(Content::Dead);
         }
         let now = now_ms();
-        let Self { opener, behaviour, parts, .. } = self;
+        let Self { opener, behaviour, objections, parts, .. } = self;
         let at = (lane, number);
         let keys = &parts.keys;
-        let opened = opener.open(at, blob, &keys.batch, &keys.salts, |hit| behaviour.see(hit));
+        let log = parts.refusals.log().caps().objected();
+        let opened = opener.open(at, blob, &keys.batch, &keys.salts, |record| match record {
+            Record::Hit(hit) => behaviour.see(hit),
+            Record::Objection(objection) => objections.take(objection, log),
+            Record::Void => {}
+        });
         match opened {
             Ok(Content::Batch(mut batch)) => {
                 // An edge whose clock runs ahead must not make its hits wait until that time.

@@ -7,11 +7,11 @@ use hushmark_event::tables::Target;
 use hushmark_event::{Cut, Lane};
 use hushmark_policy::Day;
 
-use super::{IDLE, Session, SessionError};
+use super::{IDLE, Session, SessionError, now_ms};
 use crate::cells::{self, Tally};
 use crate::entry::{DeadReason, Entry};
 use crate::failpoints::{self, Point};
-use crate::judge::Judge;
+use crate::judge::{Judge, Rules};
 use crate::rows::{CounterRow, HitRow};
 use crate::store::StoreError;
 use crate::told;
@@ -22,6 +22,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Each round is one death of the engine at one moment. More of them in a row mean that it answers
 /// inserts and does not show them, which no repeat can mend.
 const MOST_ROUNDS: u32 = 8;
+
+/// The lane of ledger rows where there is no lane: no edge ever draws it.
+const NO_LANE: Lane = Lane { incarnation: 0, core: 0 };
 
 /// The rows of one target.
 enum Body {
@@ -287,6 +290,46 @@ impl Session {
         Ok(())
     }
 
+    /// Inserts ledger rows alone, so that every target shows by which length of the refusal log all
+    /// that comes from here on is filtered, also where nothing comes. They say of each lane what is
+    /// stored anyway, so that they can be sent twice. What fails is tried again.
+    pub(super) async fn show_position(&mut self) -> Result<(), SessionError> {
+        if self.connection_used.elapsed() > IDLE {
+            self.connection = None;
+        }
+        if self.connection.is_none() {
+            self.ask_ledger().await?;
+        }
+        let position = self.parts.refusals.length();
+        let month = Day::of_unix_ms(now_ms()).month().first_day().0;
+        let mut lanes: Vec<Lane> = self.queues.lanes().collect();
+        if lanes.is_empty() {
+            lanes.push(NO_LANE);
+        }
+        for target in Target::ALL {
+            let stored = lanes.iter().map(|lane| (*lane, self.ledger.stored(target, *lane)));
+            let Some(connection) = &self.connection else { return Ok(()) };
+            let sent = match target {
+                Target::Counters => {
+                    let row = |at: (Lane, u64)| CounterRow::ledger(at, month, position);
+                    connection.insert_again(target, &stored.map(row).collect::<Vec<_>>()).await
+                }
+                Target::Hits => {
+                    let row = |at: (Lane, u64)| HitRow::ledger(at, month, position);
+                    connection.insert_again(target, &stored.map(row).collect::<Vec<_>>()).await
+                }
+            };
+            if let Err(error) = sent {
+                tracing::warn!(target = target.table(), %error, "ledger rows were not inserted");
+                self.connection = None;
+                return Ok(());
+            }
+        }
+        self.connection_used = Instant::now();
+        self.parts.shared.set_ledger(position);
+        Ok(())
+    }
+
     fn learn(&mut self, target: Target, cut: &Cut) {
         self.ledger.learn(target, cut.lanes.iter().map(|(lane, (_, last))| (*lane, *last)));
     }
@@ -300,7 +343,14 @@ impl Session {
         let month = Day::parse(&format!("{}-01", cut.month)).unwrap_or(Day(0)).month();
         let log = self.parts.refusals.log();
         let keys = &self.parts.keys;
-        let mut judge = Judge::new(log.caps(), log.length(), &keys.salts, &self.behaviour);
+        let rules = Rules {
+            caps: log.caps(),
+            position: log.length(),
+            objected: self.objections.objected(),
+            batch: &keys.batch,
+            salts: &keys.salts,
+        };
+        let mut judge = Judge::new(rules, &self.behaviour);
         // A large cut takes a second in a debug build; the lease is renewed meanwhile.
         tokio::task::block_in_place(|| match target {
             Target::Counters => {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hushmark_event::cell::{CampaignSalt, Dimension};
 use hushmark_event::{DayKey, Lane, Ring};
-use hushmark_policy::{CampaignId, Caps, Mode};
+use hushmark_policy::{CampaignId, Caps, Mode, Objected};
 use hushmark_writer::behaviour::Behaviour;
 use hushmark_writer::cells;
 use hushmark_writer::entry::{Content, Entry};
-use hushmark_writer::judge::Judge;
+use hushmark_writer::judge::{Judge, Rules};
 use proptest::prelude::*;
 
 use crate::{DAY, Seed, entry};
@@ -96,6 +96,11 @@ impl CampaignSaltOf {
     }
 }
 
+/// What holds in these tests; the same keys serve as batch and salt keys.
+fn rules<'a>(caps: &'a Caps, position: u64, objected: &'a Objected, keys: &'a Ring) -> Rules<'a> {
+    Rules { caps, position, objected, batch: keys, salts: keys }
+}
+
 proptest! {
     #[test]
     fn rows_are_what_a_naive_count_says(
@@ -108,9 +113,10 @@ proptest! {
         }).collect();
         let mut salts = Ring::default();
         salts.insert(DAY.plus(5), DayKey::new(SALT));
-        let (caps, behaviour) = (Caps::default(), Behaviour::new(0));
+        let (caps, behaviour, objected) =
+            (Caps::default(), Behaviour::new(0), Objected::default());
         let listed: Vec<(Lane, &Entry)> = entries.iter().map(|entry| (lane, entry)).collect();
-        let mut judge = Judge::new(&caps, 7, &salts, &behaviour);
+        let mut judge = Judge::new(rules(&caps, 7, &objected, &salts), &behaviour);
         let (rows, tally) = cells::counters(&listed, DAY.month(), &mut judge);
 
         let mut found = BTreeMap::new();
@@ -147,7 +153,7 @@ proptest! {
         prop_assert_eq!(rows.iter().filter(|row| row.last > 0).count(), 1);
 
         // The same entries give the same bytes, whoever sends them.
-        let mut again = Judge::new(&caps, 7, &salts, &behaviour);
+        let mut again = Judge::new(rules(&caps, 7, &objected, &salts), &behaviour);
         prop_assert!(cells::counters(&listed, DAY.month(), &mut again).0
             == cells::counters(&listed, DAY.month(), &mut judge).0);
     }
@@ -173,8 +179,8 @@ fn what_is_not_stored_is_counted_in_the_same_rows() {
     // The ring begins after the last day of the hit's token.
     let mut salts = Ring::default();
     salts.insert(DAY.plus(6), DayKey::new(SALT));
-    let (caps, behaviour) = (Caps::default(), Behaviour::new(0));
-    let mut judge = Judge::new(&caps, 0, &salts, &behaviour);
+    let (caps, behaviour, objected) = (Caps::default(), Behaviour::new(0), Objected::default());
+    let mut judge = Judge::new(rules(&caps, 0, &objected, &salts), &behaviour);
     let (rows, tally) = cells::counters(&entries, DAY.month(), &mut judge);
     let told: Vec<_> =
         rows.iter().map(|row| (row.dimension, row.value.as_str(), row.raw, row.last)).collect();

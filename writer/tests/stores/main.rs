@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod epochs;
+mod erasures;
 mod exactly_once;
 mod faults;
+mod objections;
 #[cfg(feature = "failpoints")]
 mod protections;
+mod retention;
 mod support;

@@ -12,13 +12,14 @@ use ed25519_dalek::SigningKey;
 use hushmark_event::redis_keys::{BATCH_FIELD, WRITER_LEASE, lane_stream};
 use hushmark_event::tables::Target;
 use hushmark_event::{
-    BatchBuilder, Client, Context, DayKey, Device, Hit, Lane, LaneSealer, System, Verdict,
+    BatchBuilder, Client, Context, DayKey, Device, Hit, Lane, LaneSealer, Objection, System,
+    Verdict,
 };
 use hushmark_policy::{CampaignId, Day, Generation, Kind, MailType, Mark, Mode, TenantId};
 use tempfile::TempDir;
 
 /// How long anything may take before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A child that dies with -9 when it is dropped.
 pub(crate) struct Process(pub(crate) Child);
@@ -221,12 +222,15 @@ impl Stack {
     pub(crate) fn seal(&self, lane: Lane, number: u64, hits: &[Hit]) -> Vec<u8> {
         let mut builder = BatchBuilder::new(1);
         hits.iter().for_each(|hit| builder.push_hit(hit));
-        let (mut packed, mut blob) = (Vec::new(), Vec::new());
-        let records = builder.take(&mut packed);
-        let day = Day::of_unix_ms(hits.first().map_or_else(now_ms, |hit| hit.at_ms));
-        let sealer = LaneSealer::new(&DayKey::new(BATCH_KEY), day, lane);
-        sealer.seal(number, records, &packed, &mut blob);
-        blob
+        let now = hits.first().map_or_else(now_ms, |hit| hit.at_ms);
+        seal(lane, number, builder, now)
+    }
+
+    /// Appends a batch of nothing but objections.
+    pub(crate) fn append_objections(&self, lane: Lane, number: u64, all: &[Objection]) {
+        let mut builder = BatchBuilder::new(1);
+        all.iter().for_each(|objection| builder.push_objection(objection, now_ms()));
+        self.append_bytes(lane, number, &seal(lane, number, builder, now_ms()));
     }
 
     /// Appends as an edge does.
@@ -278,6 +282,14 @@ impl Stack {
             })
             .join("\n")
     }
+}
+
+fn seal(lane: Lane, number: u64, mut builder: BatchBuilder, now_ms: u64) -> Vec<u8> {
+    let (mut packed, mut blob) = (Vec::new(), Vec::new());
+    let records = builder.take(&mut packed);
+    let sealer = LaneSealer::new(&DayKey::new(BATCH_KEY), Day::of_unix_ms(now_ms), lane);
+    sealer.seal(number, records, &packed, &mut blob);
+    blob
 }
 
 /// A way to the engine that loses, each time it is told to, the answer to one insert: the engine

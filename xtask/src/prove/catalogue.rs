@@ -47,7 +47,35 @@ pub(crate) const PROOFS: &[Proof] = &[
     },
     proof("soak", "30 minutes at 60 % of capacity: lag, parts and memory stay flat, nothing lost"),
     proof("report", "a campaign's full report in under 100 ms over 100 million hits"),
+    proof(
+        "retention",
+        "what a plan announced is what enforcing it removed, to the row, under load",
+    ),
+    proof(
+        "differencing",
+        "who polls and subtracts what is shown singles nobody out; without the guard, hundreds",
+    ),
+    proof(
+        "unlinking",
+        "who holds all mail, keys and bytes but the dead salt guesses who opened as chance does",
+    ),
     proof("tokens", "a million valid tokens accepted, ten million others refused, no nonce twice"),
+    Proof {
+        starts: &["hushmark-edge"],
+        ..proof("refusals", "an answer does not tell why: equal in bytes, headers and time")
+    },
+    proof(
+        "withdrawal",
+        "a second after a person's withdrawal no edge counts them, with Redis killed between too",
+    ),
+    proof(
+        "erasure",
+        "one person of 100 million hits is gone from every part within 5 minutes, with a receipt",
+    ),
+    proof(
+        "restore",
+        "a backup from before an erasure serves nothing before the person is erased again",
+    ),
     proof(
         "hops",
         "hits cross by mutual TLS, strangers do not; a renewed certificate needs no restart",

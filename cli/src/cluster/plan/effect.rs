@@ -179,7 +179,24 @@ fn tenants(old: Option<(&Tenant, &Region)>, (new, region): (&Tenant, &Region)) -
             lines.push(Line::new(Direction::Other, text));
         }
     }
+    lines.extend(old.and_then(|(old, _)| consent(old.spec.consent_from, new.spec.consent_from)));
     lines
+}
+
+/// Whom mail to come tracks. What was sent stays as it is.
+fn consent(old: Option<Mode>, new: Option<Mode>) -> Option<Line> {
+    let text = match new {
+        Some(from) => format!("mail to come tracks only people who consented, from {from} on"),
+        None => "mail to come asks for nobody's consent".to_owned(),
+    };
+    // The lower the mode, the more mail needs it; without one, none does.
+    let direction = match (old, new) {
+        (old, new) if old == new => return None,
+        (Some(old), Some(new)) if new > old => Direction::Loosens,
+        (_, None) => Direction::Loosens,
+        _ => Direction::Tightens,
+    };
+    Some(Line { direction, reaches_sent_mail: false, text })
 }
 
 fn mode(what: &str, from: Mode, to: Mode, because: Option<DecidedBy>) -> Option<Line> {

@@ -91,7 +91,15 @@ pub(super) fn of(campaign: &Campaign, world: &World, as_of: String) -> Result<En
         ));
     }
     let limits = limits(campaign, world, &explained, &mut lacks);
-    let measures = measures(region, &explained, &mut lacks);
+    let mut measures = measures(region, &explained, &mut lacks);
+    if let Some(from) = tenant.spec.consent_from.filter(|from| is_any(&explained, |it| it >= *from))
+    {
+        measures.push(format!(
+            "whoever has not consented gets the same mail without any tracking, because Tenant \
+             {namespace}/{} asks for consent from {from} on",
+            tenant.name_any()
+        ));
+    }
     Ok(Entry {
         campaign: explained.name.clone(),
         subject: campaign.spec.subject.clone(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hushmark_crds::{Region, Replicas};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
@@ -113,20 +113,24 @@ pub(crate) fn judge(seen: &Seen, now: Timestamp) -> Summary {
     let regions: Vec<RegionSummary> =
         world.regions.values().map(|region| region_summary(region, seen, now)).collect();
     let mut not_ready = Vec::new();
-    let mut look = |kind, key: &Key, conditions: Option<&[Condition]>| {
-        not_ready.extend(unready(kind, key, conditions.unwrap_or_default(), now));
+    let mut look = |kind, (key, meta): (&Key, &ObjectMeta), said: Option<&[Condition]>| {
+        not_ready.extend(unready(kind, (key, meta), said.unwrap_or_default(), now));
     };
     for (key, one) in &world.tenants {
-        look("Tenant", key, one.status.as_ref().map(|status| &status.conditions[..]));
+        let said = one.status.as_ref().map(|status| &status.conditions[..]);
+        look("Tenant", (key, &one.metadata), said);
     }
     for (key, one) in &world.campaigns {
-        look("Campaign", key, one.status.as_ref().map(|status| &status.conditions[..]));
+        let said = one.status.as_ref().map(|status| &status.conditions[..]);
+        look("Campaign", (key, &one.metadata), said);
     }
     for (key, one) in &world.retention {
-        look("RetentionPolicy", key, one.status.as_ref().map(|status| &status.conditions[..]));
+        let said = one.status.as_ref().map(|status| &status.conditions[..]);
+        look("RetentionPolicy", (key, &one.metadata), said);
     }
     for (key, one) in &world.anonymization {
-        look("AnonymizationPolicy", key, one.status.as_ref().map(|status| &status.conditions[..]));
+        let said = one.status.as_ref().map(|status| &status.conditions[..]);
+        look("AnonymizationPolicy", (key, &one.metadata), said);
     }
     let works = |region: &RegionSummary| region.ready && region.operator.works != Some(false);
     let well = !regions.is_empty() && regions.iter().all(works) && not_ready.is_empty();
@@ -137,8 +141,17 @@ fn region_summary(region: &Region, seen: &Seen, now: Timestamp) -> RegionSummary
     let name = region.metadata.name.clone().unwrap_or_default();
     let status = region.status.clone().unwrap_or_default();
     let release = seen.releases.iter().find(|release| release.region == name);
+    let behind = behind(&region.metadata, &status.conditions);
     let is_ready = ready(&status.conditions).is_some_and(|ready| ready.status == "True");
+    let is_ready = is_ready && behind.is_none();
     let mut conditions = amiss(&status.conditions, now);
+    conditions.extend(behind.map(|message| Amiss {
+        type_: "Ready".to_owned(),
+        status: "Unknown".to_owned(),
+        reason: BEHIND.to_owned(),
+        message,
+        for_: String::new(),
+    }));
     if status.conditions.is_empty() {
         conditions.push(untouched(now, region.metadata.creation_timestamp.as_ref().map(|t| t.0)));
     }
@@ -171,6 +184,20 @@ fn region_summary(region: &Region, seen: &Seen, now: Timestamp) -> RegionSummary
         phases,
         name,
     }
+}
+
+/// What conditions that are older than their resource are told under.
+const BEHIND: &str = "NotLookedAtYet";
+
+/// Conditions that are about an older generation than the one that there is, told as such.
+fn behind(meta: &ObjectMeta, conditions: &[Condition]) -> Option<String> {
+    let (newest, seen) = (meta.generation?, ready(conditions)?.observed_generation?);
+    (seen < newest).then(|| {
+        format!(
+            "conditions are about generation {seen}, and there is generation {newest}: nobody has \
+             looked at it yet. If that stays so, see the operator's log"
+        )
+    })
 }
 
 /// Nobody has looked at it yet.
@@ -269,7 +296,7 @@ fn counts(world: &World, region: &str) -> (Count, Count, BTreeMap<String, usize>
 
 fn unready(
     kind: &'static str,
-    (namespace, name): &Key,
+    ((namespace, name), meta): (&Key, &ObjectMeta),
     conditions: &[Condition],
     now: Timestamp,
 ) -> Option<NotReady> {
@@ -280,6 +307,10 @@ fn unready(
         let (reason, message) = ("NobodyLooked".to_owned(), message.to_owned());
         return Some(NotReady { kind, name, reason, message, for_: String::new() });
     };
+    if let Some(message) = behind(meta, conditions) {
+        let (reason, for_) = (BEHIND.to_owned(), String::new());
+        return Some(NotReady { kind, name, reason, message, for_ });
+    }
     (ready.status != "True").then(|| NotReady {
         kind,
         name,

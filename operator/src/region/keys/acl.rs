@@ -18,8 +18,8 @@ pub(in crate::region) const USERS: [User; 3] = [
     },
     User {
         name: "writer",
-        rules: "~ev:* %R~edge:* ~dead ~writer:* ~refusals ~refusals:head ~days:* ~published \
-                ~published:epoch -@all +ping +info +get +set +del +pexpire +scan +xadd +xlen \
+        rules: "~ev:* %R~edge:* ~dead ~writer:* ~refusals ~refusals:head ~asks ~days:* \
+                ~published ~published:epoch -@all +ping +info +get +set +del +pexpire +scan +xadd +xlen \
                 +xrange +xrevrange +xread +xtrim +hget +hset +hsetnx +hdel +hkeys +hgetall +hscan \
                 +hlen +hexists +sadd +eval +evalsha +script|load",
     },

@@ -173,6 +173,7 @@ fn read(
         link,
         last_day: Keys::last_day(),
         destination: Some("https://news.example.org/".to_owned()),
+        apart: None,
     };
     let token = sealer.seal(Route::Click, &claims).context("a link cannot be sealed")?;
     let sent = Instant::now();

@@ -3,16 +3,18 @@
 //! would.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use hushmark_event::tables::Target;
 use hushmark_event::{BatchBuilder, Cut, Lane, Ring, Sealed};
-use hushmark_policy::{Caps, Day};
+use hushmark_policy::{Caps, Day, Objected};
 use hushmark_writer::behaviour::Behaviour;
 use hushmark_writer::entry::{Batch, Content, Entry};
-use hushmark_writer::judge::Judge;
+use hushmark_writer::judge::{Judge, Rules};
 use hushmark_writer::rows::{CounterRow, HitRow};
 use hushmark_writer::store::Address;
 use hushmark_writer::{cells, migrate};
@@ -20,7 +22,6 @@ use hushmark_writer::{cells, migrate};
 use super::expected::Expected;
 use super::morning::Morning;
 use crate::figure::progress;
-use crate::stack::Stack;
 
 /// Records of the writer's largest cut.
 const BLOCK: u64 = 200_000;
@@ -50,12 +51,13 @@ struct Block {
 /// # Errors
 /// What the engine says.
 pub(in crate::proofs) fn load(
-    stack: &Stack,
+    clickhouse: SocketAddr,
+    salts: &Path,
     morning: &Morning,
     expected: &mut Expected,
 ) -> Result<Duration> {
-    let salts = Ring::load(&stack.keys.salt_folder())?;
-    let url = format!("http://{}", stack.clickhouse.address);
+    let salts = Ring::load(salts)?;
+    let url = format!("http://{clickhouse}");
     let address = Address { url, tls: None, user: None, password: None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(migrate::migrate(&address.client())).context("cannot apply the schema")?;
@@ -142,8 +144,10 @@ fn block(
     }
     let month = Day::of_unix_ms(morning.draw(first).hit.at_ms).month();
     let (caps, behaviour) = (Caps::default(), Behaviour::new(0));
+    let (objected, batch) = (Objected::default(), Ring::default());
+    let rules = Rules { caps: &caps, position: 0, objected: &objected, batch: &batch, salts };
     let of_cut: Vec<(Lane, &Entry)> = entries.iter().map(|(lane, entry)| (*lane, entry)).collect();
-    let judge = || Judge::new(&caps, 0, salts, &behaviour);
+    let judge = || Judge::new(rules, &behaviour);
     let (counters, _) = cells::counters(&of_cut, month, &mut judge());
     let hits = cells::hits(&of_cut, month, &mut judge());
     Ok(Block { cut: Cut::new(month, lanes), counters, hits, end })

@@ -86,6 +86,15 @@ impl Morning {
         Self { seed, hits, campaigns, readers, span_ms, last_day, tenant: tenant(), ids }
     }
 
+    /// The id of a reader where readers are known.
+    pub(in crate::proofs) fn contact(&self, reader: u64) -> u64 {
+        self.mark(u64::MAX, reader)
+    }
+
+    fn mark(&self, owner: u64, reader: u64) -> u64 {
+        fastrand::Rng::with_seed(self.seed ^ owner << 32 ^ reader).u64(..)
+    }
+
     /// The n-th hit. Arrival grows with the number.
     pub(in crate::proofs) fn draw(&self, n: u64) -> Drawn {
         let mut random = fastrand::Rng::with_seed(self.seed << 48 ^ n);
@@ -106,8 +115,10 @@ impl Morning {
         let country = choose(&COUNTRIES, home.u64(..100));
         let mode = mode(campaign);
         // A contact's id is the tenant's; a message's mark is the message's alone.
-        let owner = if mode == Mode::Individual { u64::MAX } else { campaign };
-        let mark = fastrand::Rng::with_seed(self.seed ^ owner << 32 ^ reader).u64(..);
+        let mark = match mode {
+            Mode::Individual => self.contact(reader),
+            _ => self.mark(campaign, reader),
+        };
         let (from, to) = self.span_ms;
         let after = (u128::from(to - from) * u128::from(n) / u128::from(self.hits)) as u64;
         let hit = Hit {

@@ -62,8 +62,22 @@ fn all(world: &World) -> BTreeSet<Refusal> {
         let retention = names(world.retention.keys(), namespace);
         let anonymization = names(world.anonymization.keys(), namespace);
         misfits.extend(fits::policies(spec, namespace, &retention, &anonymization));
+        let named = |name: &Option<String>| Some((namespace.clone(), name.clone()?));
+        let kept = named(&spec.retention_policy).and_then(|key| world.retention.get(&key));
+        let faded = named(&spec.anonymization_policy).and_then(|key| world.anonymization.get(&key));
+        misfits.extend(fits::ages(kept.map(|kept| &kept.spec), faded.map(|faded| &faded.spec)));
         misfits.extend(fits::erasure(spec.deletion_policy));
         say("Campaign", key, misfits);
+    }
+    for (key, policy) in &world.retention {
+        let region = world.region_of(&key.0).map(|region| Limits::from(&region.spec));
+        let mut misfits =
+            region.map_or_else(Vec::new, |limits| fits::retention(&policy.spec, &limits));
+        misfits.extend(fits::enforcing(policy.spec.mode));
+        say("RetentionPolicy", key, misfits);
+    }
+    for (key, policy) in &world.anonymization {
+        say("AnonymizationPolicy", key, fits::enforcing(policy.spec.mode).into_iter().collect());
     }
     wrong
 }

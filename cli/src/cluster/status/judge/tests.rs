@@ -140,3 +140,23 @@ fn an_operator_that_is_gone_is_not_well_and_one_that_cannot_be_seen_is_unknown()
     let let_go = Release { lease, ..release("2026-11-22T02:59:58Z") };
     assert_eq!(works(Some(&let_go), true), Some(false));
 }
+
+/// Whoever has just applied a change must not be told that it holds.
+#[test]
+fn conditions_of_an_older_generation_are_not_taken_for_the_newest() {
+    let conditions = [condition("Ready", "True", "Ready", "")];
+    let (mut region, mut tenant) = (region(&conditions), tenant(false, &conditions));
+    let well = |region: &Region, tenant: &Tenant| {
+        judge(&seen(region.clone(), tenant.clone(), release("2026-11-22T02:59:59Z")), now())
+    };
+    region.metadata.generation = Some(1);
+    tenant.metadata.generation = Some(1);
+    assert!(well(&region, &tenant).well);
+    tenant.metadata.generation = Some(2);
+    assert_eq!(well(&region, &tenant).not_ready[0].reason, BEHIND);
+    tenant.metadata.generation = Some(1);
+    region.metadata.generation = Some(2);
+    let summary = well(&region, &tenant);
+    assert!(!summary.well && !summary.regions[0].ready);
+    assert_eq!(summary.regions[0].conditions[0].reason, BEHIND);
+}

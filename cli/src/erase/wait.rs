@@ -1,0 +1,111 @@
+//! Waiting for receipts, and saying meanwhile how far it is.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use ed25519_dalek::VerifyingKey;
+use hushmark_event::audit::verify::{VerifiedReceipt, receipt};
+
+use super::Log;
+use super::whose::Whose;
+use crate::data::{DataFolder, State};
+use crate::keys;
+use crate::up::RECEIPTS;
+
+/// How long one waits at the terminal. It goes on without.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+/// How often is looked.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// A receipt as it lies in the data folder.
+pub(super) struct Received {
+    pub(super) name: String,
+    pub(super) bytes: Vec<u8>,
+    pub(super) verified: VerifiedReceipt,
+}
+
+/// Waits for the receipt of each. Each was verified.
+pub(super) async fn receipts(
+    folder: &DataFolder,
+    state: &State,
+    whose: &[Whose],
+) -> Result<Vec<Received>> {
+    let key = keys::signing_key(folder)?.verifying_key();
+    let log = Log::read(folder)?;
+    let positions: BTreeSet<u64> = whose
+        .iter()
+        .filter_map(|one| Some(log.0.erasures().last_of(&one.erased.parse()?)?.n))
+        .collect();
+    if positions.len() != whose.len() {
+        bail!("what was asked for did not get into the refusal log: `hushmark up` says why");
+    }
+    let until = Instant::now() + PATIENCE;
+    let mut said = String::new();
+    loop {
+        let mut found = read(folder, &key)?;
+        found.retain(|it| positions.contains(&it.verified.receipt.position));
+        if found.len() == whose.len() {
+            return Ok(found);
+        }
+        if Instant::now() > until {
+            bail!(
+                "it is asked for and goes on while `hushmark up` runs, but has not ended within {} \
+                 minutes: the writer's log says what it waits for; run the same command again for \
+                 the receipt",
+                PATIENCE.as_secs() / 60
+            );
+        }
+        let now = progress(state, whose.len(), found.len()).await;
+        if now != said {
+            eprintln!("{now}");
+            said = now;
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Every receipt in the folder, in the audit log's order.
+fn read(folder: &DataFolder, key: &VerifyingKey) -> Result<Vec<Received>> {
+    let root = folder.path(RECEIPTS);
+    let mut all = Vec::new();
+    for entry in fs::read_dir(&root).with_context(|| format!("cannot read {}", root.display()))? {
+        let path = entry.with_context(|| format!("cannot read {}", root.display()))?.path();
+        let name = path.display().to_string();
+        // A draft is one that is being written.
+        if !path.file_name().is_some_and(|it| it.to_string_lossy().starts_with("receipt-")) {
+            continue;
+        }
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {name}"))?;
+        let verified = receipt(&bytes, key)
+            .with_context(|| format!("{name} does not verify: it was changed"))?;
+        all.push(Received { name, bytes, verified });
+    }
+    all.sort_by_key(|it| it.verified.pin.n);
+    Ok(all)
+}
+
+/// How far it is, as far as ClickHouse tells.
+async fn progress(state: &State, asked: usize, done: usize) -> String {
+    let of = if asked > 1 { format!("{done} of {asked} receipts; ") } else { String::new() };
+    let client = hushmark_report::client(&state.clickhouse);
+    let query = "SELECT \
+                 assumeNotNull((SELECT count() FROM system.mutations WHERE NOT is_done)), \
+                 assumeNotNull((SELECT uniqExact(n) FROM (SELECT n FROM erased GROUP BY n \
+                 HAVING countIf(name = '') = 0))), \
+                 assumeNotNull((SELECT arrayStringConcat(groupArray(table || '/' || name), ', ') \
+                 FROM system.detached_parts WHERE database = currentDatabase()))";
+    match client.query_raw(query).fetch_one::<(u64, u64, String)>().await {
+        Err(_) => format!("{of}waiting for ClickHouse"),
+        Ok((0, 0, _)) => format!("{of}refused from now on; waiting for the writer"),
+        Ok((0, _, detached)) if !detached.is_empty() => format!(
+            "{of}waiting: nobody can see what is in detached parts, attach or drop them: {detached}"
+        ),
+        Ok((0, ..)) => {
+            format!("{of}rows are removed; waiting until their old parts are gone from the disk")
+        }
+        Ok(_) => format!("{of}rows are being removed"),
+    }
+}
