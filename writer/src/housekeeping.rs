@@ -113,9 +113,12 @@ impl Housekeeping {
     /// Keeps house until it is dropped.
     pub async fn run(mut self) {
         let mut copied = 0;
-        for round in 0u64.. {
+        let mut rounds = 0u64;
+        loop {
             tokio::time::sleep(EVERY).await;
             if !self.lease.is_valid() || !self.shared.is_open() {
+                // Whoever takes over counts at once.
+                rounds = 0;
                 continue;
             }
             if let Err(error) = self.merge().await {
@@ -128,11 +131,12 @@ impl Housekeeping {
             if let Err(error) = self.close_days().await {
                 tracing::warn!(%error, "closing of days was not looked after");
             }
-            if round % OVERDUE_EVERY == 0
+            if rounds % OVERDUE_EVERY == 0
                 && let Err(error) = self.count_overdue().await
             {
                 tracing::warn!(%error, "overdue rows were not counted");
             }
+            rounds += 1;
         }
     }
 

@@ -26,6 +26,25 @@ pub(super) const FAULTS: &[Fault] = &[
         quick: false,
     },
     Fault {
+        how: "counters of a year ago, which a policy keeps for a month",
+        alerts: &["HushmarkRowsOverdue"],
+        cause: Cause::Once(|stage| {
+            let policy = "INSERT INTO policies (tenant, campaign, counters_days, at) \
+                          VALUES (7, 7, 30, now64(3))";
+            let counter = "INSERT INTO counters_in (tenant, campaign, kind, dimension, value, \
+                           month, raw, human) VALUES \
+                           (7, 7, 'open', 'device', 'phone', today() - 365, 1, 1)";
+            stage.stack.clickhouse.query(policy)?;
+            stage.stack.clickhouse.query(counter)?;
+            count_anew(stage)
+        }),
+        mend: |stage| {
+            stage.stack.clickhouse.query("TRUNCATE TABLE policies")?;
+            count_anew(stage)
+        },
+        quick: false,
+    },
+    Fault {
         how: "a batch of a day that is closed",
         alerts: &["HushmarkSealedHitsLost"],
         cause: Cause::Once(late_batch),
@@ -73,6 +92,15 @@ pub(super) const FAULTS: &[Fault] = &[
         quick: true,
     },
 ];
+
+/// Has overdue rows counted at once: a writer does so when it begins.
+fn count_anew(stage: &Stage) -> Result<()> {
+    stage.stack.writers.iter().try_for_each(|writer| {
+        writer.process.kill9()?;
+        writer.process.start()
+    })?;
+    stage.wait_ready()
+}
 
 /// A day whose keys nobody needs any more.
 fn old_keys(stage: &Stage) -> [PathBuf; 2] {
