@@ -131,7 +131,7 @@ impl Housekeeping {
             if let Err(error) = self.close_days().await {
                 tracing::warn!(%error, "closing of days was not looked after");
             }
-            if rounds % OVERDUE_EVERY == 0
+            if rounds.is_multiple_of(OVERDUE_EVERY)
                 && let Err(error) = self.count_overdue().await
             {
                 tracing::warn!(%error, "overdue rows were not counted");
