@@ -23,7 +23,7 @@ use crate::scripts::Fenced;
 use crate::session::now_ms;
 use crate::shared::Shared;
 use crate::store::StoreError;
-use read::{Id, Sent};
+use read::{Before, Id, Sent};
 use rules::{Counted, Place, Terms, Uniques};
 
 /// Campaigns read at once at most: 16 with a hundred cells each, two sketches a cell of at most
@@ -117,6 +117,16 @@ struct CampaignRow {
     position: u64,
 }
 
+/// One epoch.
+#[derive(Clone, Copy)]
+struct Epoch {
+    /// When it is, by the clock: seconds since 1970.
+    at: u32,
+    /// What its rows carry: later than what any row before carries, because the latest is what is
+    /// read. It is the same, but after a clock that went ahead was put right.
+    version: u32,
+}
+
 /// Totals that an epoch published, and that are not in Redis yet.
 type Untold = BTreeMap<Id, Totals>;
 
@@ -141,17 +151,17 @@ impl Publisher {
             let (begun, reads_all) = (Instant::now(), known.is_none());
             let published = self.publish(epoch, &mut known, done.is_none(), &mut untold).await;
             match published {
-                Ok(true) => {
+                Ok(Some(version)) => {
                     done = Some(epoch);
                     let took = begun.elapsed();
                     if took > LONG && !reads_all {
                         rest_until = Instant::now() + took * REST;
                     }
                     self.status.metrics.epoch.set(i64::from(epoch));
-                    self.tell(epoch, &mut untold).await;
+                    self.tell(version, &mut untold).await;
                 }
                 // This epoch was published before this session began.
-                Ok(false) => done = Some(epoch),
+                Ok(None) => done = Some(epoch),
                 Err(error) => {
                     tracing::warn!(%error, epoch, "epoch was not published yet");
                     tokio::time::sleep(AFTER_FAILURE).await;
@@ -175,21 +185,26 @@ impl Publisher {
         }
     }
 
-    /// One epoch. `false` if it was published already.
+    /// One epoch, and the version of its rows. `None` if it was published already.
     async fn publish(
         &self,
-        epoch: u32,
+        at: u32,
         known: &mut Option<BTreeMap<Id, Sent>>,
         first: bool,
         untold: &mut Untold,
-    ) -> Result<bool, PublishError> {
+    ) -> Result<Option<u32>, PublishError> {
         let (last, published) = read::last_epoch(&self.client).await?;
         let held = self.shared.position();
         if held < published {
             return Err(PublishError::ShortLog { held, published });
         }
-        if first && last >= epoch {
-            return Ok(false);
+        if first && last >= at {
+            return Ok(None);
+        }
+        let epoch = Epoch { at, version: at.max(last.saturating_add(1)) };
+        if epoch.version != at {
+            let (version, now) = (epoch.version, at);
+            tracing::warn!(version, now, "an epoch was published under a clock that went ahead");
         }
         let sent = read::sent(&self.client).await?;
         let touched = self.shared.take_touched();
@@ -209,14 +224,14 @@ impl Publisher {
         }
         written?;
         *known = Some(sent);
-        self.write_head(epoch, held).await?;
-        tracing::debug!(epoch, campaigns = due.len(), "epoch published");
-        Ok(true)
+        self.write_head(epoch.version, held).await?;
+        tracing::debug!(epoch = at, campaigns = due.len(), "epoch published");
+        Ok(Some(epoch.version))
     }
 
     async fn publish_all(
         &self,
-        epoch: u32,
+        epoch: Epoch,
         due: &[Id],
         sent: &BTreeMap<Id, Sent>,
         untold: &mut Untold,
@@ -250,10 +265,10 @@ impl Publisher {
 
     async fn write(
         &self,
-        epoch: u32,
+        Epoch { at, version: epoch }: Epoch,
         sent: &BTreeMap<Id, Sent>,
         counted: &BTreeMap<Id, [Counted; 2]>,
-        before: &BTreeMap<(Id, u8), BTreeMap<Place, Shown>>,
+        before: &Before,
     ) -> Result<Untold, PublishError> {
         let mut untold = Untold::new();
         let nothing = (Sent::default(), BTreeMap::new());
@@ -263,10 +278,11 @@ impl Publisher {
             let sent = sent.get(id).unwrap_or(&nothing.0);
             let mut totals = [None; 2];
             for (kind, counted) in Kind::ALL.into_iter().zip(kinds) {
-                let before = before.get(&(*id, kind as u8)).unwrap_or(&nothing.1);
+                let rules = before.rules.get(&(*id, kind as u8)).map_or(&[][..], Vec::as_slice);
+                let before = before.cells.get(&(*id, kind as u8)).unwrap_or(&nothing.1);
                 let mode = counted.mode(sent.mode(kind));
                 let recipients = sent.recipients(kind);
-                let terms = Terms { recipients, k: u64::from(self.minimum_group), epoch };
+                let terms = Terms { recipients, k: u64::from(self.minimum_group), epoch: at };
                 let shown = counted.shown(mode, before, &terms);
                 for (place, cell) in &shown {
                     if before.get(place) != Some(cell) {
@@ -275,14 +291,8 @@ impl Publisher {
                 }
                 totals[kind as usize] = rules::told(mode, &shown);
                 let uniques = counted.uniques(mode);
-                campaigns.push(self.row(
-                    epoch,
-                    *id,
-                    kind,
-                    (mode, uniques),
-                    recipients,
-                    counted.rules(),
-                ));
+                let rules = counted.rules_told(mode, rules, before, &shown);
+                campaigns.push(self.row(epoch, *id, kind, (mode, uniques), recipients, rules));
             }
             let [opens, clicks] = totals;
             untold.insert(*id, Totals { epoch, opens, clicks });

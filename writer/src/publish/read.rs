@@ -189,11 +189,23 @@ fn rows_query(human: &str, among: &str) -> String {
     queries.join(" UNION ALL ")
 }
 
-/// What was published before, by campaign and kind.
-pub(super) async fn before(
-    client: &Client,
-    ids: &[Id],
-) -> Result<BTreeMap<(Id, u8), BTreeMap<Place, Shown>>> {
+/// What was published, by campaign and kind.
+#[derive(Default)]
+pub(super) struct Before {
+    pub(super) cells: BTreeMap<(Id, u8), BTreeMap<Place, Shown>>,
+    /// Versions of the rules.
+    pub(super) rules: BTreeMap<(Id, u8), Vec<u16>>,
+}
+
+/// What was published before.
+pub(super) async fn before(client: &Client, ids: &[Id]) -> Result<Before> {
+    #[derive(Row, Deserialize)]
+    struct Told {
+        tenant: u64,
+        campaign: u64,
+        kind: u8,
+        rules: Vec<u16>,
+    }
     #[derive(Row, Deserialize)]
     struct Published {
         tenant: u64,
@@ -215,7 +227,7 @@ pub(super) async fn before(
          FROM published FINAL WHERE {}",
         among(ids)
     );
-    let mut all = BTreeMap::<(Id, u8), BTreeMap<Place, Shown>>::new();
+    let mut before = Before::default();
     for row in client.query_raw(&query).fetch_all::<Published>().await? {
         let Some(place) = place(&row.dimension, row.value) else { continue };
         let measure = |hits: Option<u64>, uniq| hits.map(|hits| Measure { hits, uniq });
@@ -224,7 +236,16 @@ pub(super) async fn before(
             human: measure(row.human, row.uniq_human),
             at: People { raw: row.at_raw, human: row.at_human, between: row.at_between },
         };
-        all.entry(((row.tenant, row.campaign), row.kind)).or_default().insert(place, shown);
+        let cells = before.cells.entry(((row.tenant, row.campaign), row.kind)).or_default();
+        cells.insert(place, shown);
     }
-    Ok(all)
+    let query = format!(
+        "SELECT tenant, campaign, toUInt8(kind) AS kind, rules FROM published_campaigns FINAL \
+         WHERE {}",
+        among(ids)
+    );
+    for row in client.query_raw(&query).fetch_all::<Told>().await? {
+        before.rules.insert(((row.tenant, row.campaign), row.kind), row.rules);
+    }
+    Ok(before)
 }

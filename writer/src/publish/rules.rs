@@ -82,9 +82,28 @@ impl Counted {
         }
     }
 
-    /// The versions of the rules that verdicts were made by.
+    /// The versions of the rules that are told. Where nobody may be known the first one would say
+    /// that somebody opened, and another one when: they move on with the total, which does so by
+    /// groups.
     #[must_use]
-    pub fn rules(&self) -> Vec<u16> {
+    pub fn rules_told(
+        &self,
+        mode: Mode,
+        told: &[u16],
+        before: &BTreeMap<Place, Shown>,
+        shown: &BTreeMap<Place, Shown>,
+    ) -> Vec<u16> {
+        let total = |cells: &BTreeMap<Place, Shown>| {
+            cells.get(&self.total()).and_then(|total| total.raw.map(|raw| raw.hits))
+        };
+        if !mode.is_guarded() || total(shown).is_some() && total(shown) != total(before) {
+            return self.rules();
+        }
+        if total(shown).is_some() { told.to_vec() } else { Vec::new() }
+    }
+
+    /// The versions of the rules that verdicts were made by.
+    fn rules(&self) -> Vec<u16> {
         self.cells
             .keys()
             .filter(|(dimension, _)| *dimension == Dimension::Rules)
@@ -367,6 +386,31 @@ mod tests {
         let counted = three_clients(Mode::Anonymous, [80, 70, 45]);
         let shown = counted.shown(Mode::Anonymous, &BTreeMap::new(), &of(200));
         assert_eq!(names(&shown), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn rules_are_told_with_the_total_and_move_on_with_it() {
+        let with_rules = |people: u64, versions: &[&str]| {
+            let mut cells = vec![(Dimension::Total, "", count(people, people, people))];
+            cells.extend(
+                versions.iter().map(|version| (Dimension::Rules, *version, count(1, 1, 1))),
+            );
+            counted(Mode::Anonymous, &cells)
+        };
+        let told = |counted: &Counted, told: &[u16], before: &BTreeMap<Place, Shown>| {
+            let shown = counted.shown(Mode::Anonymous, before, &of(200));
+            (counted.rules_told(Mode::Anonymous, told, before, &shown), shown)
+        };
+        let nothing = BTreeMap::new();
+        let one = with_rules(1, &["1"]);
+        assert_eq!(told(&one, &[], &nothing).0, [0; 0], "it would say that somebody opened");
+        assert_eq!(one.rules_told(Mode::Individual, &[], &nothing, &nothing), [1]);
+        let (rules, before) = told(&with_rules(40, &["1"]), &[], &nothing);
+        assert_eq!(rules, [1]);
+        let one_more = with_rules(41, &["1", "2"]);
+        assert_eq!(told(&one_more, &rules, &before).0, [1], "it would say when somebody opened");
+        let more = with_rules(60, &["1", "2"]);
+        assert_eq!(told(&more, &rules, &before).0, [1, 2]);
     }
 
     #[test]
