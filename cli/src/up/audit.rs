@@ -2,11 +2,12 @@
 //! appends; `docs/receipts.md` says how it verifies.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use hushmark_event::audit::{
-    Action, Asked, AuditLog, Entry, Outcome, Pin, ReceiptFile, Says, Target,
+    Action, Asked, AuditLog, Entry, Outcome, Pin, ReceiptFile, Says, SignedHead, Target,
 };
 
 use crate::data::DataFolder;
@@ -43,21 +44,66 @@ pub(super) struct Auditor {
 
 impl Auditor {
     /// Reads the log, and writes anew what a death kept from being written after an entry: its
-    /// receipt, and the head.
+    /// receipt, and the head. A log that is older than what was signed of it is not signed again:
+    /// its next entries would have the numbers of others that somebody holds.
     pub(super) fn open(folder: &DataFolder) -> Result<Self> {
         let path = folder.path(LOG);
         files::mend_lines(&path)?;
         let (log, pending) = (AuditLog::default(), BTreeMap::new());
         let mut auditor = Self { folder: folder.clone(), path, log, pending };
+        let signed = auditor.signed()?;
+        auditor.hold_against(signed.as_ref())?;
         for line in files::lines(&auditor.path)? {
             let entry = auditor
                 .log
                 .append(&line)
                 .with_context(|| format!("{} is damaged: restore it", auditor.path.display()))?;
+            auditor.hold_against(signed.as_ref())?;
             auditor.learn(&entry)?;
         }
+        let (length, last) = (auditor.log.length(), auditor.last_handed_out()?);
+        let newest = signed.map_or(0, |head| head.length).max(last);
+        ensure!(
+            length >= newest,
+            "{} has {length} entries, and entry {newest} was signed: it was cut, or is an older \
+             copy; restore the newest one",
+            auditor.path.display()
+        );
         auditor.sign()?;
         Ok(auditor)
+    }
+
+    /// The head that was signed last; none where nothing was signed yet.
+    fn signed(&self) -> Result<Option<SignedHead>> {
+        let path = self.folder.path(HEAD);
+        let Some(text) = files::read_if_there(&path)? else { return Ok(None) };
+        let read = serde_json::from_slice(&text);
+        read.map(Some).with_context(|| format!("{} is damaged: restore it", path.display()))
+    }
+
+    /// Fails where what was signed at this length is not what is here.
+    fn hold_against(&self, signed: Option<&SignedHead>) -> Result<()> {
+        let Some(head) = signed.filter(|head| head.length == self.log.length()) else {
+            return Ok(());
+        };
+        let key = keys::signing_key(&self.folder)?.verifying_key();
+        self.log.verify_head(head, &key).with_context(|| {
+            format!("{} is not the log that was signed: restore it", self.path.display())
+        })
+    }
+
+    /// The entry of the last receipt that was handed out; 0 is none.
+    fn last_handed_out(&self) -> Result<u64> {
+        let folder = self.folder.path(RECEIPTS);
+        let mut last = 0;
+        for entry in fs::read_dir(&folder).context("cannot read the folder of receipts")? {
+            let name = entry.context("cannot read the folder of receipts")?.file_name();
+            let number = name.to_str().and_then(|name| {
+                name.strip_prefix("receipt-")?.strip_suffix(".json")?.parse::<u64>().ok()
+            });
+            last = last.max(number.unwrap_or(0));
+        }
+        Ok(last)
     }
 
     pub(super) fn append(&mut self, says: Says, now_ms: u64) -> Result<()> {
@@ -102,12 +148,22 @@ impl Auditor {
 
     fn write_receipt(&self, entry: &Entry) -> Result<()> {
         let path = self.folder.path(RECEIPTS).join(format!("receipt-{}.json", entry.n));
-        if path.exists() {
-            return Ok(());
-        }
         let head = self.log.sign_head(&keys::signing_key(&self.folder)?);
-        let file = ReceiptFile { entry: entry.to_text(), head };
-        files::replace(&path, file.to_text().as_bytes())
+        let text = ReceiptFile { entry: entry.to_text(), head }.to_text();
+        match files::read_if_there(&path)? {
+            Some(there) => {
+                ensure!(
+                    there == text.as_bytes(),
+                    "{} is not the receipt of entry {} in {}: one of them is another history's, or \
+                     was changed; restore it",
+                    path.display(),
+                    entry.n,
+                    self.path.display()
+                );
+                Ok(())
+            }
+            None => files::replace(&path, text.as_bytes()),
+        }
     }
 
     fn sign(&self) -> Result<()> {
@@ -115,5 +171,56 @@ impl Auditor {
         let mut text = serde_json::to_vec(&head).context("cannot write the audit log's head")?;
         text.push(b'\n');
         files::replace(&self.folder.path(HEAD), &text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use hushmark_event::audit::Principal;
+    use hushmark_policy::Day;
+
+    use super::*;
+
+    fn open(folder: &DataFolder) -> Result<Auditor, String> {
+        Auditor::open(folder).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn a_log_that_is_older_than_what_was_signed_of_it_is_not_signed_again() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = DataFolder::new(data.path());
+        for name in ["audit", "refusals", RECEIPTS] {
+            files::private_folder(&folder.path(name)).unwrap();
+        }
+        keys::make(&folder, Day(20_000), 0).unwrap();
+        let (by, outcome) = (Principal::Recipient, Outcome::Allowed { position: None });
+        let asked = Says::Asked(Asked { by, action: Action::RotateKeys, outcome });
+        let mut auditor = open(&folder).unwrap();
+        for now_ms in 1..=3 {
+            auditor.append(asked.clone(), now_ms).unwrap();
+        }
+        let (log, head) = (folder.path(LOG), folder.path(HEAD));
+        let whole = fs::read_to_string(&log).unwrap();
+        let two: String = whole.lines().take(2).map(|line| format!("{line}\n")).collect();
+
+        fs::write(&log, &two).unwrap();
+        assert!(open(&folder).err().unwrap().contains("has 2 entries, and entry 3 was signed"));
+        let signed = fs::read(&head).unwrap();
+        fs::remove_file(&head).unwrap();
+        let receipt = folder.path(RECEIPTS).join("receipt-3.json");
+        fs::write(&receipt, "{}").unwrap();
+        assert!(open(&folder).err().unwrap().contains("has 2 entries, and entry 3 was signed"));
+
+        // Another history of the same length.
+        fs::remove_file(&receipt).unwrap();
+        let mut auditor = open(&folder).unwrap();
+        auditor.append(asked, 4).unwrap();
+        fs::write(&head, signed).unwrap();
+        assert!(open(&folder).err().unwrap().contains("is not the log that was signed"));
+
+        fs::write(&log, whole).unwrap();
+        open(&folder).unwrap();
     }
 }
