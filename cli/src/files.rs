@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -70,14 +70,32 @@ fn draft(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
     Ok(draft)
 }
 
-/// Appends a line and waits until the disk has it.
+/// Appends a line and waits until the disk has it. Where that fails, what may be there of it is cut
+/// off again: the next line would be its end, or it would be there twice.
 pub(crate) fn append_line(path: &Path, line: &[u8]) -> Result<()> {
     let write = || -> io::Result<()> {
         let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-        file.write_all(&[line, b"\n"].concat())?;
-        file.sync_all()
+        let before = file.metadata()?.len();
+        file.write_all(&[line, b"\n"].concat()).and_then(|()| file.sync_all()).inspect_err(|_| {
+            // A disk that takes neither leaves a torn line, which whoever opens the file mends.
+            drop(file.set_len(before).and_then(|()| file.sync_all()));
+        })
     };
     write().with_context(|| format!("cannot append to {}", path.display()))
+}
+
+/// Removes a file whose content has to be gone. It is overwritten in place first, for file systems
+/// that write in place: what a drive or a copy-on-write file system keeps is out of a program's reach.
+pub(crate) fn wipe(path: &Path) -> Result<()> {
+    let overwrite = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        let length = file.metadata()?.len();
+        io::copy(&mut io::repeat(0).take(length), &mut file)?;
+        file.sync_all()?;
+        fs::remove_file(path)?;
+        sync_parent(path)
+    };
+    overwrite().with_context(|| format!("cannot wipe {}", path.display()))
 }
 
 /// The file's content, or `None` where there is no file.
@@ -103,8 +121,12 @@ pub(crate) fn mend_lines(path: &Path) -> Result<()> {
     let bytes = read_if_there(path)?.unwrap_or_default();
     let whole = whole(&bytes);
     if whole < bytes.len() {
-        fs::write(path, &bytes[..whole])
-            .with_context(|| format!("cannot mend {}", path.display()))?;
+        let cut = || -> io::Result<()> {
+            let file = OpenOptions::new().write(true).open(path)?;
+            file.set_len(whole as u64)?;
+            file.sync_all()
+        };
+        cut().with_context(|| format!("cannot mend {}", path.display()))?;
     }
     Ok(())
 }
@@ -141,6 +163,18 @@ mod tests {
             append_line(&path, b"three").unwrap();
             assert_eq!(lines(&path).unwrap().last().unwrap(), b"three");
         }
+    }
+
+    #[test]
+    fn what_is_wiped_is_overwritten_where_it_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, seen) = (folder.path().join("key"), folder.path().join("seen"));
+        fs::write(&path, [7; 32]).unwrap();
+        fs::hard_link(&path, &seen).unwrap();
+        wipe(&path).unwrap();
+        assert!(!path.exists());
+        assert_eq!(fs::read(&seen).unwrap(), [0; 32]);
+        assert!(wipe(&path).is_err(), "what is not there was not wiped");
     }
 
     #[test]

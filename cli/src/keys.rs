@@ -109,7 +109,7 @@ pub(crate) fn close_day(folder: &DataFolder, day: Day) -> Result<()> {
     for ring in ["ring/batch", "ring/salt"] {
         let path = folder.path(ring).join(day.to_string());
         if path.exists() {
-            wipe(&path)?;
+            files::wipe(&path)?;
         }
     }
     Ok(())
@@ -153,18 +153,12 @@ pub(crate) fn destroy_tenant_key(folder: &DataFolder, tenant: TenantId) -> Resul
     if !path.exists() {
         return Ok(false);
     }
-    wipe(&path)?;
+    files::wipe(&path)?;
     Ok(true)
 }
 
 fn tenant_path(folder: &DataFolder, tenant: TenantId) -> PathBuf {
     folder.path("tenants").join(format!("{tenant}.key"))
-}
-
-/// Overwritten first, for file systems that write in place.
-fn wipe(path: &Path) -> Result<()> {
-    fs::write(path, [0; 32]).with_context(|| format!("cannot wipe {}", path.display()))?;
-    fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))
 }
 
 fn read_key(path: &Path) -> Result<Zeroizing<[u8; 32]>> {

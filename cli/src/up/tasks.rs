@@ -65,8 +65,10 @@ async fn keep_ring(folder: &DataFolder, days_ahead: u16) -> Result<()> {
         .query_async(&mut redis)
         .await
         .context("cannot ask which days can be closed")?;
-    for day in closable.iter().filter_map(|day| Day::parse(day)) {
+    let today = Day::of_unix_ms(super::now_ms());
+    // A writer whose clock goes ahead names days that have not ended.
+    for day in closable.iter().filter_map(|day| Day::parse(day)).filter(|day| *day < today) {
         keys::close_day(folder, day)?;
     }
-    keys::extend_ring(folder, Day::of_unix_ms(super::now_ms()), days_ahead)
+    keys::extend_ring(folder, today, days_ahead)
 }
