@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fastrand::Rng;
+use hushmark_event::objection::name_message;
 use hushmark_event::redis_keys::{REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
 use hushmark_event::refusal::{CapScope, Entry, RefusalLog, Refuses};
 use hushmark_policy::{CampaignId, Day, Generation, MailType, Mark, Mode, Place, TenantId};
@@ -47,6 +48,7 @@ struct Mail {
     tenant: TenantId,
     campaign: CampaignId,
     last_day: Day,
+    mode: Mode,
 }
 
 const KEPT: TenantId = TenantId(0x7e11);
@@ -54,7 +56,10 @@ const WITHDRAWN: TenantId = TenantId(0x7e12);
 const KILLED: TenantId = TenantId(0x7e13);
 const CAMPAIGN: CampaignId = CampaignId(0x0a01);
 const WITHDRAWN_CAMPAIGN: CampaignId = CampaignId(0x0a02);
-/// Marks of people who withdrew begin here; those of others are below.
+/// Of some of its messages the reader objected to being counted.
+const OBJECTED_CAMPAIGN: CampaignId = CampaignId(0x0a03);
+/// Marks of people who withdrew, and of messages that were objected to, begin here; those of others
+/// are below.
 const WITHDRAWN_PEOPLE: u64 = 1 << 32;
 
 /// Makes requests of every class.
@@ -115,6 +120,7 @@ impl Maker {
         let expired = Mail { last_day: Day(today().0 - 1), ..kept };
         let campaign = self.mail(KEPT, WITHDRAWN_CAMPAIGN);
         let (tenant, killed) = (self.mail(WITHDRAWN, CAMPAIGN), self.mail(KILLED, CAMPAIGN));
+        let anonymous = Mail { mode: Mode::Anonymous, ..self.mail(KEPT, OBJECTED_CAMPAIGN) };
         Ok(vec![
             self.class("valid", route, |maker| maker.token(route, kept, 0))?,
             self.class("expired", route, |maker| maker.token(route, expired, 0))?,
@@ -124,11 +130,15 @@ impl Maker {
                 maker.token(route, kept, WITHDRAWN_PEOPLE)
             })?,
             self.class("killed tenant", route, |maker| maker.token(route, killed, 0))?,
+            self.class("valid, anonymous", route, |maker| maker.token(route, anonymous, 0))?,
+            self.class("objected message", route, |maker| {
+                maker.token(route, anonymous, WITHDRAWN_PEOPLE)
+            })?,
         ])
     }
 
     fn mail(&self, tenant: TenantId, campaign: CampaignId) -> Mail {
-        Mail { tenant, campaign, last_day: self.last_day }
+        Mail { tenant, campaign, last_day: self.last_day, mode: Mode::Individual }
     }
 
     fn class(
@@ -167,7 +177,7 @@ impl Maker {
             tenant: mail.tenant,
             campaign: mail.campaign,
             generation: Generation(0),
-            mode: Mode::Individual,
+            mode: mail.mode,
             mail_type: MailType::Campaign,
             place: Place::None,
             honeypot: false,
@@ -214,6 +224,15 @@ pub(super) fn refuse(stack: &Stack) -> Result<RefusalLog> {
         tenant: KEPT.to_string(),
         id: format!("{:016x}", WITHDRAWN_PEOPLE + n),
     }));
+    for n in 0..POOL as u64 {
+        let mark = Mark::new(WITHDRAWN_PEOPLE + n);
+        let (batch, last_day) = (&stack.keys.batch, Keys::last_day());
+        let message = name_message(batch, OBJECTED_CAMPAIGN, last_day, &mark);
+        let id = message.context("no batch key of the tokens' last day")?.id;
+        let campaign = OBJECTED_CAMPAIGN.to_string();
+        let until = last_day.to_string();
+        all.push(Refuses::Message { campaign, until, id: format!("{id:016x}") });
+    }
     let at_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
     let (mut log, mut redis) = (RefusalLog::default(), stack.redis.connect()?);
     for (n, refuses) in (1..).zip(all) {
