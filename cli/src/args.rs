@@ -209,7 +209,7 @@ pub(crate) struct Withdraw {
     /// Of the tenant's mail to these people alone: a file with one address a line, or - for
     /// standard input. Their future mail is not tracked, and what was sent is not counted
     #[arg(long, value_name = "FILE", requires = "tenant")]
-    #[arg(conflicts_with_all = ["mail_type", "only"])]
+    #[arg(conflicts_with_all = ["campaign", "all", "mail_type", "only"])]
     pub(crate) people: Option<PathBuf>,
     /// How these people said so, for the record: a letter of a date, a page, a call
     #[arg(long, value_name = "TEXT", requires = "people")]
@@ -239,6 +239,7 @@ pub(crate) struct Withdrawn {
     pub(crate) whose: Whose,
     /// A tenant's mail of this type alone; default: both
     #[arg(long = "type", value_name = "TYPE", requires = "tenant")]
+    #[arg(conflicts_with_all = ["campaign", "all"])]
     pub(crate) mail_type: Option<MailType>,
     /// One kind of hits alone; default: both
     #[arg(long, value_name = "KIND")]
@@ -271,11 +272,15 @@ pub(crate) struct Erase {
     #[arg(long, value_name = "NAMESPACE")]
     pub(crate) tenant: Option<String>,
     /// These people of the tenant: a file with one address a line, or - for standard input
-    #[arg(long, value_name = "FILE", requires = "tenant", conflicts_with = "all")]
+    #[arg(long, value_name = "FILE", requires = "tenant")]
+    #[arg(conflicts_with_all = ["campaign", "all"])]
     pub(crate) people: Option<PathBuf>,
     /// Everything of the tenant; its key is destroyed
-    #[arg(long, requires = "tenant")]
+    #[arg(long, requires = "tenant", conflicts_with = "campaign")]
     pub(crate) all: bool,
+    /// Do not ask whether a whole campaign or tenant is meant
+    #[arg(long, short, conflicts_with = "people")]
+    pub(crate) yes: bool,
     /// Save the receipt in this file; of several people, in files in this folder
     #[arg(long, value_name = "PATH")]
     pub(crate) out: Option<PathBuf>,

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::args::Erase;
 use crate::asks;
+use crate::cluster::ask::confirm;
 use crate::data::DataFolder;
 use crate::receipts::say;
 use crate::report::print;
@@ -25,6 +26,16 @@ pub(crate) async fn run(data: &Path, options: &Erase) -> Result<()> {
     let folder = DataFolder::new(data);
     let state = folder.state()?;
     let whose = whose::whose(&folder, &state, options).await?;
+    if options.people.is_none() && !options.yes && whose.iter().any(|one| !one.is_asked_for) {
+        let what = match (&options.campaign, &options.tenant) {
+            (Some(campaign), _) => format!("The campaign {campaign} and all figures about it go."),
+            (None, tenant) => format!(
+                "All data of tenant {} and its key go.",
+                tenant.as_deref().unwrap_or_default()
+            ),
+        };
+        confirm(&what)?;
+    }
     let due = whose.iter().filter(|one| !one.is_asked_for);
     let asks = due
         .map(|one| (Some(Refuses::Erase(one.erased.clone())), Action::Erase(one.target.clone())));

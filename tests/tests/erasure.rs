@@ -145,6 +145,18 @@ fn who_is_not_known_and_a_key_that_is_gone_change_nothing() -> Result<()> {
     ensure!(!complained.contains("stranger"), "an address is not repeated: {complained}");
     let refused = sent.machine.run(&["erase", "--tenant", "acme"])?;
     ensure!(complaint(&refused).contains("--people FILE, or --all"));
+    // What cannot be undone is not guessed: neither whose data is meant, nor that it is.
+    for (unclear, says) in [
+        (&["erase", "--campaign", "spring-anonymous", "--people", "list"][..], "cannot be used"),
+        (&["erase", "--campaign", "spring-anonymous"], "--yes"),
+        (&["withdraw", "--all", "--yes", "--people", "list"], "cannot be used"),
+        (&["withdraw", "--campaign", "spring-anonymous", "--people", "list"], "cannot be used"),
+        (&["withdraw", "--campaign", "spring-anonymous", "--type", "campaign"], "cannot be used"),
+    ] {
+        let refused = sent.machine.run(unclear)?;
+        let complained = String::from_utf8(refused.stderr)?;
+        ensure!(!refused.status.success() && complained.contains(says), "{complained}");
+    }
     let refused = sent.machine.run(&["erase", "--campaign", "winter"])?;
     ensure!(complaint(&refused).contains("no campaign winter"));
 
@@ -217,7 +229,7 @@ fn an_erased_campaign_and_an_erased_tenant_are_refused_with_the_date_and_the_key
     let sent = Sent::new()?;
     let letters = sent.send("spring-anonymous")?;
     sent.send("spring-individual")?;
-    let said = sent.machine.ask(&["erase", "--campaign", "spring-anonymous"])?;
+    let said = sent.machine.ask(&["erase", "--campaign", "spring-anonymous", "--yes"])?;
     ensure!(said.contains("ClickHouse, counters:") && said.contains("Redis, published totals"));
     ensure!(sent.opens("spring-anonymous")? == 0 && sent.opens("spring-individual")? == 200);
     sent.open(&letters[0])?;
@@ -227,7 +239,7 @@ fn an_erased_campaign_and_an_erased_tenant_are_refused_with_the_date_and_the_key
     ensure!(complained.contains("spring-anonymous was erased on 20"), "{complained}");
     ensure!(!out.exists());
 
-    let said = sent.machine.ask(&["erase", "--tenant", "acme", "--all"])?;
+    let said = sent.machine.ask(&["erase", "--tenant", "acme", "--all", "--yes"])?;
     ensure!(said.contains("keys, the tenant's key: 1 row, 32 bytes"), "{said}");
     let keys = fs::read_dir(sent.machine.data().join("tenants"))?.count();
     ensure!(keys == 0, "{keys} keys are left");

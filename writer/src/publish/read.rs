@@ -22,6 +22,8 @@ pub(super) struct Sent {
     pub(super) modes: Option<[u8; 2]>,
     /// Messages that left with the kind tracked.
     pub(super) messages: [u64; 2],
+    /// Of these, those that no two people share.
+    pub(super) own: [u64; 2],
     /// Recipients declared where the mail goes to a list address.
     pub(super) declared: u64,
     /// When a policy last removed something of it, in milliseconds since 1970.
@@ -35,10 +37,15 @@ impl Sent {
         self.modes.and_then(|modes| Mode::from_u8(modes[kind as usize])).unwrap_or(Mode::Off)
     }
 
-    /// How many people a campaign's total is a part of.
+    /// How many people a campaign's total is a part of. What a manifest declares is believed only
+    /// where no messages of people's own were stamped: else who declares many could learn what a
+    /// few did.
     #[must_use]
     pub(super) fn recipients(&self, kind: Kind) -> u64 {
-        self.messages[kind as usize].max(self.declared)
+        match self.own[kind as usize] {
+            0 => self.messages[kind as usize].max(self.declared),
+            own => own,
+        }
     }
 }
 
@@ -58,6 +65,8 @@ pub(super) async fn sent(client: &Client) -> Result<BTreeMap<Id, Sent>> {
         campaign: u64,
         opens: u64,
         clicks: u64,
+        own_opens: u64,
+        own_clicks: u64,
     }
     let mut all = BTreeMap::<Id, Sent>::new();
     let manifests = "SELECT tenant, campaign, toUInt8(opens) AS opens, toUInt8(clicks) AS clicks, \
@@ -68,10 +77,14 @@ pub(super) async fn sent(client: &Client) -> Result<BTreeMap<Id, Sent>> {
         sent.declared = row.declared;
     }
     let stamped = "SELECT tenant, campaign, sumIf(messages, opens != 'off') AS opens, \
-                   sumIf(messages, clicks != 'off') AS clicks FROM sends FINAL \
-                   GROUP BY tenant, campaign";
+                   sumIf(messages, clicks != 'off') AS clicks, \
+                   sumIf(messages, opens IN ('anonymous', 'individual')) AS own_opens, \
+                   sumIf(messages, clicks IN ('anonymous', 'individual')) AS own_clicks \
+                   FROM sends FINAL GROUP BY tenant, campaign";
     for row in client.query_raw(stamped).fetch_all::<Stamped>().await? {
-        all.entry((row.tenant, row.campaign)).or_default().messages = [row.opens, row.clicks];
+        let sent = all.entry((row.tenant, row.campaign)).or_default();
+        sent.messages = [row.opens, row.clicks];
+        sent.own = [row.own_opens, row.own_clicks];
     }
     let enforced = "SELECT tenant, campaign, toUnixTimestamp64Milli(max(at)) AS at FROM enforced \
                     GROUP BY tenant, campaign";

@@ -224,7 +224,12 @@ impl Counted {
             let place = if is_whole { self.total() } else { (*dimension, value.clone()) };
             let lost = cell.shows_more_than(self.cells.get(&place).unwrap_or(&nothing));
             let of_whole = before.get(&(*dimension, String::new()));
-            let is_alone = of_whole.is_none_or(|whole| whole.raw.is_none());
+            // Nothing was held to any mark while readers were known.
+            let is_alone = if *dimension == Dimension::Total {
+                cell.at.raw == 0
+            } else {
+                of_whole.is_none_or(|whole| whole.raw.is_none())
+            };
             cell.raw.is_some() && (lost || is_alone)
         };
         let lost: BTreeSet<Dimension> = before
@@ -389,6 +394,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_shown_of_known_readers_is_withheld_once_they_are_not_known() {
+        for people in [3, 60] {
+            let cells = |people| {
+                let total = (Dimension::Total, "", count(people, people, people));
+                counted(Mode::Anonymous, &[total])
+            };
+            let nothing = BTreeMap::new();
+            let known = cells(people).shown(Mode::Individual, &nothing, &of(200));
+            assert_eq!(names(&known), [""]);
+            let now = cells(people).shown(Mode::Anonymous, &known, &of(200));
+            assert_eq!(names(&now), Vec::<&str>::new(), "{people}");
+            let one_more = cells(people + 1).shown(Mode::Anonymous, &now, &of(200));
+            assert_eq!(names(&one_more), Vec::<&str>::new(), "{people}");
+            let group_more = cells(people + 10).shown(Mode::Anonymous, &one_more, &of(200));
+            assert_eq!(names(&group_more), [""], "{people}");
+        }
+    }
+
+    #[test]
     fn rules_are_told_with_the_total_and_move_on_with_it() {
         let with_rules = |people: u64, versions: &[&str]| {
             let mut cells = vec![(Dimension::Total, "", count(people, people, people))];
@@ -500,9 +524,7 @@ mod tests {
         let before = known.shown(Mode::Individual, &BTreeMap::new(), &of(200));
         let one_more = three_clients(Mode::Anonymous, [61, 30, 30]);
         let shown = one_more.shown(Mode::Anonymous, &before, &of(200));
-        let total = |shown: &BTreeMap<Place, Shown>| shown[&(Dimension::Total, String::new())];
-        assert_eq!(total(&shown).raw, total(&before).raw, "it stays as it was");
-        assert_eq!(names(&shown), [""]);
+        assert_eq!(names(&shown), Vec::<&str>::new(), "the total was held to no mark, either");
         let more = three_clients(Mode::Anonymous, [70, 40, 40]);
         assert_eq!(names(&more.shown(Mode::Anonymous, &shown, &of(200))), ["", "a", "b", "c"]);
     }
