@@ -172,6 +172,8 @@ impl Service {
                 Err(Ended::Start(error)) => return Err(error),
                 Err(Ended::StandBy) => {
                     self.status.ready.store(true, Ordering::Relaxed);
+                    // What kept it from storing while it worked is the other's now.
+                    self.status.troubled(None);
                     if !std::mem::replace(&mut told, true) {
                         tracing::info!("standing by");
                     }

@@ -7,6 +7,7 @@ use super::hop::{self, SERVER};
 use super::pod::{Arguments, Pod, mount, mount_to_read, secret_volume};
 use super::{StorePod, Version, claim_template, keep_volumes, object, selector, service_account};
 use crate::apply::{Kind, Wanted};
+use crate::region::keys::acl::PROBE;
 use crate::region::validate::ValidatedRegion;
 
 const COMPONENT: &str = "redis";
@@ -42,7 +43,7 @@ fn arguments() -> Value {
     arguments.flag("--tls-ca-cert-file", format!("{SERVER}/ca.crt"));
     arguments.flag("--tls-cert-file", format!("{SERVER}/tls.crt"));
     arguments.flag("--tls-key-file", format!("{SERVER}/tls.key"));
-    // Everyone has a password; without one only PING is answered.
+    // Everyone has a name and a password, but for the probe, to whom only PING is answered.
     arguments.flag("--protected-mode", "no");
     arguments.into_value()
 }
@@ -60,6 +61,11 @@ fn stateful_set(region: &ValidatedRegion, version: &Version) -> Wanted {
         &file("tls.crt"),
         "--key",
         &file("tls.key"),
+        "--user",
+        PROBE,
+        "--pass",
+        PROBE,
+        "--no-auth-warning",
     ];
     // While the file is being read, Redis answers with an error: alive, and not ready, as `-e` says.
     let alive = [&["redis-cli"][..], &tls_options, &["ping"]].concat();

@@ -31,12 +31,18 @@ pub(in crate::region) const USERS: [User; 3] = [
     },
 ];
 
-/// One who does not say who it is may ask whether Redis is ready, as the pod's probe does.
-const NOBODY: &str = "user default on nopass resetkeys resetchannels -@all +ping";
+/// Nobody may connect without a name. But Redis reads its append-only file as this user, and leaves
+/// out, with a line in its log, each script's or transaction's writes that the user may not do: so
+/// it may do everything, and has no way in (Redis 7.0.15, `execCommand` and `createAOFClient`).
+const NOBODY: &str = "user default off resetpass ~* &* +@all";
+
+/// Who asks whether Redis is ready, as the pod's probe does, with any password.
+pub(in crate::region) const PROBE: &str = "probe";
+const PROBE_RULES: &str = "on nopass resetkeys resetchannels -@all +ping";
 
 /// The ACL file, with a hash in place of each password.
 pub(in crate::region) fn file(password: impl Fn(&'static str) -> String) -> String {
-    let mut lines = vec![NOBODY.to_owned()];
+    let mut lines = vec![NOBODY.to_owned(), format!("user {PROBE} {PROBE_RULES}")];
     for User { name, rules } in USERS {
         let hash = hex::encode(Sha256::digest(password(name)));
         lines.push(format!("user {name} on #{hash} resetkeys resetchannels {rules}"));
