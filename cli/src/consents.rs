@@ -14,6 +14,7 @@ use crate::args;
 use crate::asks::{addresses, persons, tenant};
 use crate::contacts::{Contacts, Lookup};
 use crate::data::DataFolder;
+use crate::erase::Log;
 use crate::keys;
 use crate::report::print;
 use crate::up::now_ms;
@@ -57,6 +58,7 @@ pub(crate) async fn consent(data: &Path, options: &args::Consent) -> Result<()> 
     let state = folder.state()?;
     let tenant = tenant(&state, &options.tenant)?;
     let people = addresses(&options.people)?;
+    Log::read(&folder)?.is_obeyed(&state.clickhouse).await?;
     let key = keys::tenant_key(&folder, tenant)?;
     let contacts = Contacts::read(&state.clickhouse, tenant, key).await?;
     let client = hushmark_report::client(&state.clickhouse).with_setting("async_insert", "0");

@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::asks::{addresses, persons};
 use crate::contacts::Contacts;
 use crate::data::DataFolder;
+use crate::erase::Log;
 use crate::report::print;
 use crate::stamp::plural;
 use crate::up::now_ms;
@@ -75,6 +76,7 @@ pub(crate) async fn delivered(data: &Path, options: &args::Delivered) -> Result<
     let (name, tenant, campaign) = state.campaign(&options.campaign)?;
     campaigns::known(&state, &options.campaign, campaign).await?;
     let people = addresses(&options.people)?;
+    Log::read(&folder)?.is_obeyed(&state.clickhouse).await?;
     let contacts =
         Contacts::read(&state.clickhouse, tenant, keys::tenant_key(&folder, tenant)?).await?;
     let mut sent = deliveries::sent(&state.clickhouse, (tenant, campaign)).await?;

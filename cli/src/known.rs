@@ -13,17 +13,19 @@ use crate::data::{DataFolder, State};
 use crate::erase::Log;
 use crate::{asks, contacts, keys, stamp};
 
-/// The campaigns of a tenant. The refusal log has the last word of what may be told of each: it
-/// knows kill switches, withdrawals and policies that became stricter.
+/// The campaigns of a tenant, once ClickHouse obeys every erasure. The refusal log has the last word
+/// of what may be told of each: it knows kill switches, withdrawals and policies that became
+/// stricter.
 pub(crate) async fn campaigns(
     folder: &DataFolder,
     state: &State,
     tenant: TenantId,
 ) -> Result<HashMap<CampaignId, Known>> {
+    let log = Log::read(folder)?;
+    log.is_obeyed(&state.clickhouse).await?;
     let mut all = hushmark_report::people::campaigns(&state.clickhouse, tenant).await?;
-    let refused = Log::read(folder)?.0;
     for known in all.values_mut() {
-        lower(known, tenant, &refused, stamp::generation(folder, known.id)?);
+        lower(known, tenant, &log.0, stamp::generation(folder, known.id)?);
     }
     Ok(all)
 }

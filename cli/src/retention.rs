@@ -23,6 +23,7 @@ use hushmark_writer::retention::{Found, Reach, carry_out, found};
 use serde::Serialize;
 
 use crate::data::{DataFolder, State};
+use crate::erase::Log;
 use crate::policies::{Policy, policy};
 use crate::report::print;
 use crate::up::now_ms;
@@ -43,6 +44,7 @@ pub(crate) async fn plan(data: &Path, options: &args::PlanPolicy) -> Result<Exit
     let folder = DataFolder::new(data);
     let state = folder.state()?;
     let policy = chosen(&state, &options.policy, options.kind)?;
+    Log::read(&folder)?.is_obeyed(&state.clickhouse).await?;
     let client = hushmark_report::client(&state.clickhouse);
     let now = now_ms();
     let mut steps = Vec::new();
