@@ -79,25 +79,31 @@ async fn people(
 ) -> Result<()> {
     let tenant = tenant(state, namespace)?;
     let people = addresses(file)?;
-    erase::Log::read(folder)?.tenant(tenant, namespace)?;
-    let contacts =
-        Contacts::read(&state.clickhouse, tenant, keys::tenant_key(folder, tenant)?).await?;
+    let log = erase::Log::read(folder)?;
+    log.tenant(tenant, namespace)?;
+    let key = keys::tenant_key(folder, tenant)?;
+    let contacts = Contacts::read((folder, &log.0), &state.clickhouse, tenant, key).await?;
     // Of who was erased nothing is written down again: what is left of them says as much.
     let (_, to_note): (Vec<_>, Vec<_>) =
         people.iter().partition(|it| contacts.withdrew(it) == Some(Withdrew::Erased));
     contacts.withdraw(&state.clickhouse, &to_note, source, now_ms()).await?;
-    let asks: Vec<_> = people
-        .iter()
-        .map(|person| {
-            let refuses = contacts.known(person).map(|contact| Refuses::Contact {
-                tenant: tenant.to_string(),
-                id: format!("{:016x}", contact.expose()),
-            });
-            let tombstone = contacts.tombstone(person);
-            (refuses, Action::Withdraw(Target::Person { tenant, tombstone }))
-        })
-        .collect();
-    let named = asks.iter().filter(|(refuses, _)| refuses.is_some()).count();
+    let ids = contacts.ids_now(&state.clickhouse, &people).await?;
+    let mut asks = Vec::new();
+    for person in &people {
+        let tombstone = contacts.tombstone(person);
+        let action = Action::Withdraw(Target::Person { tenant, tombstone });
+        let named = ids.get(&contacts.found_by(person)).map(Vec::as_slice).unwrap_or_default();
+        // Nothing names whoever is no contact yet: the audit log alone is told.
+        if named.is_empty() {
+            asks.push((None, action));
+            continue;
+        }
+        asks.extend(named.iter().map(|contact| {
+            let (tenant, id) = (tenant.to_string(), format!("{:016x}", contact.expose()));
+            (Some(Refuses::Contact { tenant, id }), action.clone())
+        }));
+    }
+    let named = people.iter().filter(|it| ids.contains_key(&contacts.found_by(it))).count();
     ask_for(folder, asks).await?;
     print(&format!(
         "withdrawn: {} of tenant {namespace}, of whom {named} were contacts already; edges obey \

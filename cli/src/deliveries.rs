@@ -76,9 +76,10 @@ pub(crate) async fn delivered(data: &Path, options: &args::Delivered) -> Result<
     let (name, tenant, campaign) = state.campaign(&options.campaign)?;
     campaigns::known(&state, &options.campaign, campaign).await?;
     let people = addresses(&options.people)?;
-    Log::read(&folder)?.is_obeyed(&state.clickhouse).await?;
-    let contacts =
-        Contacts::read(&state.clickhouse, tenant, keys::tenant_key(&folder, tenant)?).await?;
+    let log = Log::read(&folder)?;
+    log.is_obeyed(&state.clickhouse).await?;
+    let key = keys::tenant_key(&folder, tenant)?;
+    let contacts = Contacts::read((&folder, &log.0), &state.clickhouse, tenant, key).await?;
     let mut sent = deliveries::sent(&state.clickhouse, (tenant, campaign)).await?;
     sent.sort_unstable();
     let had_one = |id: &u64| sent.binary_search(id).is_ok();

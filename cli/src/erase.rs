@@ -14,21 +14,24 @@ use hushmark_event::refusal::Refuses;
 use serde_json::json;
 
 use crate::args::Erase;
-use crate::asks;
 use crate::data::DataFolder;
 use crate::receipts::say;
 use crate::report::print;
+use crate::{asks, contacts};
 
 pub(crate) use log::Log;
 
 pub(crate) async fn run(data: &Path, options: &Erase) -> Result<()> {
     let folder = DataFolder::new(data);
     let state = folder.state()?;
+    // No stamping draws an id between the look at whose they are and the refusal of all of them.
+    let turn = contacts::turn(&folder, whose::tenant_of(&state, options)?).await?;
     let whose = whose::whose(&folder, &state, options).await?;
     let due = whose.iter().filter(|one| !one.is_asked_for);
     let asks = due
         .map(|one| (Some(Refuses::Erase(one.erased.clone())), Action::Erase(one.target.clone())));
     asks::ask_for(&folder, asks.collect()).await?;
+    drop(turn);
     let receipts = wait::receipts(&folder, &state, &whose).await?;
     if let Some(out) = &options.out {
         save(out, &receipts)?;

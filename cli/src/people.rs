@@ -13,6 +13,7 @@ use hushmark_report::{Known, ReadError, Report, contact, log, mailing};
 use crate::asks::{addresses, source, tenant};
 use crate::contacts::Contacts;
 use crate::data::{DataFolder, State};
+use crate::erase::Log;
 use crate::keys::random64;
 use crate::report::print;
 use crate::{args, campaigns, keys, known};
@@ -73,7 +74,8 @@ pub(crate) async fn contact(data: &Path, options: &args::Contact) -> Result<()> 
     };
     let all = known::campaigns(&folder, &state, tenant).await?;
     let key = keys::tenant_key(&folder, tenant)?;
-    let contacts = Contacts::read(&state.clickhouse, tenant, key).await?;
+    let log = Log::read(&folder)?.0;
+    let contacts = Contacts::read((&folder, &log), &state.clickhouse, tenant, key).await?;
     let tombstone = contacts.tombstone(person);
     known::audit(&folder, Read::Contact, Target::Person { tenant, tombstone }).await?;
     let unseal = known::unseal(&folder, tenant)?;
