@@ -5,13 +5,14 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result};
 use hushmark_event::audit::{Action, Read, Target};
-use hushmark_event::refusal::{Allowed, Mail, RefusalLog};
-use hushmark_policy::{CampaignId, Place, TenantId};
-use hushmark_report::{Known, Person};
+use hushmark_event::refusal::{Allowed, Entry, Mail, RefusalLog, Refuses};
+use hushmark_policy::{CampaignId, Day, Place, TenantId};
+use hushmark_report::{Ended, Known, Person};
 
 use crate::data::{DataFolder, State};
 use crate::erase::Log;
-use crate::{asks, contacts, keys, stamp};
+use crate::keys::REFUSAL_LOG;
+use crate::{asks, contacts, files, keys, stamp};
 
 /// The campaigns of a tenant, once ClickHouse obeys every erasure. The refusal log has the last word
 /// of what may be told of each: it knows kill switches, withdrawals and policies that became
@@ -48,6 +49,23 @@ pub(crate) fn unseal(
     tenant: TenantId,
 ) -> Result<impl Fn(u64, &[u8]) -> Option<Person> + use<>> {
     Ok(contacts::unseal(tenant, &*keys::tenant_key(folder, tenant)?))
+}
+
+/// Contacts of a tenant whose tracking the refusal log ended.
+pub(crate) fn ended(folder: &DataFolder, tenant: TenantId) -> Result<Ended> {
+    let path = folder.path(REFUSAL_LOG);
+    let mut ended = Ended::new();
+    for line in files::lines(&path)? {
+        let entry: Entry = serde_json::from_slice(&line)
+            .with_context(|| format!("{} is damaged: restore it", path.display()))?;
+        if let Refuses::Contact { tenant: of, id } = entry.refuses
+            && of == tenant.to_string()
+        {
+            let id = u64::from_str_radix(&id, 16).context("the refusal log names no contact")?;
+            ended.entry(id).or_insert(Day::of_unix_ms(entry.at_ms));
+        }
+    }
+    Ok(ended)
 }
 
 /// Writes into the audit log who looks at what, before it is shown.
