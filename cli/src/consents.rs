@@ -59,6 +59,7 @@ pub(crate) async fn consent(data: &Path, options: &args::Consent) -> Result<()> 
     let tenant = tenant(&state, &options.tenant)?;
     let people = addresses(&options.people)?;
     let log = Log::read(&folder)?;
+    log.tenant(tenant, &options.tenant)?;
     log.is_obeyed(&state.clickhouse).await?;
     let key = keys::tenant_key(&folder, tenant)?;
     let contacts = Contacts::read((&folder, &log.0), &state.clickhouse, tenant, key).await?;

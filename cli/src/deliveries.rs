@@ -77,8 +77,9 @@ pub(crate) async fn delivered(data: &Path, options: &args::Delivered) -> Result<
     campaigns::known(&state, &options.campaign, campaign).await?;
     let people = addresses(&options.people)?;
     let log = Log::read(&folder)?;
+    log.campaign(tenant, campaign, &name)?;
     log.is_obeyed(&state.clickhouse).await?;
-    let key = keys::tenant_key(&folder, tenant)?;
+    let key = keys::known_tenant_key(&folder, tenant)?;
     let contacts = Contacts::read((&folder, &log.0), &state.clickhouse, tenant, key).await?;
     let mut sent = deliveries::sent(&state.clickhouse, (tenant, campaign)).await?;
     sent.sort_unstable();

@@ -74,7 +74,7 @@ pub(crate) async fn contact(data: &Path, options: &args::Contact) -> Result<()> 
         bail!("{} names {} people: give one address", source(&options.person), people.len());
     };
     let all = known::campaigns(&folder, &state, tenant).await?;
-    let key = keys::tenant_key(&folder, tenant)?;
+    let key = keys::known_tenant_key(&folder, tenant)?;
     let log = Log::read(&folder)?.0;
     let contacts = Contacts::read((&folder, &log), &state.clickhouse, tenant, key).await?;
     let tombstone = contacts.tombstone(person);

@@ -239,6 +239,24 @@ fn an_erased_campaign_and_an_erased_tenant_are_refused_with_the_date_and_the_key
     ensure!(sent.second_verifier_takes(&sent.receipts()?)?);
     let complained = complaint(&sent.erase_people("yusuf.haddad@example.org\n")?);
     ensure!(complained.contains("was erased on 20"), "{complained}");
+    // Neither looking nor writing brings a key of the tenant back, while `up` still has its manifest.
+    let person = sent.path("people");
+    let person = text(&person);
+    for command in [
+        &["contact", "--tenant", "acme", "--person", person][..],
+        &["segment", "--tenant", "acme", "--sent"],
+        &["export", "spring-individual"],
+        &["log", "--tenant", "acme"],
+        &["consent", "--tenant", "acme", "--people", person, "--source", "a form"],
+        &["delivered", "spring-individual", "--people", person],
+        &["withdraw", "--tenant", "acme", "--people", person],
+        &["stamp", "spring-individual", "--out", text(&out)],
+    ] {
+        let complained = complaint(&sent.machine.run(command)?);
+        ensure!(complained.contains("was erased on 20"), "{command:?}: {complained}");
+    }
+    ensure!(fs::read_dir(sent.machine.data().join("tenants"))?.count() == 0, "a key came back");
+    ensure!(sent.number("SELECT count() FROM consents")? == 0);
     let Sent { machine, folder } = sent;
     machine.stop()?;
 
