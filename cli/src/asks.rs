@@ -8,8 +8,8 @@ use std::{fs, io};
 use anyhow::{Context, Result, bail};
 use hushmark_event::ask::Question;
 use hushmark_event::audit::entry::TakenDown;
-use hushmark_event::audit::{Action, Name, Principal, Target};
-use hushmark_event::redis_keys::{ASKS, QUESTION_FIELD, REFUSAL_FIELD};
+use hushmark_event::audit::{Action, Name, Principal, Reason, Target};
+use hushmark_event::redis_keys::{ASKS, DECLINED_FIELD, QUESTION_FIELD, REFUSAL_FIELD};
 use hushmark_event::refusal::{Refuses, Takedown};
 use hushmark_policy::TenantId;
 use hushmark_sender::Address;
@@ -79,25 +79,31 @@ async fn people(
 ) -> Result<()> {
     let tenant = tenant(state, namespace)?;
     let people = addresses(file)?;
-    erase::Log::read(folder)?.tenant(tenant, namespace)?;
-    let contacts =
-        Contacts::read(&state.clickhouse, tenant, keys::tenant_key(folder, tenant)?).await?;
+    let log = erase::Log::read(folder)?;
+    log.tenant(tenant, namespace)?;
+    let key = keys::tenant_key(folder, tenant)?;
+    let contacts = Contacts::read((folder, &log.0), &state.clickhouse, tenant, key).await?;
     // Of who was erased nothing is written down again: what is left of them says as much.
     let (_, to_note): (Vec<_>, Vec<_>) =
         people.iter().partition(|it| contacts.withdrew(it) == Some(Withdrew::Erased));
     contacts.withdraw(&state.clickhouse, &to_note, source, now_ms()).await?;
-    let asks: Vec<_> = people
-        .iter()
-        .map(|person| {
-            let refuses = contacts.known(person).map(|contact| Refuses::Contact {
-                tenant: tenant.to_string(),
-                id: format!("{:016x}", contact.expose()),
-            });
-            let tombstone = contacts.tombstone(person);
-            (refuses, Action::Withdraw(Target::Person { tenant, tombstone }))
-        })
-        .collect();
-    let named = asks.iter().filter(|(refuses, _)| refuses.is_some()).count();
+    let ids = contacts.ids_now(&state.clickhouse, &people).await?;
+    let mut asks = Vec::new();
+    for person in &people {
+        let tombstone = contacts.tombstone(person);
+        let action = Action::Withdraw(Target::Person { tenant, tombstone });
+        let named = ids.get(&contacts.found_by(person)).map(Vec::as_slice).unwrap_or_default();
+        // Nothing names whoever is no contact yet: the audit log alone is told.
+        if named.is_empty() {
+            asks.push((None, action));
+            continue;
+        }
+        asks.extend(named.iter().map(|contact| {
+            let (tenant, id) = (tenant.to_string(), format!("{:016x}", contact.expose()));
+            (Some(Refuses::Contact { tenant, id }), action.clone())
+        }));
+    }
+    let named = people.iter().filter(|it| ids.contains_key(&contacts.found_by(it))).count();
     ask_for(folder, asks).await?;
     print(&format!(
         "withdrawn: {} of tenant {namespace}, of whom {named} were contacts already; edges obey \
@@ -146,9 +152,25 @@ pub(crate) async fn ask_for(
     folder: &DataFolder,
     asks: Vec<(Option<Refuses>, Action)>,
 ) -> Result<()> {
+    send(folder, asks.into_iter().map(|(refuses, action)| (refuses, action, None)).collect()).await
+}
+
+/// Tells the audit log what a command refuses to do, and why. Where nobody can be told it is refused
+/// all the same.
+pub(crate) async fn decline(folder: &DataFolder, actions: Vec<Action>, reason: Reason) {
+    let asks = actions.into_iter().map(|action| (None, action, Some(reason))).collect();
+    if let Err(error) = send(folder, asks).await {
+        eprintln!("the audit log could not be told what was refused: {error:#}");
+    }
+}
+
+async fn send(
+    folder: &DataFolder,
+    asks: Vec<(Option<Refuses>, Action, Option<Reason>)>,
+) -> Result<()> {
     let mut redis = connect(folder).await.context("is `hushmark up` running?")?;
     let mut waiting = Vec::new();
-    for (refuses, action) in asks {
+    for (refuses, action, declined) in asks {
         let question = Question { by: this_user(), action };
         let question = serde_json::to_string(&question).context("cannot write who asks")?;
         let mut add = redis::cmd("XADD");
@@ -156,6 +178,10 @@ pub(crate) async fn ask_for(
         if let Some(refuses) = refuses {
             let text = serde_json::to_string(&refuses).context("cannot write the request")?;
             add.arg(REFUSAL_FIELD).arg(text);
+        }
+        if let Some(reason) = declined {
+            let text = serde_json::to_string(&reason).context("cannot write why it is refused")?;
+            add.arg(DECLINED_FIELD).arg(text);
         }
         let id: String = add
             .arg(&[QUESTION_FIELD, &question])

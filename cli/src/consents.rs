@@ -14,6 +14,7 @@ use crate::args;
 use crate::asks::{addresses, persons, tenant};
 use crate::contacts::{Contacts, Lookup};
 use crate::data::DataFolder;
+use crate::erase::Log;
 use crate::keys;
 use crate::report::print;
 use crate::up::now_ms;
@@ -57,8 +58,11 @@ pub(crate) async fn consent(data: &Path, options: &args::Consent) -> Result<()> 
     let state = folder.state()?;
     let tenant = tenant(&state, &options.tenant)?;
     let people = addresses(&options.people)?;
+    let log = Log::read(&folder)?;
+    log.tenant(tenant, &options.tenant)?;
+    log.is_obeyed(&state.clickhouse).await?;
     let key = keys::tenant_key(&folder, tenant)?;
-    let contacts = Contacts::read(&state.clickhouse, tenant, key).await?;
+    let contacts = Contacts::read((&folder, &log.0), &state.clickhouse, tenant, key).await?;
     let client = hushmark_report::client(&state.clickhouse).with_setting("async_insert", "0");
     let at = i64::try_from(now_ms()).unwrap_or(i64::MAX);
     let write = async {

@@ -2,7 +2,13 @@
 //! `individual` names the id; mail of the other modes is noted beside it (see [`deliveries`]), and
 //! nothing in the mail is.
 //!
+//! In reading order: [`ended`] is what the logs say of them, [`turn`] lets one command at a time
+//! draw ids.
+//!
 //! [`deliveries`]: crate::deliveries
+
+mod ended;
+mod turn;
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,6 +18,7 @@ use anyhow::{Context, Result};
 use clickhouse::Row;
 use hmac::{Hmac, Mac};
 use hushmark_event::chain::Hash32;
+use hushmark_event::refusal::RefusalLog;
 use hushmark_policy::{Caps, Day, Mark, TenantId};
 use hushmark_report::Person;
 use hushmark_sender::Address;
@@ -19,7 +26,13 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::data::DataFolder;
 use crate::keys::random64;
+use ended::Ended;
+pub(crate) use turn::turn;
+
+/// People that one query names: each takes 75 bytes, and ClickHouse reads 256 KiB.
+const NAMED_AT_ONCE: usize = 1_000;
 
 /// A keyed hash of an address: it finds a contact, and tells nobody without the key anything.
 pub(crate) type Lookup = [u8; 32];
@@ -83,40 +96,50 @@ pub(crate) enum Withdrew {
 pub(crate) struct Contacts {
     tenant: TenantId,
     key: Zeroizing<[u8; 32]>,
+    /// What mail made from now on names somebody by.
     known: HashMap<Lookup, u64>,
+    /// Every id of those who have several: before stampings waited for one another, two at once
+    /// drew two.
+    several: HashMap<Lookup, Vec<u64>>,
     withdrawn: HashMap<Lookup, Withdrew>,
+    ended: Ended,
     added: Vec<ContactRow>,
+    /// Whose messages of this stamping are tracked.
+    tracked: HashSet<Lookup>,
     /// Contacts that a message was made for.
     made_for: Vec<u64>,
 }
 
 impl Contacts {
-    /// Reads the tenant's contacts: keyed hashes and ids, no address.
+    /// Reads the tenant's contacts: keyed hashes and ids, no address; and who ended their tracking,
+    /// by the table and by the logs, which outlive a ClickHouse that is restored.
     pub(crate) async fn read(
+        (folder, log): (&DataFolder, &RefusalLog),
         clickhouse: &str,
         tenant: TenantId,
         key: Zeroizing<[u8; 32]>,
     ) -> Result<Self> {
-        let client = hushmark_report::client(clickhouse);
-        let known = client
-            .query("SELECT lookup, contact FROM contacts FINAL WHERE tenant = ?")
-            .bind(tenant.0)
-            .fetch_all::<Known>()
-            .await
-            .context("cannot read the contacts from ClickHouse; is `hushmark up` running?")?;
+        let ended = Ended::read(folder, log, tenant)?;
+        let (client, t) = (hushmark_report::client(clickhouse), tenant.0);
+        let read = async |query: &str| {
+            let rows = client.query_raw(query).fetch_all::<Known>().await;
+            rows.context("cannot read the contacts from ClickHouse; is `hushmark up` running?")
+        };
+        let known = format!("SELECT lookup, contact FROM contacts FINAL WHERE tenant = {t}");
+        let known = read(&known).await?;
         let known = known.into_iter().map(|row| (row.lookup, row.contact)).collect();
-        let withdrawn = client
-            .query(
-                "SELECT lookup, min(source = 'erased') AS is_erased FROM withdrawals \
-                 WHERE tenant = ? GROUP BY lookup",
-            )
-            .bind(tenant.0)
-            .fetch_all::<Withdrawn>()
-            .await
-            .context("cannot read from ClickHouse whose tracking ended")?;
-        let why = |is_erased| if is_erased { Withdrew::Erased } else { Withdrew::Said };
-        let withdrawn = withdrawn.into_iter().map(|row| (row.lookup, why(row.is_erased))).collect();
-        Ok(Self { tenant, key, known, withdrawn, added: Vec::new(), made_for: Vec::new() })
+        let twice = format!(
+            "SELECT DISTINCT lookup, contact FROM contacts WHERE tenant = {t} AND lookup IN \
+             (SELECT lookup FROM contacts WHERE tenant = {t} GROUP BY lookup \
+              HAVING min(contact) != max(contact))"
+        );
+        let mut several = HashMap::<Lookup, Vec<u64>>::new();
+        for Known { lookup, contact } in read(&twice).await? {
+            several.entry(lookup).or_default().push(contact);
+        }
+        let withdrawn = withdrawn(clickhouse, tenant).await?;
+        let (added, tracked, made_for) = (Vec::new(), HashSet::new(), Vec::new());
+        Ok(Self { tenant, key, known, several, withdrawn, ended, added, tracked, made_for })
     }
 
     /// A keyed hash of the address, for one use alone.
@@ -151,10 +174,12 @@ impl Contacts {
 
     /// Why the person's tracking ended, if it did.
     pub(crate) fn withdrew(&self, address: &Address) -> Option<Withdrew> {
-        if self.withdrawn.is_empty() {
+        if self.withdrawn.is_empty() && self.ended.is_empty() {
             return None;
         }
-        self.withdrawn.get(&self.lookup(address)).copied()
+        let lookup = self.lookup(address);
+        let by_table = self.withdrawn.get(&lookup).copied();
+        by_table.or_else(|| self.ended.how(&Hash32(lookup), || self.tombstone(address)))
     }
 
     /// The keyed hash that finds a person, which is all that an erasure leaves.
@@ -162,17 +187,39 @@ impl Contacts {
         Hash32(self.lookup(address))
     }
 
-    /// Every id that any row names people by: two stampings at once may have drawn two.
-    pub(crate) async fn every_id(&self, clickhouse: &str) -> Result<HashMap<Hash32, Vec<Mark>>> {
-        let rows = hushmark_report::client(clickhouse)
-            .query("SELECT DISTINCT lookup, contact FROM contacts WHERE tenant = ?")
-            .bind(self.tenant.0)
-            .fetch_all::<Known>()
-            .await
-            .context("cannot read the contacts from ClickHouse; is `hushmark up` running?")?;
+    /// Every id that mail named the person by; none where no mail did.
+    pub(crate) fn ids(&self, address: &Address) -> Vec<Mark> {
+        self.ids_of(&self.lookup(address)).map(Mark::new).collect()
+    }
+
+    fn ids_of(&self, lookup: &Lookup) -> impl Iterator<Item = u64> {
+        let one = self.known.get(lookup).into_iter();
+        let all = self.several.get(lookup).into_iter().flatten();
+        let only = if self.several.contains_key(lookup) { 0 } else { 1 };
+        one.take(only).chain(all).copied()
+    }
+
+    /// The ids of some people as they are now, by their keyed hashes. Asked after
+    /// [`withdraw`](Self::withdraw): of whoever is stamped at the same time either this finds the
+    /// new id, or the stamping finds that they withdrew.
+    pub(crate) async fn ids_now(
+        &self,
+        clickhouse: &str,
+        people: &[Address],
+    ) -> Result<HashMap<Hash32, Vec<Mark>>> {
+        let client = hushmark_report::client(clickhouse);
         let mut ids = HashMap::<Hash32, Vec<Mark>>::new();
-        for Known { lookup, contact } in rows {
-            ids.entry(Hash32(lookup)).or_default().push(Mark::new(contact));
+        for some in people.chunks(NAMED_AT_ONCE) {
+            let named = some.iter().map(|it| format!("unhex('{}')", self.found_by(it)));
+            let query = format!(
+                "SELECT DISTINCT lookup, contact FROM contacts WHERE tenant = {} AND lookup IN ({})",
+                self.tenant.0,
+                named.collect::<Vec<_>>().join(",")
+            );
+            let rows = client.query_raw(&query).fetch_all::<Known>().await;
+            for Known { lookup, contact } in rows.context("cannot read the contacts' ids")? {
+                ids.entry(Hash32(lookup)).or_default().push(Mark::new(contact));
+            }
         }
         Ok(ids)
     }
@@ -190,8 +237,25 @@ impl Contacts {
 
     /// Whether the refusal log refuses the contact: by the page of a message that named it.
     pub(crate) fn has_objected(&self, address: &Address, refused: &Caps) -> bool {
+        self.objected(&self.lookup(address), refused)
+    }
+
+    fn objected(&self, lookup: &Lookup, refused: &Caps) -> bool {
         !refused.objected().is_empty()
-            && self.known(address).is_some_and(|it| refused.is_withdrawn(self.tenant, &it))
+            && self.ids_of(lookup).any(|id| refused.is_withdrawn(self.tenant, &Mark::new(id)))
+    }
+
+    /// Takes note that a person's message is tracked.
+    pub(crate) fn note_tracked(&mut self, address: &Address) {
+        self.tracked.insert(self.lookup(address));
+    }
+
+    /// How many of those whose messages are tracked ended it since the contacts were read. Asked
+    /// once the new ids are stored; see [`ids_now`](Self::ids_now).
+    pub(crate) async fn ended_meanwhile(&self, clickhouse: &str, refused: &Caps) -> Result<usize> {
+        let withdrawn = withdrawn(clickhouse, self.tenant).await?;
+        let has_ended = |it: &&Lookup| withdrawn.contains_key(*it) || self.objected(it, refused);
+        Ok(self.tracked.iter().filter(has_ended).count())
     }
 
     /// Writes down that people's tracking ended, and how they said so. Durable when it returns.
@@ -255,9 +319,10 @@ impl Contacts {
 
     /// Stores the contacts that were added, and hands out whom messages were made for. Done before
     /// any message leaves, so that no hit ever names a contact that nobody knows.
-    pub(crate) async fn store(mut self, clickhouse: &str) -> Result<Vec<u64>> {
+    pub(crate) async fn store(&mut self, clickhouse: &str) -> Result<Vec<u64>> {
+        let made_for = std::mem::take(&mut self.made_for);
         if self.added.is_empty() {
-            return Ok(self.made_for);
+            return Ok(made_for);
         }
         // Not in the list's order.
         self.added.sort_unstable_by_key(|row| row.contact);
@@ -270,8 +335,23 @@ impl Contacts {
             insert.end().await
         };
         write.await.context("cannot store the contacts in ClickHouse")?;
-        Ok(self.made_for)
+        Ok(made_for)
     }
+}
+
+/// Who ended a tenant's tracking or was erased, as ClickHouse has it.
+async fn withdrawn(clickhouse: &str, tenant: TenantId) -> Result<HashMap<Lookup, Withdrew>> {
+    let rows = hushmark_report::client(clickhouse)
+        .query(
+            "SELECT lookup, min(source = 'erased') AS is_erased FROM withdrawals \
+             WHERE tenant = ? GROUP BY lookup",
+        )
+        .bind(tenant.0)
+        .fetch_all::<Withdrawn>()
+        .await
+        .context("cannot read from ClickHouse whose tracking ended")?;
+    let why = |is_erased| if is_erased { Withdrew::Erased } else { Withdrew::Said };
+    Ok(rows.into_iter().map(|row| (row.lookup, why(row.is_erased))).collect())
 }
 
 /// What a sealed address is bound to.
@@ -304,8 +384,11 @@ mod tests {
             tenant: TenantId(tenant),
             key: Zeroizing::new([key; 32]),
             known: HashMap::new(),
+            several: HashMap::new(),
             withdrawn: HashMap::new(),
+            ended: Ended::default(),
             added: Vec::new(),
+            tracked: HashSet::new(),
             made_for: Vec::new(),
         }
     }
@@ -330,5 +413,21 @@ mod tests {
         assert_eq!(opened(1, 7, id, &row.sealed[..11]), None);
         assert_eq!(row.at % 86_400_000, 0, "no finer than the day");
         assert_eq!(all.added.len(), 1);
+    }
+
+    #[test]
+    fn who_has_two_ids_objects_by_either() {
+        let mut all = contacts(1, 7);
+        let [ann, ben] =
+            ["ann@example.org", "ben@example.org"].map(|it| Address::parse(it).unwrap());
+        all.known = HashMap::from([(all.lookup(&ann), 11), (all.lookup(&ben), 13)]);
+        all.several = HashMap::from([(all.lookup(&ann), vec![11, 12])]);
+        let ids = |who| all.ids(who).iter().map(Mark::expose).collect::<Vec<_>>();
+        assert_eq!((ids(&ann), ids(&ben)), (vec![11, 12], vec![13]));
+        let mut refused = Caps::default();
+        assert!(!all.has_objected(&ann, &refused));
+        // Not the one that new mail names.
+        refused.withdraw(TenantId(1), &Mark::new(12));
+        assert!(all.has_objected(&ann, &refused) && !all.has_objected(&ben, &refused));
     }
 }

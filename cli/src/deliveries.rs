@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::asks::{addresses, persons};
 use crate::contacts::Contacts;
 use crate::data::DataFolder;
+use crate::erase::Log;
 use crate::report::print;
 use crate::stamp::plural;
 use crate::up::now_ms;
@@ -75,8 +76,11 @@ pub(crate) async fn delivered(data: &Path, options: &args::Delivered) -> Result<
     let (name, tenant, campaign) = state.campaign(&options.campaign)?;
     campaigns::known(&state, &options.campaign, campaign).await?;
     let people = addresses(&options.people)?;
-    let contacts =
-        Contacts::read(&state.clickhouse, tenant, keys::tenant_key(&folder, tenant)?).await?;
+    let log = Log::read(&folder)?;
+    log.campaign(tenant, campaign, &name)?;
+    log.is_obeyed(&state.clickhouse).await?;
+    let key = keys::known_tenant_key(&folder, tenant)?;
+    let contacts = Contacts::read((&folder, &log.0), &state.clickhouse, tenant, key).await?;
     let mut sent = deliveries::sent(&state.clickhouse, (tenant, campaign)).await?;
     sent.sort_unstable();
     let had_one = |id: &u64| sent.binary_search(id).is_ok();

@@ -130,6 +130,15 @@ pub(crate) fn tenant_key(folder: &DataFolder, tenant: TenantId) -> Result<Zeroiz
     read_key(&path)
 }
 
+/// The key that seals a tenant's addresses, where there is one.
+pub(crate) fn tenant_key_if_there(
+    folder: &DataFolder,
+    tenant: TenantId,
+) -> Result<Option<Zeroizing<[u8; 32]>>> {
+    let path = tenant_path(folder, tenant);
+    path.exists().then(|| read_key(&path)).transpose()
+}
+
 /// The key that seals a tenant's addresses, which has to be there.
 pub(crate) fn known_tenant_key(
     folder: &DataFolder,
@@ -138,8 +147,8 @@ pub(crate) fn known_tenant_key(
     let path = tenant_path(folder, tenant);
     if !path.exists() {
         bail!(
-            "the tenant's key {} is gone, and nobody can be found without it: restore it, or erase \
-             the whole tenant with --all; nothing was changed",
+            "the tenant's key {} is gone, or no mail was stamped yet, and nobody can be found without \
+             it: restore it, or erase the whole tenant with --all; nothing was changed",
             path.display()
         );
     }

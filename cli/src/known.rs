@@ -5,25 +5,31 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result};
 use hushmark_event::audit::{Action, Read, Target};
-use hushmark_event::refusal::{Allowed, Mail, RefusalLog};
-use hushmark_policy::{CampaignId, Place, TenantId};
-use hushmark_report::{Known, Person};
+use hushmark_event::refusal::{Allowed, Entry, Mail, RefusalLog, Refuses};
+use hushmark_policy::{CampaignId, Day, Place, TenantId};
+use hushmark_report::{Ended, Known, Person};
 
 use crate::data::{DataFolder, State};
 use crate::erase::Log;
-use crate::{asks, contacts, keys, stamp};
+use crate::keys::REFUSAL_LOG;
+use crate::{asks, contacts, files, keys, stamp};
 
-/// The campaigns of a tenant. The refusal log has the last word of what may be told of each: it
-/// knows kill switches, withdrawals and policies that became stricter.
+/// The campaigns of a tenant, once ClickHouse obeys every erasure. The refusal log has the last word
+/// of what may be told of each: it knows kill switches, withdrawals and policies that became
+/// stricter.
 pub(crate) async fn campaigns(
     folder: &DataFolder,
     state: &State,
     tenant: TenantId,
 ) -> Result<HashMap<CampaignId, Known>> {
+    let log = Log::read(folder)?;
+    let is_its = |namespace: &&String| TenantId::derive(&state.region, namespace) == tenant;
+    let namespace = state.namespaces.iter().find(is_its);
+    log.tenant(tenant, namespace.map_or("", String::as_str))?;
+    log.is_obeyed(&state.clickhouse).await?;
     let mut all = hushmark_report::people::campaigns(&state.clickhouse, tenant).await?;
-    let refused = Log::read(folder)?.0;
     for known in all.values_mut() {
-        lower(known, tenant, &refused, stamp::generation(folder, known.id)?);
+        lower(known, tenant, &log.0, stamp::generation(folder, known.id)?);
     }
     Ok(all)
 }
@@ -45,7 +51,27 @@ pub(crate) fn unseal(
     folder: &DataFolder,
     tenant: TenantId,
 ) -> Result<impl Fn(u64, &[u8]) -> Option<Person> + use<>> {
-    Ok(contacts::unseal(tenant, &*keys::tenant_key(folder, tenant)?))
+    // Looking makes no key: that of an erased tenant would come back.
+    let key = keys::tenant_key_if_there(folder, tenant)?;
+    let open = key.map(|key| contacts::unseal(tenant, &key));
+    Ok(move |contact, sealed: &[u8]| open.as_ref()?(contact, sealed))
+}
+
+/// Contacts of a tenant whose tracking the refusal log ended.
+pub(crate) fn ended(folder: &DataFolder, tenant: TenantId) -> Result<Ended> {
+    let path = folder.path(REFUSAL_LOG);
+    let mut ended = Ended::new();
+    for line in files::lines(&path)? {
+        let entry: Entry = serde_json::from_slice(&line)
+            .with_context(|| format!("{} is damaged: restore it", path.display()))?;
+        if let Refuses::Contact { tenant: of, id } = entry.refuses
+            && of == tenant.to_string()
+        {
+            let id = u64::from_str_radix(&id, 16).context("the refusal log names no contact")?;
+            ended.entry(id).or_insert(Day::of_unix_ms(entry.at_ms));
+        }
+    }
+    Ok(ended)
 }
 
 /// Writes into the audit log who looks at what, before it is shown.

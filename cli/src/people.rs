@@ -8,11 +8,12 @@ use anyhow::{Context, Result, bail};
 use hushmark_event::audit::{Read, Target};
 use hushmark_policy::{CampaignId, TenantId};
 use hushmark_report::segment::{self, By};
-use hushmark_report::{Known, ReadError, Report, contact, log, mailing};
+use hushmark_report::{Known, ReadError, Report, Whom, contact, log, mailing};
 
 use crate::asks::{addresses, source, tenant};
 use crate::contacts::Contacts;
 use crate::data::{DataFolder, State};
+use crate::erase::Log;
 use crate::keys::random64;
 use crate::report::print;
 use crate::{args, campaigns, keys, known};
@@ -38,8 +39,9 @@ pub(crate) async fn segment(data: &Path, options: &args::Segment) -> Result<()> 
         None => (all.into_values().collect(), Target::Tenant(tenant)),
     };
     known::audit(&folder, Read::Segment, target).await?;
-    let unseal = known::unseal(&folder, tenant)?;
-    let found = segment::read(&state.clickhouse, name, tenant, (&asked, by(&options.by)), &unseal);
+    let (unseal, ended) = (known::unseal(&folder, tenant)?, known::ended(&folder, tenant)?);
+    let whom = Whom { unseal: &unseal, ended: &ended };
+    let found = segment::read(&state.clickhouse, name, tenant, (&asked, by(&options.by)), whom);
     let found = found.await?;
     match options.format {
         args::Format { json: true, .. } => print(&found.json()),
@@ -72,14 +74,16 @@ pub(crate) async fn contact(data: &Path, options: &args::Contact) -> Result<()> 
         bail!("{} names {} people: give one address", source(&options.person), people.len());
     };
     let all = known::campaigns(&folder, &state, tenant).await?;
-    let key = keys::tenant_key(&folder, tenant)?;
-    let contacts = Contacts::read(&state.clickhouse, tenant, key).await?;
+    let key = keys::known_tenant_key(&folder, tenant)?;
+    let log = Log::read(&folder)?.0;
+    let contacts = Contacts::read((&folder, &log), &state.clickhouse, tenant, key).await?;
     let tombstone = contacts.tombstone(person);
     known::audit(&folder, Read::Contact, Target::Person { tenant, tombstone }).await?;
-    let unseal = known::unseal(&folder, tenant)?;
+    let (unseal, ended) = (known::unseal(&folder, tenant)?, known::ended(&folder, tenant)?);
+    let whom = Whom { unseal: &unseal, ended: &ended };
     let name = format!("{}/{}", state.region, options.tenant);
     let lookup = contacts.lookup(person);
-    let page = contact::read(&state.clickhouse, (name, tenant), &lookup, &all, &unseal).await?;
+    let page = contact::read(&state.clickhouse, (name, tenant), &lookup, &all, whom).await?;
     let page = page.with_context(|| {
         format!(
             "tenant {} has no contact with this address: no mail was stamped for it; check its \
@@ -103,9 +107,10 @@ pub(crate) async fn export(data: &Path, options: &args::Export) -> Result<()> {
     let one = known::one(known::campaigns(&folder, &state, tenant).await?, id, &name)?;
     known::audit(&folder, Read::Export, Target::Campaign { tenant, id }).await?;
     let report = published(&state, &name, (tenant, id)).await?;
-    let unseal = known::unseal(&folder, tenant)?;
+    let (unseal, ended) = (known::unseal(&folder, tenant)?, known::ended(&folder, tenant)?);
+    let whom = Whom { unseal: &unseal, ended: &ended };
     let of = (tenant, &one);
-    let export = mailing::read(&state.clickhouse, name, of, report.as_ref(), &unseal).await?;
+    let export = mailing::read(&state.clickhouse, name, of, report.as_ref(), whom).await?;
     match options.format {
         args::Format { json: true, .. } => print(&export.json()),
         args::Format { csv: true, .. } => print(&export.csv().context("cannot write CSV")?),
@@ -140,9 +145,10 @@ pub(crate) async fn log(data: &Path, options: &args::Log) -> Result<()> {
         let report = published(&state, &known.name, (tenant, known.id)).await?;
         templates.push((known, report));
     }
-    let unseal = known::unseal(&folder, tenant)?;
+    let (unseal, ended) = (known::unseal(&folder, tenant)?, known::ended(&folder, tenant)?);
+    let whom = Whom { unseal: &unseal, ended: &ended };
     let name = format!("{}/{}", state.region, options.tenant);
-    let log = log::read(&state.clickhouse, (name, tenant), &templates, &unseal).await?;
+    let log = log::read(&state.clickhouse, (name, tenant), &templates, whom).await?;
     match options.format {
         args::Format { json: true, .. } => print(&log.json()),
         args::Format { csv: true, .. } => {

@@ -21,8 +21,9 @@ use hushmark_sender::{
 use hushmark_token::{Kid, RegionKeys, Sealer};
 use serde::{Deserialize, Serialize};
 
+use crate::asks::persons;
 use crate::consents::Consents;
-use crate::contacts::Contacts;
+use crate::contacts::{self, Contacts};
 use crate::data::{DataFolder, State};
 use crate::deliveries;
 use crate::erase::Log;
@@ -95,11 +96,13 @@ pub(crate) async fn stamp(
         )
     })?;
     let campaign = manifests.campaign(campaign)?;
-    let log = Log::read(&folder)?;
-    log.campaign(campaign.tenant, campaign.id, &campaign.full_name())?;
-    let refused = log.0;
     // All that can be wrong with files is found before anything is fixed or made.
     let (newsletter, list) = (newsletter(campaign)?, list(campaign)?);
+    let _turn = contacts::turn(&folder, campaign.tenant).await?;
+    let log = Log::read(&folder)?;
+    log.campaign(campaign.tenant, campaign.id, &campaign.full_name())?;
+    log.is_obeyed(&state.clickhouse).await?;
+    let refused = log.0;
     let now = now_ms();
     let today = Day::of_unix_ms(now);
     let keys = RegionKeys::load(&folder.path("keys"))?;
@@ -116,7 +119,8 @@ pub(crate) async fn stamp(
     }
     let tracking = left(campaign, &refused, fixed.generation);
     let key = keys::tenant_key(&folder, campaign.tenant)?;
-    let mut contacts = Contacts::read(&state.clickhouse, campaign.tenant, key).await?;
+    let read = Contacts::read((&folder, &refused), &state.clickhouse, campaign.tenant, key);
+    let mut contacts = read.await?;
     let consents = match manifests.tenant_of(campaign).needs_consent(tracking) {
         true => Some(Consents::read(&state.clickhouse, campaign.tenant).await?),
         false => None,
@@ -132,6 +136,7 @@ pub(crate) async fn stamp(
         bail!("no row of the list can be used, so nothing was written");
     }
     let made_for = contacts.store(&state.clickhouse).await.inspect_err(|_| discard(&draft))?;
+    nobody_ended(&folder, &state, &contacts).await.inspect_err(|_| discard(&draft))?;
     let of = (campaign.tenant, campaign.id);
     let noted = deliveries::record(&state.clickhouse, of, Event::Sent, today, made_for).await;
     noted.inspect_err(|_| discard(&draft))?;
@@ -147,6 +152,21 @@ pub(crate) async fn stamp(
         opens: decided(&campaign.opens, tracking.opens),
         clicks: decided(&campaign.clicks, tracking.clicks),
     })
+}
+
+/// Fails where somebody ended their tracking while their mail was made to be tracked. Whoever does so
+/// from now on is a contact already, whose id the refusal log names.
+async fn nobody_ended(folder: &DataFolder, state: &State, contacts: &Contacts) -> Result<()> {
+    let refused = Log::read(folder)?.0;
+    let ended = contacts.ended_meanwhile(&state.clickhouse, refused.caps()).await?;
+    if ended > 0 {
+        bail!(
+            "{} ended their tracking while their mail was stamped, so no message was written: run \
+             the same command again",
+            persons(ended)
+        );
+    }
+    Ok(())
 }
 
 /// What the refusal log leaves of a campaign's tracking: whatever is sealed beyond it is never
@@ -297,10 +317,14 @@ fn write_messages(
         random: &mut random64,
         contact: &mut contact,
         is_withdrawn: &|address: &Address| {
-            let contacts = contacts.borrow();
-            contacts.is_withdrawn(address)
+            let mut contacts = contacts.borrow_mut();
+            let is_untracked = contacts.is_withdrawn(address)
                 || contacts.has_objected(address, whom.refused)
-                || whom.consents.is_some_and(|consents| !consents.has(&contacts, address))
+                || whom.consents.is_some_and(|consents| !consents.has(&contacts, address));
+            if !is_untracked {
+                contacts.note_tracked(address);
+            }
+            is_untracked
         },
         made_for: &mut made_for,
         sink: &mut sink,

@@ -28,7 +28,7 @@ use crate::args::{Demo, Up};
 use crate::data::{DataFolder, State};
 use crate::{campaigns, demo, keys, policies};
 
-pub(crate) use audit::RECEIPTS;
+pub(crate) use audit::{LOG as AUDIT_LOG, RECEIPTS};
 use child::Children;
 
 /// How long everything together may take to become ready.

@@ -8,8 +8,9 @@
 use hushmark_policy::{Generation, Mode, Place, Scope, Tracking};
 use serde::{Deserialize, Serialize};
 
-use crate::audit::{Action, Principal};
-use crate::refusal::{Allowed, CapScope, Journal, Refuses, Takedown};
+use crate::audit::entry::TakenDown;
+use crate::audit::{Action, Principal, Target};
+use crate::refusal::{Allowed, CapScope, Erased, Journal, Refuses, Takedown};
 
 /// The port on the loopback of the operator's pod.
 pub const PORT: u16 = 9083;
@@ -38,6 +39,51 @@ pub struct Question {
     pub by: Principal,
     /// For what.
     pub action: Action,
+}
+
+impl Question {
+    /// Whether the audit log would tell of what is refused, and of nothing else: a receipt names
+    /// whom the question names, and what was erased is what the refusal log names.
+    #[must_use]
+    pub fn is_about(&self, refuses: &Refuses) -> bool {
+        match (refuses, &self.action) {
+            (Refuses::Takedown(what), Action::Takedown(said)) => match (what, said) {
+                (Takedown::Tenant(id), TakenDown::Tenant(tenant)) => *id == tenant.to_string(),
+                (Takedown::Campaign(of), TakenDown::Campaign { id, .. }) => *of == id.to_string(),
+                (Takedown::Url(_), TakenDown::Url) => true,
+                (Takedown::Kid(kid), TakenDown::Kid(said)) => kid == said,
+                _ => false,
+            },
+            (Refuses::Cap { scope, .. }, action) => match (scope, action) {
+                (CapScope::All, Action::WithdrawAll) => true,
+                (CapScope::Tenant { id, .. }, Action::Withdraw(Target::Tenant(tenant))) => {
+                    *id == tenant.to_string()
+                }
+                (CapScope::Campaign { id: of }, Action::Withdraw(Target::Campaign { id, .. })) => {
+                    *of == id.to_string()
+                }
+                _ => false,
+            },
+            (
+                Refuses::Contact { tenant: of, .. },
+                Action::Withdraw(Target::Person { tenant, .. })
+                | Action::Object(Target::Tenant(tenant)),
+            ) => *of == tenant.to_string(),
+            (Refuses::Message { campaign, .. }, Action::Object(Target::Campaign { id, .. })) => {
+                *campaign == id.to_string()
+            }
+            (Refuses::Erase(erased), Action::Erase(target)) => match (erased, target) {
+                (Erased::Person { tenant: of, .. }, Target::Person { tenant, .. })
+                | (Erased::Tenant(of), Target::Tenant(tenant)) => *of == tenant.to_string(),
+                (
+                    Erased::Campaign { tenant: of, id },
+                    Target::Campaign { tenant, id: campaign },
+                ) => (of, id) == (&tenant.to_string(), &campaign.to_string()),
+                _ => false,
+            },
+            _ => false,
+        }
+    }
 }
 
 /// It is in the log.
@@ -194,6 +240,8 @@ mod tests {
     use hushmark_policy::{CampaignId, MailType, TenantId};
 
     use super::*;
+    use crate::audit::Name;
+    use crate::chain::Hash32;
 
     fn asked(refuses: Refuses) -> Result<(), String> {
         let ask = Ask { region: "eu".into(), refuses };
@@ -247,6 +295,76 @@ mod tests {
         assert!(says_to(&Refuses::withdrawal(Scope::All, nothing), Askers::Owner));
         assert!(!says(&Refuses::Takedown(Takedown::Tenant("XYZ".into()))));
         assert!(requested(&journal, b"please", Askers::Owner).is_none());
+    }
+
+    #[test]
+    fn a_question_that_names_somebody_else_than_the_refusal_is_found() {
+        let (seven, eight) = (TenantId(7), TenantId(8));
+        let id = |n: u64| format!("{n:016x}");
+        let target = |tenant, campaign| Target::Campaign { tenant, id: CampaignId(campaign) };
+        let person = |tenant| Target::Person { tenant, tombstone: Hash32([1; 32]) };
+        let erased = |erased| Refuses::Erase(erased);
+        let (lookup, contacts) = (Hash32([2; 32]), vec![id(1)]);
+        let of_person = Erased::Person { tenant: id(7), lookup, contacts };
+        let of_campaign = Erased::Campaign { tenant: id(7), id: id(3) };
+        let message = Refuses::Message { campaign: id(3), until: "2026-11-21".into(), id: id(5) };
+        let nothing = left_after(true, true);
+        let fits = [
+            (erased(of_person), Action::Erase(person(seven))),
+            (erased(of_campaign), Action::Erase(target(seven, 3))),
+            (erased(Erased::Tenant(id(7))), Action::Erase(Target::Tenant(seven))),
+            (Refuses::Contact { tenant: id(7), id: id(1) }, Action::Withdraw(person(seven))),
+            (Refuses::Contact { tenant: id(8), id: id(1) }, Action::Object(Target::Tenant(eight))),
+            (message, Action::Object(target(eight, 3))),
+            (Refuses::withdrawal(Scope::All, nothing), Action::WithdrawAll),
+            (
+                Refuses::withdrawal(Scope::Tenant(seven, MailType::Campaign), nothing),
+                Action::Withdraw(Target::Tenant(seven)),
+            ),
+            (
+                Refuses::withdrawal(Scope::Campaign(CampaignId(4)), nothing),
+                Action::Withdraw(target(seven, 4)),
+            ),
+            (
+                Refuses::Takedown(Takedown::Tenant(id(7))),
+                Action::Takedown(TakenDown::Tenant(seven)),
+            ),
+            (
+                Refuses::Takedown(Takedown::Campaign(id(3))),
+                Action::Takedown(TakenDown::Campaign { tenant: seven, id: CampaignId(3) }),
+            ),
+            (
+                Refuses::Takedown(Takedown::Url("https://example.org/".into())),
+                Action::Takedown(TakenDown::Url),
+            ),
+            (Refuses::Takedown(Takedown::Kid(2)), Action::Takedown(TakenDown::Kid(2))),
+        ];
+        // An objection to all mail of a tenant may stand for any contact of it, as a withdrawal may.
+        let is_about = |refuses: &Refuses, action: &Action| {
+            let by = Principal::Local(Name::of("uid 1"));
+            Question { by, action: action.clone() }.is_about(refuses)
+        };
+        for (n, (refuses, _)) in fits.iter().enumerate() {
+            for (m, (_, action)) in fits.iter().enumerate() {
+                assert_eq!(is_about(refuses, action), n == m, "{refuses:?} and {action:?}");
+            }
+        }
+        for (refuses, action) in [
+            (erased(Erased::Tenant(id(7))), Action::Erase(Target::Tenant(eight))),
+            (
+                erased(Erased::Campaign { tenant: id(7), id: id(3) }),
+                Action::Erase(target(seven, 4)),
+            ),
+            (
+                erased(Erased::Campaign { tenant: id(7), id: id(3) }),
+                Action::Erase(target(eight, 3)),
+            ),
+            (Refuses::Contact { tenant: id(7), id: id(1) }, Action::Withdraw(person(eight))),
+            (Refuses::Takedown(Takedown::Kid(2)), Action::Takedown(TakenDown::Kid(3))),
+            (Refuses::Takedown(Takedown::Kid(2)), Action::RotateKeys),
+        ] {
+            assert!(!is_about(&refuses, &action), "{refuses:?} and {action:?}");
+        }
     }
 
     #[test]

@@ -39,6 +39,10 @@ pub const ASKS: &str = "asks";
 /// So many requests of recipients may wait in [`ASKS`]: the rest waits in the lanes.
 pub const ASKS_MOST: u64 = 10_000;
 
+/// The field of a request that says why a command refused by itself what it was asked for, for the
+/// audit log. Nothing is to be refused beside it.
+pub const DECLINED_FIELD: &str = "d";
+
 /// The field of a request that says who asks for what, for the audit log.
 pub const QUESTION_FIELD: &str = "q";
 

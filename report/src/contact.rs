@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deliveries::Event;
 use crate::export;
-use crate::people::{self, Bytes, Known, Person, Unseal, leads_to_nobody};
+use crate::people::{self, Bytes, Known, Person, Whom, leads_to_nobody};
 use crate::read::{ReadError, client};
 use crate::text::Moment;
 
@@ -89,7 +89,7 @@ pub async fn read(
     (name, tenant): (String, TenantId),
     lookup: &[u8; 32],
     known: &HashMap<CampaignId, Known>,
-    unseal: Unseal<'_>,
+    whom: Whom<'_>,
 ) -> Result<Option<Page>, ReadError> {
     let client = client(url);
     let failed = |source| ReadError::ClickHouse { url: url.to_owned(), source };
@@ -103,7 +103,8 @@ pub async fn read(
     let query = "SELECT toUInt16(toDate(min(at))) FROM withdrawals \
         WHERE tenant = ? AND lookup = unhex(?) HAVING count() > 0";
     let ask = client.query(query).bind(tenant.0).bind(&lookup);
-    let withdrawn = ask.fetch_optional::<u16>().await.map_err(failed)?.map(Day);
+    let noted = ask.fetch_optional::<u16>().await.map_err(failed)?.map(Day);
+    let withdrawn = noted.into_iter().chain(whom.ended.get(&row.contact).copied()).min();
     let query = "SELECT campaign, toUInt8(event) AS event, toUInt16(day) AS day \
         FROM deliveries FINAL WHERE tenant = ? AND contact = ? ORDER BY day";
     let ask = client.query(query).bind(tenant.0).bind(row.contact);
@@ -119,7 +120,7 @@ pub async fn read(
     Ok(Some(Page {
         schema: 1,
         tenant: name,
-        person: unseal(row.contact, &row.sealed.0),
+        person: (whom.unseal)(row.contact, &row.sealed.0),
         since: Day(row.since),
         withdrawn,
         mail: mail(known, &events, &hits, withdrawn.is_some())?,

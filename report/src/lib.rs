@@ -24,5 +24,5 @@ pub mod segment;
 pub mod text;
 
 pub use model::{Cell, KindReport, Report, Uniques};
-pub use people::{Known, Person};
+pub use people::{Ended, Known, Person, Whom};
 pub use read::{ReadError, campaign, client, erased};

@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use crate::days;
 use crate::model::Report;
-use crate::people::{self, Known, Person, Unseal};
+use crate::people::{self, Known, Person, Whom};
 use crate::read::{ReadError, client};
 
 pub use render::shuffled;
@@ -130,7 +130,7 @@ pub async fn read(
     url: &str,
     (name, tenant): (String, TenantId),
     templates: &[(Known, Option<Report>)],
-    unseal: Unseal<'_>,
+    whom: Whom<'_>,
 ) -> Result<Log, ReadError> {
     let transactional = |(known, _): &&(Known, _)| known.mail_type == MailType::Transactional;
     let templates: Vec<_> = templates.iter().filter(transactional).collect();
@@ -144,7 +144,7 @@ pub async fn read(
         .filter(|known| Kind::ALL.iter().any(|kind| known.mode(*kind) == Mode::Individual))
         .collect();
     if !individual.is_empty() {
-        log.rows = rows(url, tenant, &individual, unseal).await?;
+        log.rows = rows(url, tenant, &individual, whom).await?;
         if log.rows.len() as u64 >= ROWS_MAX {
             log.notes.push(format!("of individual mail the newest {ROWS_MAX} hits are here"));
         }
@@ -182,7 +182,7 @@ async fn rows(
     url: &str,
     tenant: TenantId,
     templates: &[&Known],
-    unseal: Unseal<'_>,
+    whom: Whom<'_>,
 ) -> Result<Vec<Exact>, ReadError> {
     #[derive(Row, Deserialize)]
     struct Hit {
@@ -209,10 +209,10 @@ async fn rows(
     let hits = client(url).query_raw(&query).fetch_all::<Hit>().await;
     let hits = hits.map_err(|source| ReadError::ClickHouse { url: url.to_owned(), source })?;
     let contacts = format!("SELECT contact FROM hits WHERE {among}");
-    let people = people::addresses(url, tenant, &contacts, false, unseal).await?;
+    let people = people::addresses(url, tenant, &contacts, false, whom).await?;
     let names: HashMap<u64, &Known> = templates.iter().map(|known| (known.id.0, *known)).collect();
     let mut rows = Vec::with_capacity(hits.len());
-    for hit in hits.into_iter().rev() {
+    for hit in hits.into_iter().rev().filter(|hit| !whom.ended.contains_key(&hit.contact)) {
         let kind = if hit.of_kind == 0 { Kind::Open } else { Kind::Click };
         let known = names.get(&hit.campaign).filter(|it| it.mode(kind) == Mode::Individual);
         let Some(known) = known else { continue };

@@ -14,7 +14,7 @@ use crate::days;
 use crate::deliveries::{self, Event};
 use crate::export;
 use crate::model::{KindReport, Report};
-use crate::people::{self, ANONYMIZED_CONTACT, ANONYMIZED_DATA, Known, Person, Unseal};
+use crate::people::{self, ANONYMIZED_CONTACT, ANONYMIZED_DATA, Ended, Known, Person, Whom};
 use crate::read::{ReadError, client};
 use crate::text::Moment;
 
@@ -44,7 +44,7 @@ pub async fn read(
     campaign: String,
     (tenant, known): (TenantId, &Known),
     report: Option<&Report>,
-    unseal: Unseal<'_>,
+    whom: Whom<'_>,
 ) -> Result<Mailing, ReadError> {
     let names_people = known.tells_of_people();
     let mut people = HashMap::new();
@@ -53,7 +53,7 @@ pub async fn read(
         let among =
             |table| format!("SELECT contact FROM {table} WHERE tenant = {t} AND campaign = {id}");
         let contacts = format!("{} UNION DISTINCT {}", among("deliveries"), among("hits"));
-        people = people::addresses(url, tenant, &contacts, true, unseal).await?;
+        people = people::addresses(url, tenant, &contacts, true, whom).await?;
     }
     let person = |contact| people.get(&contact).cloned().flatten();
     let mut all = BTreeMap::new();
@@ -69,7 +69,7 @@ pub async fn read(
         notes: Vec::new(),
     };
     if names_people {
-        mailing.hits = rows(url, (tenant, known), &people).await?;
+        mailing.hits = rows(url, (tenant, known), &people, whom.ended).await?;
     } else {
         mailing.add_published(known, report);
     }
@@ -82,6 +82,7 @@ async fn rows(
     url: &str,
     (tenant, known): (TenantId, &Known),
     people: &HashMap<u64, Option<Person>>,
+    ended: &Ended,
 ) -> Result<BTreeMap<(Kind, Option<Day>, Option<Person>), u64>, ReadError> {
     #[derive(Row, Deserialize)]
     struct Hits {
@@ -99,7 +100,7 @@ async fn rows(
     let rows = ask.fetch_all::<Hits>().await;
     let rows = rows.map_err(|source| ReadError::ClickHouse { url: url.to_owned(), source })?;
     let mut all = BTreeMap::new();
-    for row in rows {
+    for row in rows.into_iter().filter(|row| !ended.contains_key(&row.contact)) {
         let kind = if row.kind == 0 { Kind::Open } else { Kind::Click };
         if known.mode(kind) == Mode::Individual {
             let person = people.get(&row.contact).cloned().flatten();

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use clickhouse::Row;
 use hushmark_event::Verdict;
-use hushmark_policy::{CampaignId, Kind, MailType, Mode, TenantId, Tracking};
+use hushmark_policy::{CampaignId, Day, Kind, MailType, Mode, TenantId, Tracking};
 use serde::Deserialize;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -41,6 +41,19 @@ impl Person {
 
 /// Opens the sealed address of a contact; nothing where the key at hand does not open it.
 pub type Unseal<'a> = &'a dyn Fn(u64, &[u8]) -> Option<Person>;
+
+/// Contacts of a tenant whose tracking the refusal log ended, and when. Whoever objected by the page
+/// of a message is here alone: no table knows of it.
+pub type Ended = HashMap<u64, Day>;
+
+/// What it takes to tell of people.
+#[derive(Clone, Copy)]
+pub struct Whom<'a> {
+    /// Opens their addresses.
+    pub unseal: Unseal<'a>,
+    /// Who is in no list of readers.
+    pub ended: &'a Ended,
+}
 
 /// A campaign as far as single people may be shown of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,7 +212,7 @@ pub(crate) async fn addresses(
     tenant: TenantId,
     contacts: &str,
     with_withdrawn: bool,
-    unseal: Unseal<'_>,
+    whom: Whom<'_>,
 ) -> Result<HashMap<u64, Option<Person>>, ReadError> {
     #[derive(Row, Deserialize)]
     struct Sealed {
@@ -214,5 +227,7 @@ pub(crate) async fn addresses(
     );
     let rows = client(url).query_raw(&query).fetch_all::<Sealed>().await;
     let rows = rows.map_err(|source| ReadError::ClickHouse { url: url.to_owned(), source })?;
-    Ok(rows.into_iter().map(|row| (row.contact, unseal(row.contact, &row.sealed.0))).collect())
+    let is_told = |row: &Sealed| with_withdrawn || !whom.ended.contains_key(&row.contact);
+    let open = |row: Sealed| (row.contact, (whom.unseal)(row.contact, &row.sealed.0));
+    Ok(rows.into_iter().filter(is_told).map(open).collect())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use hushmark_policy::{CampaignId, Kind, TenantId};
 
-use crate::people::{self, Known, Person, Unseal, leads_to_nobody};
+use crate::people::{self, Known, Person, Whom, leads_to_nobody};
 use crate::read::ReadError;
 
 /// By what contacts are chosen.
@@ -71,13 +71,13 @@ pub async fn read(
     of: String,
     tenant: TenantId,
     (campaigns, by): (&[Known], By),
-    unseal: Unseal<'_>,
+    whom: Whom<'_>,
 ) -> Result<Segment, ReadError> {
     let told =
         |known: &&Known| by.kind().is_none_or(|kind| leads_to_nobody(known.mode(kind)).is_none());
     let ids: Vec<CampaignId> = campaigns.iter().filter(told).map(|known| known.id).collect();
     let contacts = contacts(tenant, &ids, by);
-    let found = people::addresses(url, tenant, &contacts, by.kind().is_none(), unseal).await?;
+    let found = people::addresses(url, tenant, &contacts, by.kind().is_none(), whom).await?;
     let (all, mut people) = (found.len(), found.into_values().flatten().collect::<Vec<Person>>());
     people.sort_unstable();
     let unreadable = (all - people.len()) as u64;

@@ -4,11 +4,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use hushmark_tests::http;
 use hushmark_tests::letters::{self, Letter};
 use hushmark_tests::one_machine::{OneMachine, QUICKSTART};
 use hushmark_tests::tools::Tools;
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
 fn who_did_not_consent_gets_the_same_mail_without_tracking() -> Result<()> {
@@ -47,6 +51,16 @@ fn who_did_not_consent_gets_the_same_mail_without_tracking() -> Result<()> {
     ");
     let agreed = tracked("spring-individual", "ended")?;
     ensure!(agreed == ["nadia.patel@example.org"], "{agreed:?}");
+
+    // A ClickHouse that is restored from before all that knows neither contacts nor withdrawals.
+    for table in ["withdrawals", "contacts"] {
+        let sql = format!("TRUNCATE TABLE {table}");
+        let answer = http::post(machine.clickhouse()?, "/", sql.as_bytes(), PATIENCE)?;
+        ensure!(answer.status == 200, "{}", answer.text());
+    }
+    let agreed = tracked("spring-individual", "restored")?;
+    ensure!(agreed == ["nadia.patel@example.org"], "{agreed:?}");
+    ensure!(machine.ask(&consent)?.contains("1 person among them ended their tracking"));
 
     let lacks = machine.run(&["consent", "--tenant", "acme", "--people", &one])?;
     ensure!(lacks.status.code() == Some(2), "a consent that nobody can show proves nothing");

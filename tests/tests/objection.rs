@@ -99,6 +99,25 @@ impl Scene {
         log.lines().filter(|line| line.contains(with)).count()
     }
 
+    /// Whoever objected by the page is in no list of readers, as if they had written a letter.
+    fn is_no_reader(&self, campaign: &str, objected: &str, other: &str) -> Result<()> {
+        for told in
+            [&["segment", "--campaign", campaign, "--opened"][..], &["export", campaign, "--csv"]]
+        {
+            let told = self.machine.ask(told)?;
+            let opened = told.lines().filter(|line| !line.contains(",sent,"));
+            let named = |who: &str| opened.clone().filter(|line| line.contains(who)).count();
+            ensure!((named(objected), named(other)) == (0, 1), "{told}");
+        }
+        let person = self.folder.path().join("person");
+        fs::write(&person, objected)?;
+        let person = person.to_str().unwrap();
+        let page = self.machine.ask(&["contact", "--tenant", "acme", "--person", person])?;
+        ensure!(page.contains("ended their tracking on 20"), "{page}");
+        ensure!(page.contains("0, because they ended their tracking"), "{page}");
+        Ok(())
+    }
+
     fn signal(&self, child: &str, signal: Signal) -> Result<i32> {
         let children = self.machine.children()?;
         let pid = *children.get(child).with_context(|| format!("there is no {child}"))?;
@@ -159,8 +178,13 @@ fn an_objection_to_mail_that_names_a_contact_holds_for_mail_to_come() -> Result<
     let scene = Scene::start()?;
     let campaign = "spring-individual";
     let [ann, ben] = scene.stamp(campaign, "first")?;
+    for letter in [&ann, &ben] {
+        scene.open(letter)?;
+    }
+    scene.counts(campaign, 2)?;
     scene.object(&ann)?;
     scene.machine.wait("the refusal log has it", |_| scene.entries("\"contact\"") == 1)?;
+    scene.is_no_reader(campaign, &ann.to, &ben.to)?;
     let [ann_next, ben_next] = scene.stamp(campaign, "second")?;
     ensure!(ann_next.pixel.is_none() && ann_next.links.is_empty(), "mail to come is not tracked");
     let page = scene.page(&ann_next)?;
@@ -168,5 +192,5 @@ fn an_objection_to_mail_that_names_a_contact_holds_for_mail_to_come() -> Result<
     for letter in [&ann, &ben, &ben_next] {
         scene.open(letter)?;
     }
-    scene.counts(campaign, 2)
+    scene.counts(campaign, 4)
 }

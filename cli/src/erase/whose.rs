@@ -25,6 +25,15 @@ pub(super) struct Whose {
     pub(super) is_asked_for: bool,
 }
 
+/// The tenant of what is to go.
+pub(super) fn tenant_of(state: &State, options: &Erase) -> Result<TenantId> {
+    match (&options.campaign, &options.tenant) {
+        (Some(asked), _) => Ok(state.campaign(asked)?.1),
+        (None, Some(namespace)) => tenant(state, namespace),
+        (None, None) => bail!("say whose data goes: --campaign or --tenant"),
+    }
+}
+
 pub(super) async fn whose(
     folder: &DataFolder,
     state: &State,
@@ -71,8 +80,7 @@ async fn people(
 ) -> Result<Vec<Whose>> {
     let key = keys::known_tenant_key(folder, tenant)?;
     let people = addresses(file)?;
-    let contacts = Contacts::read(&state.clickhouse, tenant, key).await?;
-    let mut ids = contacts.every_id(&state.clickhouse).await?;
+    let contacts = Contacts::read((folder, &log.0), &state.clickhouse, tenant, key).await?;
     let consented = contacts.consented(&state.clickhouse).await?;
     let (mut found, mut unknown) = (BTreeMap::new(), Vec::new());
     for (n, person) in (1..).zip(&people) {
@@ -80,7 +88,7 @@ async fn people(
         if found.contains_key(&lookup) {
             continue;
         }
-        let named = ids.remove(&lookup).unwrap_or_default();
+        let named = contacts.ids(person);
         let has_said_no = contacts.withdrew(person) == Some(Withdrew::Said);
         let is_named = !named.is_empty();
         let texts = named.iter().map(|one| format!("{:016x}", one.expose())).collect();

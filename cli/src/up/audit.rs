@@ -14,7 +14,7 @@ use crate::data::DataFolder;
 use crate::{files, keys};
 
 /// The entries, one a line.
-const LOG: &str = "audit/log.jsonl";
+pub(crate) const LOG: &str = "audit/log.jsonl";
 
 /// The signed head of all of them.
 const HEAD: &str = "audit/head.json";

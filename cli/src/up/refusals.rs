@@ -9,7 +9,9 @@ use anyhow::{Context, Result, bail};
 use hushmark_crds::Manifests;
 use hushmark_event::ask::{Askers, Question, requested};
 use hushmark_event::audit::{Asked, Outcome, Reason, Says};
-use hushmark_event::redis_keys::{ASKS, QUESTION_FIELD, REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
+use hushmark_event::redis_keys::{
+    ASKS, DECLINED_FIELD, QUESTION_FIELD, REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD,
+};
 use hushmark_event::refusal::{Allowed, Journal, Mail, Refuses};
 use hushmark_policy::{CampaignId, MailType, TenantId, Tracking};
 use redis::aio::MultiplexedConnection;
@@ -226,10 +228,21 @@ impl Appender {
             .context("cannot read requests to the refusal log")?;
         for ask in asks.ids {
             let text: Option<String> = ask.get(REFUSAL_FIELD);
+            let question: Option<String> = ask.get(QUESTION_FIELD);
+            let question: Option<Question> =
+                question.and_then(|text| serde_json::from_str(&text).ok());
+            let declined: Option<String> = ask.get(DECLINED_FIELD);
             let outcome =
                 match text.map(|text| requested(&self.journal, text.as_bytes(), Askers::Owner)) {
-                    // Nothing that was sent names the person: the audit log alone is told.
-                    None => Outcome::Allowed { position: None },
+                    // A command that has nothing to refuse: the audit log alone is told.
+                    None => match declined.map(|reason| serde_json::from_str(&reason)) {
+                        None => Outcome::Allowed { position: None },
+                        Some(reason) => Outcome::Refused(reason.unwrap_or(Reason::Unknown)),
+                    },
+                    Some(Some(refuses)) if !is_told(&refuses, question.as_ref()) => {
+                        eprintln!("upkeep: request {} names others than its question", ask.id);
+                        Outcome::Refused(Reason::Unknown)
+                    }
                     Some(Some(refuses)) => {
                         if !self.journal.has(&refuses) {
                             self.append(refuses.clone(), now_ms)?;
@@ -242,9 +255,7 @@ impl Appender {
                     }
                 };
             self.publish().await?;
-            let question: Option<String> = ask.get(QUESTION_FIELD);
-            if let Some(question) = question.and_then(|text| serde_json::from_str(&text).ok()) {
-                let Question { by, action } = question;
+            if let Some(Question { by, action }) = question {
                 self.auditor.append(Says::Asked(Asked { by, action, outcome }), now_ms)?;
             }
             // Taken out last: a death in between only repeats what `has` then finds, and tells the
@@ -264,6 +275,14 @@ impl Appender {
             Some(redis) => Ok(redis.clone()),
             None => Ok(self.redis.insert(connect(&self.folder).await?).clone()),
         }
+    }
+}
+
+/// Whether the audit log tells what is refused. Of an erasure it has to: the receipt answers it.
+fn is_told(refuses: &Refuses, question: Option<&Question>) -> bool {
+    match question {
+        Some(question) => question.is_about(refuses),
+        None => !matches!(refuses, Refuses::Erase(_)),
     }
 }
 
