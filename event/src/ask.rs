@@ -177,7 +177,8 @@ pub fn requested(journal: &Journal, text: &[u8], askers: Askers) -> Option<Refus
         Refuses::Cap { scope: CapScope::All, .. } if askers == Askers::Servers => false,
         cap => cap.is_for_good(),
     };
-    let is_possible = || journal.prepare([refuses.clone()], 0).is_ok();
+    // However long the number and the time in front of it become.
+    let is_possible = || journal.prepare([refuses.clone()], u64::MAX).is_ok();
     (is_askable && is_possible()).then_some(refuses)
 }
 
@@ -194,6 +195,7 @@ mod tests {
     use hushmark_policy::{CampaignId, MailType, TenantId};
 
     use super::*;
+    use crate::refusal::Entry;
 
     fn asked(refuses: Refuses) -> Result<(), String> {
         let ask = Ask { region: "eu".into(), refuses };
@@ -247,6 +249,23 @@ mod tests {
         assert!(says_to(&Refuses::withdrawal(Scope::All, nothing), Askers::Owner));
         assert!(!says(&Refuses::Takedown(Takedown::Tenant("XYZ".into()))));
         assert!(requested(&journal, b"please", Askers::Owner).is_none());
+    }
+
+    #[test]
+    fn what_is_askable_can_be_appended_however_long_the_log_is() {
+        let journal = Journal::default();
+        let down = |length| {
+            let url = format!("https://example.org/{}", "x".repeat(length));
+            Refuses::Takedown(Takedown::Url(url))
+        };
+        let is_askable = |refuses: &Refuses| {
+            let text = serde_json::to_vec(refuses).unwrap();
+            requested(&journal, &text, Askers::Owner).is_some()
+        };
+        let longest = (8_000..8_192).rev().map(down).find(is_askable).unwrap();
+        let at_ms = 1_795_000_000_000;
+        let entry = Entry { n: 9_999_999, at_ms, refuses: longest }.to_bytes();
+        assert!(entry.len() <= crate::refusal::ENTRY_MAX, "{}", entry.len());
     }
 
     #[test]
