@@ -9,7 +9,7 @@ use hushmark_policy::{Generation, Mode, Place, Scope, Tracking};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{Action, Principal};
-use crate::refusal::{Allowed, CapScope, Journal, Refuses, Takedown};
+use crate::refusal::{Allowed, Journal, Refuses, Takedown};
 
 /// The port on the loopback of the operator's pod.
 pub const PORT: u16 = 9083;
@@ -162,7 +162,8 @@ impl Refuses {
 pub enum Askers {
     /// The one user whose machine it is.
     Owner,
-    /// Every edge and every writer: nothing of theirs ends a whole region's tracking, or erases.
+    /// Every edge and every writer, who speak for recipients: what an objection asks for, and
+    /// nothing that anybody else may ask.
     Servers,
 }
 
@@ -172,10 +173,8 @@ pub enum Askers {
 pub fn requested(journal: &Journal, text: &[u8], askers: Askers) -> Option<Refuses> {
     let refuses: Refuses = serde_json::from_slice(text).ok()?;
     let is_askable = match &refuses {
-        Refuses::Takedown(_) | Refuses::Contact { .. } | Refuses::Message { .. } => true,
-        Refuses::Erase(_) => askers == Askers::Owner,
-        Refuses::Cap { scope: CapScope::All, .. } if askers == Askers::Servers => false,
-        cap => cap.is_for_good(),
+        Refuses::Contact { .. } | Refuses::Message { .. } => true,
+        other => askers == Askers::Owner && other.is_for_good(),
     };
     // However long the number and the time in front of it become.
     let is_possible = || journal.prepare([refuses.clone()], u64::MAX).is_ok();
@@ -195,7 +194,7 @@ mod tests {
     use hushmark_policy::{CampaignId, MailType, TenantId};
 
     use super::*;
-    use crate::refusal::Entry;
+    use crate::refusal::{Entry, Erased};
 
     fn asked(refuses: Refuses) -> Result<(), String> {
         let ask = Ask { region: "eu".into(), refuses };
@@ -242,12 +241,23 @@ mod tests {
             requested(&journal, &text, askers).as_ref() == Some(refuses)
         };
         let says = |refuses: &Refuses| says_to(refuses, Askers::Servers);
+        let owner = |refuses: &Refuses| says_to(refuses, Askers::Owner);
+        let id = || "0000000000000007".to_owned();
+        let message = Refuses::Message { campaign: id(), until: "2026-11-21".into(), id: id() };
+        for objection in [Refuses::Contact { tenant: id(), id: id() }, message] {
+            assert!(says(&objection) && owner(&objection));
+        }
         let nothing = left_after(true, true);
-        assert!(says(&Refuses::withdrawal(Scope::Campaign(CampaignId(7)), nothing)));
-        assert!(says(&Refuses::Takedown(Takedown::Kid(2))));
-        assert!(!says(&Refuses::withdrawal(Scope::All, nothing)));
-        assert!(says_to(&Refuses::withdrawal(Scope::All, nothing), Askers::Owner));
-        assert!(!says(&Refuses::Takedown(Takedown::Tenant("XYZ".into()))));
+        for more in [
+            Refuses::withdrawal(Scope::Campaign(CampaignId(7)), nothing),
+            Refuses::withdrawal(Scope::All, nothing),
+            Refuses::Takedown(Takedown::Kid(2)),
+            Refuses::Takedown(Takedown::Tenant(id())),
+            Refuses::Erase(Erased::Tenant(id())),
+        ] {
+            assert!(owner(&more) && !says(&more), "{more:?}");
+        }
+        assert!(!owner(&Refuses::Takedown(Takedown::Tenant("XYZ".into()))));
         assert!(requested(&journal, b"please", Askers::Owner).is_none());
     }
 
