@@ -208,7 +208,8 @@ impl Refuses {
 pub enum Askers {
     /// The one user whose machine it is.
     Owner,
-    /// Every edge and every writer: nothing of theirs ends a whole region's tracking, or erases.
+    /// Every edge and every writer, who speak for recipients: what an objection asks for, and
+    /// nothing that anybody else may ask.
     Servers,
 }
 
@@ -218,12 +219,11 @@ pub enum Askers {
 pub fn requested(journal: &Journal, text: &[u8], askers: Askers) -> Option<Refuses> {
     let refuses: Refuses = serde_json::from_slice(text).ok()?;
     let is_askable = match &refuses {
-        Refuses::Takedown(_) | Refuses::Contact { .. } | Refuses::Message { .. } => true,
-        Refuses::Erase(_) => askers == Askers::Owner,
-        Refuses::Cap { scope: CapScope::All, .. } if askers == Askers::Servers => false,
-        cap => cap.is_for_good(),
+        Refuses::Contact { .. } | Refuses::Message { .. } => true,
+        other => askers == Askers::Owner && other.is_for_good(),
     };
-    let is_possible = || journal.prepare([refuses.clone()], 0).is_ok();
+    // However long the number and the time in front of it become.
+    let is_possible = || journal.prepare([refuses.clone()], u64::MAX).is_ok();
     (is_askable && is_possible()).then_some(refuses)
 }
 
@@ -242,6 +242,7 @@ mod tests {
     use super::*;
     use crate::audit::Name;
     use crate::chain::Hash32;
+    use crate::refusal::Entry;
 
     fn asked(refuses: Refuses) -> Result<(), String> {
         let ask = Ask { region: "eu".into(), refuses };
@@ -288,12 +289,23 @@ mod tests {
             requested(&journal, &text, askers).as_ref() == Some(refuses)
         };
         let says = |refuses: &Refuses| says_to(refuses, Askers::Servers);
+        let owner = |refuses: &Refuses| says_to(refuses, Askers::Owner);
+        let id = || "0000000000000007".to_owned();
+        let message = Refuses::Message { campaign: id(), until: "2026-11-21".into(), id: id() };
+        for objection in [Refuses::Contact { tenant: id(), id: id() }, message] {
+            assert!(says(&objection) && owner(&objection));
+        }
         let nothing = left_after(true, true);
-        assert!(says(&Refuses::withdrawal(Scope::Campaign(CampaignId(7)), nothing)));
-        assert!(says(&Refuses::Takedown(Takedown::Kid(2))));
-        assert!(!says(&Refuses::withdrawal(Scope::All, nothing)));
-        assert!(says_to(&Refuses::withdrawal(Scope::All, nothing), Askers::Owner));
-        assert!(!says(&Refuses::Takedown(Takedown::Tenant("XYZ".into()))));
+        for more in [
+            Refuses::withdrawal(Scope::Campaign(CampaignId(7)), nothing),
+            Refuses::withdrawal(Scope::All, nothing),
+            Refuses::Takedown(Takedown::Kid(2)),
+            Refuses::Takedown(Takedown::Tenant(id())),
+            Refuses::Erase(Erased::Tenant(id())),
+        ] {
+            assert!(owner(&more) && !says(&more), "{more:?}");
+        }
+        assert!(!owner(&Refuses::Takedown(Takedown::Tenant("XYZ".into()))));
         assert!(requested(&journal, b"please", Askers::Owner).is_none());
     }
 
@@ -365,6 +377,23 @@ mod tests {
         ] {
             assert!(!is_about(&refuses, &action), "{refuses:?} and {action:?}");
         }
+    }
+
+    #[test]
+    fn what_is_askable_can_be_appended_however_long_the_log_is() {
+        let journal = Journal::default();
+        let down = |length| {
+            let url = format!("https://example.org/{}", "x".repeat(length));
+            Refuses::Takedown(Takedown::Url(url))
+        };
+        let is_askable = |refuses: &Refuses| {
+            let text = serde_json::to_vec(refuses).unwrap();
+            requested(&journal, &text, Askers::Owner).is_some()
+        };
+        let longest = (8_000..8_192).rev().map(down).find(is_askable).unwrap();
+        let at_ms = 1_795_000_000_000;
+        let entry = Entry { n: 9_999_999, at_ms, refuses: longest }.to_bytes();
+        assert!(entry.len() <= crate::refusal::ENTRY_MAX, "{}", entry.len());
     }
 
     #[test]

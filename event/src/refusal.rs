@@ -21,7 +21,7 @@ pub use change::{Allowed, Mail};
 pub use erase::{Erased, Erasure, Erasures, Whose};
 pub use journal::{Journal, Prepared};
 
-use crate::chain::{self, Chain, Log, parse_id};
+use crate::chain::{self, Chain, Hash32, Log, parse_id};
 pub use crate::chain::{ENTRY_MAX, LogError};
 
 /// The refusal log, as opposed to the audit log.
@@ -174,38 +174,68 @@ impl RefusalLog {
     /// [`LogError`] when it is not the next one or cannot be read; nothing is changed then.
     pub fn append(&mut self, bytes: &[u8]) -> Result<Entry, LogError> {
         let entry = self.chain.read(bytes)?;
-        match &entry.refuses {
-            Refuses::Cap { scope, up_to, opens, clicks, place } => {
-                let scope = scope.parse().ok_or(LogError::Impossible(entry.n))?;
-                let up_to = Generation(*up_to);
-                let tracking = Tracking { opens: *opens, clicks: *clicks };
-                self.caps.add(Cap { scope, up_to, tracking, place: *place });
+        let change = entry.refuses.parse().ok_or(LogError::Impossible(entry.n))?;
+        self.chain.take(bytes);
+        self.change(&entry, change);
+        Ok(entry)
+    }
+
+    /// Reads entries that follow, and changes nothing: what it costs does not depend on how long
+    /// the log is.
+    ///
+    /// # Errors
+    /// [`LogError`] of the first that cannot follow.
+    pub fn read<'a>(
+        &self,
+        entries: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Following, LogError> {
+        let mut following = self.following();
+        entries.into_iter().try_for_each(|bytes| following.push(bytes))?;
+        Ok(following)
+    }
+
+    fn following(&self) -> Following {
+        let (from, chain) = (self.chain.hash(), self.chain.clone());
+        Following { from, chain, entries: Vec::new() }
+    }
+
+    /// Takes what was read on this very log.
+    ///
+    /// # Errors
+    /// [`LogError::OtherHistory`] when it was read on another one; nothing is changed then.
+    pub fn take(&mut self, following: Following) -> Result<(), LogError> {
+        self.take_all(following).map(drop)
+    }
+
+    fn take_all(&mut self, following: Following) -> Result<Vec<Entry>, LogError> {
+        if following.from != self.chain.hash() {
+            return Err(LogError::OtherHistory(self.length() + 1));
+        }
+        self.chain = following.chain;
+        let taken = following.entries.into_iter().map(|(entry, change)| {
+            self.change(&entry, change);
+            entry
+        });
+        Ok(taken.collect())
+    }
+
+    fn change(&mut self, entry: &Entry, change: Change) {
+        match change {
+            Change::Cap(cap) => {
+                self.caps.add(cap);
                 self.withdrawals += u64::from(entry.refuses.is_for_good());
             }
-            Refuses::Takedown(what) => {
-                if !what.is_possible() {
-                    return Err(LogError::Impossible(entry.n));
-                }
-                self.takedowns.insert(what.clone());
+            Change::Takedown(what) => {
+                self.takedowns.insert(what);
             }
-            Refuses::Contact { tenant, id } => {
-                let ids =
-                    parse_id(tenant).zip(parse_id(id)).ok_or(LogError::Impossible(entry.n))?;
-                self.caps.withdraw(TenantId(ids.0), &Mark::new(ids.1));
-            }
-            Refuses::Erase(erased) => {
-                let whose = erased.parse().ok_or(LogError::Impossible(entry.n))?;
+            Change::Contact(tenant, contact) => self.caps.withdraw(tenant, &contact),
+            Change::Erase(whose) => {
                 whose.refuse(&mut self.caps);
                 self.withdrawals += u64::from(!matches!(whose, Whose::Person { .. }));
                 self.erasures.add(Erasure { n: entry.n, at_ms: entry.at_ms, whose });
             }
-            Refuses::Message { campaign, until, id } => {
-                let message = message(campaign, until, id).ok_or(LogError::Impossible(entry.n))?;
-                self.caps.withdraw_message(message);
-            }
+            Change::Message(message) => self.caps.withdraw_message(message),
         }
-        self.chain.take(bytes);
-        Ok(entry)
     }
 
     /// Whether a link is taken down: by its tenant, campaign, key or destination.
@@ -250,16 +280,74 @@ impl Entry {
     }
 }
 
+/// What an entry changes: [`Refuses`] with its ids read.
+enum Change {
+    Cap(Cap),
+    Takedown(Takedown),
+    Contact(TenantId, Mark),
+    Message(ObjectedMessage),
+    Erase(Whose),
+}
+
+/// Entries that follow a log's last one, read and not taken yet.
+pub struct Following {
+    /// The hash of the log that it was read on.
+    from: Hash32,
+    chain: Chain<Refusals>,
+    entries: Vec<(Entry, Change)>,
+}
+
+impl Following {
+    fn push(&mut self, bytes: &[u8]) -> Result<(), LogError> {
+        let entry = self.chain.read(bytes)?;
+        let change = entry.refuses.parse().ok_or(LogError::Impossible(entry.n))?;
+        self.chain.take(bytes);
+        self.entries.push((entry, change));
+        Ok(())
+    }
+
+    /// The log's length with them.
+    #[must_use]
+    pub const fn length(&self) -> u64 {
+        self.chain.length()
+    }
+
+    /// Signs the head that the log will have.
+    #[must_use]
+    pub fn sign_head(&self, key: &SigningKey) -> SignedHead {
+        self.chain.sign_head(key)
+    }
+
+    /// Checks a head that claims to cover all of them.
+    ///
+    /// # Errors
+    /// As [`RefusalLog::verify_head`].
+    pub fn verify_head(&self, head: &SignedHead, key: &VerifyingKey) -> Result<(), LogError> {
+        self.chain.verify_head(head, key)
+    }
+}
+
 impl Refuses {
+    /// What it changes, if every id in it is one.
+    fn parse(&self) -> Option<Change> {
+        Some(match self {
+            Self::Cap { scope, up_to, opens, clicks, place } => {
+                let (scope, up_to) = (scope.parse()?, Generation(*up_to));
+                let tracking = Tracking { opens: *opens, clicks: *clicks };
+                Change::Cap(Cap { scope, up_to, tracking, place: *place })
+            }
+            Self::Takedown(what) => what.is_possible().then(|| Change::Takedown(what.clone()))?,
+            Self::Contact { tenant, id } => {
+                Change::Contact(TenantId(parse_id(tenant)?), Mark::new(parse_id(id)?))
+            }
+            Self::Erase(erased) => Change::Erase(erased.parse()?),
+            Self::Message { campaign, until, id } => Change::Message(message(campaign, until, id)?),
+        })
+    }
+
     /// Whether every id in it is one.
     pub(crate) fn is_possible(&self) -> bool {
-        match self {
-            Self::Cap { scope, .. } => scope.parse().is_some(),
-            Self::Takedown(what) => what.is_possible(),
-            Self::Contact { tenant, id } => parse_id(tenant).and(parse_id(id)).is_some(),
-            Self::Erase(erased) => erased.parse().is_some(),
-            Self::Message { campaign, until, id } => message(campaign, until, id).is_some(),
-        }
+        self.parse().is_some()
     }
 }
 

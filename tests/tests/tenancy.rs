@@ -139,12 +139,13 @@ fn kill_switch(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
-/// What a command asks for is appended within a second, too.
+/// As the writer asks for it.
+const OBJECTION: &str = r#"{"contact":{"tenant":"0000000000000001","id":"0000000000000009"}}"#;
+
+/// What a recipient's page asks for is appended within a second, too.
 fn asks(stage: &mut Stage) -> Result<()> {
     let before = stage.log()?;
-    redis::cmd("XADD")
-        .arg(&["asks", "*", "e", r#"{"takedown":{"url":"https://example.org/x"}}"#])
-        .query::<String>(&mut stage.redis)?;
+    redis::cmd("XADD").arg(&["asks", "*", "e", OBJECTION]).query::<String>(&mut stage.redis)?;
     let until = Instant::now() + Duration::from_secs(10);
     while stage.log()? == before {
         ensure!(Instant::now() < until, "not appended:\n{}", stage.operator.process.last_words());

@@ -4,30 +4,26 @@
 //! who can write to Redis but cannot sign refuses nothing. Redis may lose what it had; whoever
 //! holds more puts it back.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+mod copy;
+
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ed25519_dalek::VerifyingKey;
 use hushmark_event::redis_keys::{REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
-use hushmark_event::refusal::{LogError, RefusalLog, SignedHead};
+use hushmark_event::refusal::{LogError, SignedHead};
 use tokio::time::{sleep, timeout};
 
-use super::{Control, write_whole};
+pub(crate) use copy::Copy;
+
+use self::copy::AT_ONCE;
+use super::Control;
 use crate::link::{Appended, Link, LinkError};
 use crate::resp::Value;
 
 /// How long a read waits for a new entry; with the head's look-up after it, an entry is obeyed well
 /// within the second that is promised.
 const BLOCK_MS: &[u8] = b"200";
-
-/// Entries that are read at once: at 8 KiB each at most 4 MiB.
-const ENTRIES: &[u8] = b"512";
-
-/// Entries that wait for a head at most, 128 MiB at their longest; the operator signs each append.
-const PENDING_MAX: usize = 16 << 10;
 
 /// How long an answer may take, and the pause after an error.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -52,148 +48,6 @@ enum FollowError {
     Disk(#[from] io::Error),
 }
 
-/// The copy.
-pub(crate) struct Copy {
-    key: VerifyingKey,
-    entries: PathBuf,
-    head_path: PathBuf,
-    log: RefusalLog,
-    /// The head that covers `log`; none until one was seen.
-    head: Option<SignedHead>,
-    /// Entries that no head covers yet.
-    pending: Vec<Vec<u8>>,
-    /// Whether the disk holds what `log` does.
-    kept: bool,
-}
-
-impl Copy {
-    /// Reads the copy on disk. One that does not verify is set aside: the edge then is as new.
-    pub(crate) fn load(folder: &Path, key: VerifyingKey) -> Self {
-        let mut copy = Self {
-            key,
-            entries: folder.join("refusals.jsonl"),
-            head_path: folder.join("refusals.head"),
-            log: RefusalLog::default(),
-            head: None,
-            pending: Vec::new(),
-            kept: true,
-        };
-        match copy.read() {
-            Ok(()) => {}
-            Err(FollowError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                tracing::error!(%error, "the refusal log's copy is set aside");
-                let aside = copy.entries.with_extension("bad");
-                drop(std::fs::rename(&copy.entries, aside));
-                drop(std::fs::remove_file(&copy.head_path));
-                (copy.log, copy.head) = (RefusalLog::default(), None);
-            }
-        }
-        copy
-    }
-
-    fn read(&mut self) -> Result<(), FollowError> {
-        let head = std::fs::read(&self.head_path)?;
-        let head: SignedHead = serde_json::from_slice(&head).map_err(FollowError::Head)?;
-        let bytes = match std::fs::read(&self.entries) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && head.length == 0 => Vec::new(),
-            read => read?,
-        };
-        let mut whole = 0;
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            // What follows the head was written just before a crash: it comes again from Redis.
-            let Some(entry) = line.strip_suffix(b"\n") else { break };
-            if self.log.length() == head.length {
-                break;
-            }
-            self.log.append(entry)?;
-            whole += line.len();
-        }
-        self.log.verify_head(&head, &self.key)?;
-        if whole < bytes.len() {
-            OpenOptions::new().write(true).open(&self.entries)?.set_len(whole as u64)?;
-        }
-        self.head = Some(head);
-        Ok(())
-    }
-
-    /// The verified log, if there is one.
-    pub(crate) fn verified(&self) -> Option<Arc<RefusalLog>> {
-        self.head.as_ref().map(|_| Arc::new(self.log.clone()))
-    }
-
-    /// Takes what a head covers of the pending entries, and returns the lines to keep.
-    fn cover(&mut self, head: SignedHead) -> Result<Option<Vec<u8>>, FollowError> {
-        if self.head.as_ref() == Some(&head) {
-            return Ok(None);
-        }
-        let held = self.log.length() + self.pending.len() as u64;
-        if head.length > held || head.length < self.log.length() {
-            return Ok(None);
-        }
-        if self.head.as_ref().is_some_and(|known| head.length == known.length) {
-            head.verify(&self.key)?;
-            return Ok(None);
-        }
-        let mut log = self.log.clone();
-        let new = (head.length - log.length()) as usize;
-        let mut lines = Vec::new();
-        for entry in &self.pending[..new] {
-            log.append(entry)?;
-            lines.extend_from_slice(entry);
-            lines.push(b'\n');
-        }
-        log.verify_head(&head, &self.key)?;
-        self.pending.drain(..new);
-        (self.log, self.head) = (log, Some(head));
-        Ok(Some(lines))
-    }
-
-    /// Keeps on disk what is obeyed already: a disk that fails must not delay a takedown. After a
-    /// failure there is no copy on disk any more, and a restarted edge asks Redis for all of it.
-    fn keep(&mut self, lines: &[u8]) -> Result<(), FollowError> {
-        if !self.kept {
-            return Ok(());
-        }
-        let written = self.write(lines);
-        if written.is_err() {
-            self.kept = false;
-            drop(std::fs::remove_file(&self.head_path));
-            drop(std::fs::remove_file(&self.entries));
-        }
-        Ok(written?)
-    }
-
-    /// Entries first, then the head that covers them.
-    fn write(&self, lines: &[u8]) -> io::Result<()> {
-        if !lines.is_empty() {
-            let mut file = OpenOptions::new().append(true).create(true).open(&self.entries)?;
-            file.write_all(lines)?;
-            file.sync_data()?;
-        }
-        if let Some(head) = &self.head {
-            let head = serde_json::to_vec(head).map_err(io::Error::other)?;
-            write_whole(&self.head_path, &head)?;
-            if let Some(folder) = self.head_path.parent() {
-                File::open(folder)?.sync_all()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes entries that follow what is held.
-    fn take(&mut self, entries: Vec<(u64, Vec<u8>)>) -> Result<(), FollowError> {
-        for (n, entry) in entries {
-            let expected = self.log.length() + self.pending.len() as u64 + 1;
-            if n != expected {
-                return Err(LogError::OutOfOrder { length: expected - 1, found: n }.into());
-            }
-            self.pending.push(entry);
-        }
-        Ok(())
-    }
-}
-
 /// Follows the log for as long as the edge lives.
 pub(crate) async fn follow(control: Arc<Control>, mut copy: Copy) {
     let mut link = None;
@@ -206,7 +60,7 @@ pub(crate) async fn follow(control: Arc<Control>, mut copy: Copy) {
             Ok(()) => last_error.clear(),
             Err(error) => {
                 link = None;
-                copy.pending.clear();
+                copy.forget(&error);
                 let text = error.to_string();
                 if !matches!(error, FollowError::Link(_) | FollowError::Late) {
                     control.counts.refusal_errors.one();
@@ -230,11 +84,11 @@ async fn once(
         Some(link) => link,
         None => link.insert(Link::connect(&control.redis).await?),
     };
-    if copy.pending.len() < PENDING_MAX {
-        let after = format!("{}-0", copy.log.length() + copy.pending.len() as u64);
-        let (stream, after) = (REFUSALS.as_bytes(), after.as_bytes());
+    if copy.has_room() {
+        let (after, count) = (format!("{}-0", copy.read_to()), AT_ONCE.to_string());
+        let (stream, after, count) = (REFUSALS.as_bytes(), after.as_bytes(), count.as_bytes());
         let read: [&[u8]; 8] =
-            [b"XREAD", b"BLOCK", BLOCK_MS, b"COUNT", ENTRIES, b"STREAMS", stream, after];
+            [b"XREAD", b"BLOCK", BLOCK_MS, b"COUNT", count, b"STREAMS", stream, after];
         copy.take(entries(link.ask(&read).await?)?)?;
     } else {
         sleep(PAUSE).await;
@@ -244,9 +98,10 @@ async fn once(
         _ => None,
     };
     let shown_length = shown.as_ref().map(|head| head.length);
-    if let Some(head) = shown
-        && let Some(lines) = copy.cover(head)?
-    {
+    if let Some(head) = shown {
+        copy.learn(head)?;
+    }
+    if let Some(lines) = copy.advance()? {
         control.shared.change(|known| {
             known.refusals = copy.verified();
             if !known.objected.is_empty() {
@@ -254,7 +109,7 @@ async fn once(
             }
         });
         tracing::info!(length = copy.log.length(), "refusal log taken");
-        copy.keep(&lines)?;
+        copy.keep(lines)?;
     }
     if copy.head.is_some() {
         put_back(copy, link, shown_length).await?;

@@ -105,6 +105,33 @@ fn what_redis_lost_is_put_back_by_whoever_holds_it() {
 }
 
 #[test]
+fn an_edge_without_a_copy_takes_a_long_log_of_which_redis_shows_the_last_head_alone() {
+    let mut region = Region::new();
+    // More than an edge would keep waiting for a head, and more than it writes down at once.
+    const OBJECTIONS: u64 = 45_000;
+    let objections = (0..OBJECTIONS).map(|contact| Refuses::Contact {
+        tenant: "0000000000000001".into(),
+        id: format!("{contact:016x}"),
+    });
+    let down = Refuses::Takedown(Takedown::Url(DESTINATION.into()));
+    region.refuse_all(objections.chain([down]));
+    let edge = region.ready_edge(&[]);
+    let length = "hushmark_edge_refusal_log_length";
+    assert_eq!(edge.metric(length), OBJECTIONS as f64 + 1.0);
+    let mail = Mail::new(Mode::Anonymous);
+    assert_eq!(edge.get(&mail.link()), edge.get("/nowhere"));
+
+    // It goes on from there, and so does the next one from what is on the disk.
+    region.refuse(cap(Mode::Off));
+    until("the last is obeyed", || (edge.metric(length) == OBJECTIONS as f64 + 2.0).then_some(()));
+    drop(edge);
+    let mut redis = region.redis.connect();
+    redis::cmd("DEL").arg(REFUSALS).arg(REFUSALS_HEAD).exec(&mut redis).unwrap();
+    let edge = region.ready_edge(&[]);
+    assert_eq!(edge.metric(length), OBJECTIONS as f64 + 2.0);
+}
+
+#[test]
 fn a_log_that_nobody_signed_is_not_obeyed() {
     let mut region = Region::new();
     let edge = region.ready_edge(&[]);

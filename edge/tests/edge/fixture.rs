@@ -113,13 +113,20 @@ impl Region {
 
     /// Appends to the refusal log, as the operator does.
     pub(crate) fn refuse(&mut self, refuses: Refuses) {
-        let entry = Entry { n: self.refusals.length() + 1, at_ms: 1, refuses };
-        let bytes = entry.to_bytes();
-        self.refusals.append(&bytes).unwrap();
-        let mut connection = self.redis.connect();
-        let id = format!("{}-0", entry.n);
-        let add = redis::cmd("XADD").arg(REFUSALS).arg(id).arg(REFUSAL_FIELD).arg(bytes).clone();
-        add.exec(&mut connection).unwrap();
+        self.refuse_all([refuses]);
+    }
+
+    /// Appends much under one head.
+    pub(crate) fn refuse_all(&mut self, all: impl IntoIterator<Item = Refuses>) {
+        let mut pipe = redis::pipe();
+        for refuses in all {
+            let entry = Entry { n: self.refusals.length() + 1, at_ms: 1, refuses };
+            let bytes = entry.to_bytes();
+            self.refusals.append(&bytes).unwrap();
+            let id = format!("{}-0", entry.n);
+            pipe.cmd("XADD").arg(REFUSALS).arg(id).arg(REFUSAL_FIELD).arg(bytes).ignore();
+        }
+        pipe.exec(&mut self.redis.connect()).unwrap();
         self.publish_head();
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::{Entry, LogError, RefusalLog, Refuses};
+use super::{Entry, Following, LogError, RefusalLog, Refuses};
 
 /// The log with its entries.
 #[derive(Clone, Default)]
@@ -19,9 +19,8 @@ pub struct Journal {
 /// Entries that are checked and not appended yet.
 #[must_use = "what was prepared is appended by `commit`, once it is durable"]
 pub struct Prepared {
-    log: RefusalLog,
+    following: Following,
     entries: Vec<Vec<u8>>,
-    refuses: Vec<(Refuses, u64)>,
 }
 
 impl Prepared {
@@ -31,10 +30,10 @@ impl Prepared {
         &self.entries
     }
 
-    /// The log as it will be, to sign its head.
+    /// Where the log will end, to sign its head.
     #[must_use]
-    pub const fn log(&self) -> &RefusalLog {
-        &self.log
+    pub const fn log(&self) -> &Following {
+        &self.following
     }
 }
 
@@ -83,22 +82,26 @@ impl Journal {
         refuses: impl IntoIterator<Item = Refuses>,
         at_ms: u64,
     ) -> Result<Prepared, LogError> {
-        let (mut log, mut entries, mut kept) = (self.log.clone(), Vec::new(), Vec::new());
+        let (mut following, mut entries) = (self.log.following(), Vec::new());
         for refuses in refuses {
-            let bytes = Entry { n: log.length() + 1, at_ms, refuses }.to_bytes();
-            let entry = log.append(&bytes)?;
-            kept.push((entry.refuses, entry.n));
+            let bytes = Entry { n: following.length() + 1, at_ms, refuses }.to_bytes();
+            following.push(&bytes)?;
             entries.push(bytes);
         }
-        Ok(Prepared { log, entries, refuses: kept })
+        Ok(Prepared { following, entries })
     }
 
     /// Appends what was prepared on this very log and is durable now.
+    ///
+    /// # Panics
+    /// When it was prepared on another log: the entries that were made durable then name places
+    /// that they do not have.
     pub fn commit(&mut self, prepared: Prepared) {
-        self.log = prepared.log;
+        let taken = self.log.take_all(prepared.following);
+        let taken = taken.expect("prepared on this log, by one who appends alone");
         self.entries.extend(prepared.entries);
-        for (refuses, n) in prepared.refuses {
-            self.refuses.entry(refuses).or_insert(n);
+        for entry in taken {
+            self.refuses.entry(entry.refuses).or_insert(entry.n);
         }
     }
 }
@@ -122,6 +125,25 @@ mod tests {
         journal.entries().iter().for_each(|entry| read_back.take(entry).unwrap());
         assert_eq!(read_back.log().hash(), journal.log().hash());
         assert_eq!(read_back.position(&down(2)), Some(2));
+    }
+
+    #[test]
+    fn what_follows_is_taken_by_the_log_that_it_follows_and_by_no_other() {
+        let down = |kid| Refuses::Takedown(Takedown::Kid(kid));
+        let mut journal = Journal::default();
+        let prepared = journal.prepare([down(1), down(2), down(3)], 5).unwrap();
+        journal.commit(prepared);
+        let [first, rest @ ..] = journal.entries() else { panic!("three entries") };
+        let mut log = RefusalLog::default();
+        let too_early = log.read(rest.iter().map(Vec::as_slice));
+        assert!(matches!(too_early, Err(LogError::OutOfOrder { length: 0, found: 2 })));
+        let following = log.read([first.as_slice()]).unwrap();
+        log.append(first).unwrap();
+        assert!(log.take(following).is_err(), "it is there already");
+        let following = log.read(rest.iter().map(Vec::as_slice)).unwrap();
+        assert_eq!((log.length(), following.length()), (1, 3));
+        log.take(following).unwrap();
+        assert_eq!((log.length(), log.hash()), (3, journal.log().hash()));
     }
 
     #[test]

@@ -152,9 +152,12 @@ async fn nothing_is_appended_before_the_log_is_read() {
 async fn requests_are_answered_and_nonsense_is_taken_out() {
     let (_server, mut redis) = Redis::start().await;
     let refusals = started(&mut redis).await;
+    let objection = r#"{"contact":{"tenant":"0000000000000001","id":"0000000000000009"}}"#;
+    ask(&mut redis, objection).await;
+    ask(&mut redis, objection).await;
+    ask(&mut redis, r#"{"contact":{"tenant":"XYZ","id":"0000000000000009"}}"#).await;
+    // Whoever may write here is a server, and speaks for recipients alone.
     ask(&mut redis, r#"{"takedown":{"kid":9}}"#).await;
-    ask(&mut redis, r#"{"takedown":{"kid":9}}"#).await;
-    ask(&mut redis, r#"{"takedown":{"tenant":"XYZ"}}"#).await;
     ask(&mut redis, "please").await;
     refusals.round(&mut redis, &key(), &Known::default(), 1).await.unwrap();
     assert_eq!(as_an_edge_reads_it(&mut redis).await.length(), 1);
