@@ -10,7 +10,7 @@ use mail_parser::MessageParser;
 /// One message that people get.
 #[derive(Clone, Debug)]
 pub struct Letter {
-    /// The address that it goes to.
+    /// The address that it goes to; nothing where one message goes to all, and names nobody.
     pub to: String,
     /// The pixel's path at the edge, where it has one.
     pub pixel: Option<String>,
@@ -39,7 +39,8 @@ pub fn read(folder: &Path, base_url: &str) -> Result<Vec<Letter>> {
 
 fn letter(message: &[u8], base_url: &str) -> Result<Letter> {
     let message = MessageParser::default().parse(message).context("is no mail")?;
-    let to = message.to().and_then(|to| to.first()).and_then(|to| to.address());
+    let to = message.to().context("says nothing of whom it goes to")?;
+    let to = to.first().and_then(|to| to.address()).unwrap_or_default();
     let html = message.body_html(0).context("has no HTML")?;
     let paths = |route: &str| -> Vec<String> {
         let begin = format!("{base_url}{route}");
@@ -49,7 +50,7 @@ fn letter(message: &[u8], base_url: &str) -> Result<Letter> {
             .collect()
     };
     Ok(Letter {
-        to: to.context("goes to nobody")?.to_owned(),
+        to: to.to_owned(),
         pixel: paths("/o/").pop(),
         page: paths("/p/").pop(),
         links: paths("/c/"),

@@ -119,6 +119,14 @@ impl OneMachine {
         self.state_text("edge_admin")?.parse().context("the edge has no admin page")
     }
 
+    /// The writer's page of metrics.
+    ///
+    /// # Errors
+    /// As [`OneMachine::edge`].
+    pub fn writer_admin(&self) -> Result<SocketAddr> {
+        self.state_text("writer_admin")?.parse().context("the writer has no admin page")
+    }
+
     /// Where ClickHouse answers.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ mod kill_switch;
 mod outages;
 mod permissions;
 mod pipeline;
+mod planted_secrets;
 mod refusals;
 mod report;
 mod restore;
@@ -90,6 +91,7 @@ pub const NAMES: &[&str] = &[
     "outages",
     "permissions",
     "pipeline",
+    "planted-secrets",
     "refusals",
     "report",
     "retention",
@@ -123,6 +125,7 @@ pub fn run(name: &str, run: &Run) -> Result<Figures> {
         "outages" => outages::prove(run),
         "permissions" => permissions::prove(run),
         "pipeline" => pipeline::prove(run),
+        "planted-secrets" => planted_secrets::prove(run),
         "refusals" => refusals::prove(run),
         "report" => report::prove(run),
         "retention" => retention::prove(run),

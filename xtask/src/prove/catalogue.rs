@@ -60,6 +60,10 @@ pub(crate) const PROOFS: &[Proof] = &[
         "who holds all mail, keys and bytes but the dead salt guesses who opened as chance does",
     ),
     proof("tokens", "a million valid tokens accepted, ten million others refused, no nonce twice"),
+    proof(
+        "planted-secrets",
+        "no address, IP address or user agent of 300 people in anything that is kept or said",
+    ),
     Proof {
         starts: &["hushmark-edge"],
         ..proof("refusals", "an answer does not tell why: equal in bytes, headers and time")

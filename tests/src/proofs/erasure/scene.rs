@@ -144,9 +144,7 @@ impl Scene {
     }
 
     pub(in crate::proofs) fn writer_lag(&self) -> Result<f64> {
-        let state = fs::read(self.machine.data().join("state.json"))?;
-        let state: Value = serde_json::from_slice(&state)?;
-        let admin = state["writer_admin"].as_str().context("the writer has no page")?.parse()?;
+        let admin = self.machine.writer_admin()?;
         let text = http::get(admin, "/metrics", Duration::from_secs(5))?.text();
         let lag = text.lines().find_map(|line| line.strip_prefix("hushmark_writer_lag_seconds "));
         Ok(lag.context("the writer does not tell its lag")?.parse()?)
