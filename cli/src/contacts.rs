@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use clickhouse::Row;
 use hmac::{Hmac, Mac};
 use hushmark_event::chain::Hash32;
+use hushmark_policy::resolve::Word;
 use hushmark_policy::{Caps, Day, Mark, TenantId};
 use hushmark_report::Person;
 use hushmark_sender::Address;
@@ -192,6 +193,17 @@ impl Contacts {
     pub(crate) fn has_objected(&self, address: &Address, refused: &Caps) -> bool {
         !refused.objected().is_empty()
             && self.known(address).is_some_and(|it| refused.is_withdrawn(self.tenant, &it))
+    }
+
+    /// What is on record of a person's own word; whether they agreed is looked up where it matters.
+    pub(crate) fn word(&self, address: &Address, refused: &Caps, agreed: bool) -> Word {
+        let withdrew = self.withdrew(address);
+        Word {
+            erased: withdrew == Some(Withdrew::Erased),
+            withdrew: withdrew == Some(Withdrew::Said),
+            objected: self.has_objected(address, refused),
+            agreed,
+        }
     }
 
     /// Writes down that people's tracking ended, and how they said so. Durable when it returns.
