@@ -8,7 +8,7 @@ use clap::{ArgGroup, Args as Group, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use hushmark_event::audit::verify::Published;
 
-use crate::cluster::args::{Cluster, Connection};
+use crate::cluster::args::{Cluster, Connection, Kind};
 use crate::policies::PolicyKind;
 pub(crate) use people::{By, Contact, Delivered, Export, Format, Log, Segment};
 
@@ -95,6 +95,20 @@ policy or its campaigns changed, a legal hold keeps them, or other rows are due 
     /// Verify the log of who asked for what: offline, with a region's public key alone
     #[command(subcommand)]
     Audit(Audit),
+    /// Explain what mail may tell, of one recipient too: who decided that, and what is stored
+    #[command(allow_missing_positional = true)]
+    #[command(
+        after_help = "Asked is the stack of this machine where there is one, else a cluster; \
+                            -f asks manifests alone.
+
+Examples:
+  hushmark explain spring                              a campaign on this machine
+  hushmark explain spring --person who.txt             what it may tell of one recipient
+  echo ann@example.org | hushmark explain spring --person -
+  hushmark explain tenant acme
+  hushmark explain campaign spring -f examples/quickstart"
+    )]
+    Explain(Explain),
     #[command(flatten)]
     Cluster(Cluster),
     /// Print a completion script for a shell
@@ -193,6 +207,39 @@ pub(crate) struct Enforce {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Group)]
+pub(crate) struct Explain {
+    /// What kind of thing, campaign or tenant; default: campaign
+    #[arg(value_parser = kind)]
+    pub(crate) kind: Option<Kind>,
+    /// Which one: NAME or NAMESPACE/NAME; a tenant by its namespace alone
+    #[arg(required = true)]
+    pub(crate) name: String,
+    /// To whom, on this machine: a file with one address in it, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    #[arg(conflicts_with_all = ["filename", "kubeconfig", "context", "namespace"])]
+    pub(crate) person: Option<PathBuf>,
+    /// Read a folder of manifests, one file, or - for standard input
+    #[arg(long, short, value_name = "PATH")]
+    pub(crate) filename: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// The first of two words. A recipient's address would be the second: every user of a machine can
+/// read the arguments of a command, so that it has no place there.
+fn kind(text: &str) -> Result<Kind, String> {
+    <Kind as ValueEnum>::from_str(text, false).map_err(|_| {
+        "two words are a kind (campaign or tenant) and a name. A recipient is given in a file, \
+         --person FILE, or by standard input, --person -: every user of this machine can read \
+         what is typed here"
+            .to_owned()
+    })
 }
 
 #[derive(Group)]

@@ -12,14 +12,14 @@ pub(crate) mod ask;
 mod bundle;
 pub(crate) mod complete;
 mod connect;
-mod explain;
-mod paint;
+pub(crate) mod explain;
+pub(crate) mod paint;
 mod plan;
 mod port;
 mod record;
 mod rotate;
 mod status;
-mod world;
+pub(crate) mod world;
 
 use std::process::ExitCode;
 
@@ -35,11 +35,15 @@ const CHANGES: u8 = 3;
 pub(crate) async fn run(command: Cluster) -> Result<ExitCode> {
     match command {
         Cluster::Status(options) => status::run(&options).await,
-        Cluster::Explain(options) => explain::run(&options).await,
         Cluster::RecordOfProcessing(options) => record::run(&options).await,
         Cluster::Keys(Keys::Rotate(options)) => rotate::run(&options).await,
         Cluster::SupportBundle(options) => bundle::run(&options).await,
     }
+}
+
+/// What a campaign's or a tenant's mail may tell.
+pub(crate) async fn explain(options: &args::Explain) -> Result<ExitCode> {
+    explain::run(options).await
 }
 
 /// What applying manifests would change.
@@ -50,6 +54,7 @@ pub(crate) async fn plan(options: &args::Plan) -> Result<ExitCode> {
 pub(crate) async fn run_plugin(command: PluginCommand) -> Result<ExitCode> {
     match command {
         PluginCommand::Cluster(command) => run(command).await,
+        PluginCommand::Explain(options) => explain(&options).await,
         PluginCommand::Plan(options) => plan(&options).await,
         PluginCommand::Withdraw(options) => ask::withdraw(&options).await,
         PluginCommand::Takedown(options) => ask::takedown(&options).await,

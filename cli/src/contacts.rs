@@ -19,6 +19,7 @@ use clickhouse::Row;
 use hmac::{Hmac, Mac};
 use hushmark_event::chain::Hash32;
 use hushmark_event::refusal::RefusalLog;
+use hushmark_policy::resolve::Word;
 use hushmark_policy::{Caps, Day, Mark, TenantId};
 use hushmark_report::Person;
 use hushmark_sender::Address;
@@ -256,6 +257,17 @@ impl Contacts {
         let withdrawn = withdrawn(clickhouse, self.tenant).await?;
         let has_ended = |it: &&Lookup| withdrawn.contains_key(*it) || self.objected(it, refused);
         Ok(self.tracked.iter().filter(has_ended).count())
+    }
+
+    /// What is on record of a person's own word; whether they agreed is looked up where it matters.
+    pub(crate) fn word(&self, address: &Address, refused: &Caps, agreed: bool) -> Word {
+        let withdrew = self.withdrew(address);
+        Word {
+            erased: withdrew == Some(Withdrew::Erased),
+            withdrew: withdrew == Some(Withdrew::Said),
+            objected: self.has_objected(address, refused),
+            agreed,
+        }
     }
 
     /// Writes down that people's tracking ended, and how they said so. Durable when it returns.

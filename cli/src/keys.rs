@@ -166,7 +166,7 @@ pub(crate) fn destroy_tenant_key(folder: &DataFolder, tenant: TenantId) -> Resul
     Ok(true)
 }
 
-fn tenant_path(folder: &DataFolder, tenant: TenantId) -> PathBuf {
+pub(crate) fn tenant_path(folder: &DataFolder, tenant: TenantId) -> PathBuf {
     folder.path("tenants").join(format!("{tenant}.key"))
 }
 

@@ -18,6 +18,7 @@ mod data;
 mod deliveries;
 mod demo;
 mod erase;
+mod explain;
 mod files;
 mod http;
 mod keys;
@@ -86,6 +87,7 @@ async fn run(args: Args) -> Result<ExitCode> {
         Command::Erase(options) => erase::run(&args.data, &options).await,
         Command::Receipt(command) => return receipts::verify_receipts(&command),
         Command::Audit(command) => return receipts::verify_log(&command),
+        Command::Explain(options) => return explain::run(&args.data, options).await,
         Command::Cluster(command) => return cluster::run(command).await,
         Command::Completions { shell } => return completions::<Args>(shell),
     };

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clickhouse::Row;
-use hushmark_crds::CampaignPlan;
+use hushmark_crds::{CampaignPlan, Manifests};
 use hushmark_event::refusal::{Allowed, Mail, RefusalLog};
 use hushmark_policy::resolve::Effective;
 use hushmark_policy::{CampaignId, Caps, Day, Generation, Mode, Tracking};
@@ -79,6 +79,14 @@ pub(crate) async fn run(data: &Path, options: &args::Stamp) -> Result<()> {
     print(&said)
 }
 
+/// The manifests as they are now: a stack keeps none of its own.
+pub(crate) fn manifests(state: &State) -> Result<Manifests> {
+    hushmark_crds::directory(&state.manifests).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("the manifests cannot be used, so nothing was done:\n{}", lines.join("\n"))
+    })
+}
+
 /// Stamps one campaign into a folder that does not exist yet, or is empty.
 pub(crate) async fn stamp(
     data: &Path,
@@ -88,13 +96,7 @@ pub(crate) async fn stamp(
 ) -> Result<Done> {
     let folder = DataFolder::new(data);
     let state = folder.state()?;
-    let manifests = hushmark_crds::directory(&state.manifests).map_err(|errors| {
-        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!(
-            "the manifests cannot be used, so nothing was written:\n{}",
-            lines.join("\n")
-        )
-    })?;
+    let manifests = manifests(&state)?;
     let campaign = manifests.campaign(campaign)?;
     // All that can be wrong with files is found before anything is fixed or made.
     let (newsletter, list) = (newsletter(campaign)?, list(campaign)?);
@@ -211,7 +213,12 @@ fn discard(draft: &Path) {
 
 /// The generation that a campaign's first message fixed; the first one where there was none.
 pub(crate) fn generation(folder: &DataFolder, campaign: CampaignId) -> Result<u32> {
-    Ok(fixed_already(folder, campaign)?.map_or(0, |fixed| fixed.generation))
+    Ok(fixed_generation(folder, campaign)?.unwrap_or(0))
+}
+
+/// The generation that a campaign's first message fixed, if there was one.
+pub(crate) fn fixed_generation(folder: &DataFolder, campaign: CampaignId) -> Result<Option<u32>> {
+    Ok(fixed_already(folder, campaign)?.map(|fixed| fixed.generation))
 }
 
 fn fixed_already(folder: &DataFolder, campaign: CampaignId) -> Result<Option<Fixed>> {
@@ -318,9 +325,9 @@ fn write_messages(
         contact: &mut contact,
         is_withdrawn: &|address: &Address| {
             let mut contacts = contacts.borrow_mut();
-            let is_untracked = contacts.is_withdrawn(address)
-                || contacts.has_objected(address, whom.refused)
-                || whom.consents.is_some_and(|consents| !consents.has(&contacts, address));
+            let agreed = whom.consents.is_some_and(|consents| consents.has(&contacts, address));
+            let word = contacts.word(address, whom.refused, agreed);
+            let is_untracked = word.untracked(whom.consents.is_some()).is_some();
             if !is_untracked {
                 contacts.note_tracked(address);
             }

@@ -144,7 +144,7 @@ impl TenantPlan {
     /// Whether mail that tells so much tracks only people who consented.
     #[must_use]
     pub fn needs_consent(&self, tracking: Tracking) -> bool {
-        self.consent_from.is_some_and(|from| tracking.opens.max(tracking.clicks) >= from)
+        hushmark_policy::resolve::needs_consent(self.consent_from, tracking)
     }
 
     /// Its default for a type of mail.

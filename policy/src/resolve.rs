@@ -1,4 +1,7 @@
-//! "The most restrictive wins", for opens and for clicks apart, with the reason kept.
+//! "The most restrictive wins", for opens and for clicks apart, with the reason kept; and a single
+//! person's own word, which is stricter than any policy or says nothing.
+
+use serde::Serialize;
 
 use crate::mode::{Kind, MailType, Mode, Tracking};
 
@@ -101,6 +104,55 @@ impl std::fmt::Display for Effective {
     }
 }
 
+/// What is on record of one person's own word on being tracked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Word {
+    /// They were erased: this is all that is left of them.
+    pub erased: bool,
+    /// They ended their tracking, and it was written down.
+    pub withdrew: bool,
+    /// They objected by the page of a message that named them.
+    pub objected: bool,
+    /// They agreed to be tracked.
+    pub agreed: bool,
+}
+
+/// Why a person's mail carries no tracking, however much the campaign's may tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Untracked {
+    /// They were erased.
+    Erased,
+    /// They ended their tracking.
+    Withdrew,
+    /// They objected by the page of a message.
+    Objected,
+    /// They are asked for consent, and none is on record.
+    NoConsent,
+}
+
+impl Word {
+    /// Why the person is not tracked, if they are not. Whoever said no is not asked whether they
+    /// once said yes.
+    #[must_use]
+    pub const fn untracked(self, needs_consent: bool) -> Option<Untracked> {
+        match self {
+            Self { erased: true, .. } => Some(Untracked::Erased),
+            Self { withdrew: true, .. } => Some(Untracked::Withdrew),
+            Self { objected: true, .. } => Some(Untracked::Objected),
+            Self { agreed: false, .. } if needs_consent => Some(Untracked::NoConsent),
+            Self { .. } => None,
+        }
+    }
+}
+
+/// Whether mail that tells so much tracks only people who agreed; `from` is the lowest mode that
+/// needs it, if any does. Opens and clicks are asked for together: they leave in one message.
+#[must_use]
+pub fn needs_consent(from: Option<Mode>, tracking: Tracking) -> bool {
+    from.is_some_and(|from| tracking.opens.max(tracking.clicks) >= from)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +191,52 @@ mod tests {
                 }
             }
         }
+    }
+
+    proptest! {
+        /// Opens and clicks are decided apart: what is said of one changes nothing of the other.
+        #[test]
+        fn what_is_said_of_clicks_decides_nothing_of_opens(
+            ceiling in tracking(), tenant in tracking(), campaign in tracking(),
+            other in (mode(), mode(), mode()),
+        ) {
+            let asked = Asked {
+                mail_type: MailType::Campaign,
+                ceiling,
+                tenant: Some(tenant),
+                campaign: Some(campaign),
+                killed: false,
+            };
+            let elsewhere = Asked {
+                ceiling: Tracking { clicks: other.0, ..ceiling },
+                tenant: Some(Tracking { clicks: other.1, ..tenant }),
+                campaign: Some(Tracking { clicks: other.2, ..campaign }),
+                ..asked.clone()
+            };
+            prop_assert_eq!(effective(&asked, Kind::Open), effective(&elsewhere, Kind::Open));
+        }
+
+        /// A no outweighs a yes, whichever came first, and a yes is asked for only where it is
+        /// needed.
+        #[test]
+        fn whoever_said_no_is_not_tracked_and_whoever_has_to_be_asked_said_yes(
+            erased: bool, withdrew: bool, objected: bool, agreed: bool, needs_consent: bool,
+        ) {
+            let word = Word { erased, withdrew, objected, agreed };
+            let is_tracked = word.untracked(needs_consent).is_none();
+            let said_no = erased || withdrew || objected;
+            prop_assert_eq!(is_tracked, !said_no && (agreed || !needs_consent));
+        }
+    }
+
+    #[test]
+    fn consent_is_asked_for_from_its_mode_on_by_the_one_that_tells_more() {
+        let at = |opens, clicks| Tracking { opens, clicks };
+        let from = Some(Mode::Individual);
+        assert!(!needs_consent(None, at(Mode::Individual, Mode::Individual)));
+        assert!(!needs_consent(from, at(Mode::Anonymous, Mode::Anonymous)));
+        assert!(needs_consent(from, at(Mode::Anonymous, Mode::Individual)));
+        assert!(needs_consent(from, at(Mode::Individual, Mode::Off)));
     }
 
     #[test]

@@ -13,6 +13,8 @@ use hushmark_tests::one_machine::{OneMachine, QUICKSTART};
 use hushmark_tests::tools::Tools;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The voice that decides where somebody has to be asked and was not.
+const NO_CONSENT: &str = "the recipient's consent none on record: off <- decides";
 
 #[test]
 fn who_did_not_consent_gets_the_same_mail_without_tracking() -> Result<()> {
@@ -52,6 +54,8 @@ fn who_did_not_consent_gets_the_same_mail_without_tracking() -> Result<()> {
     let agreed = tracked("spring-individual", "ended")?;
     ensure!(agreed == ["nadia.patel@example.org"], "{agreed:?}");
 
+    explained(&machine, folder.path(), &people)?;
+
     // A ClickHouse that is restored from before all that knows neither contacts nor withdrawals.
     for table in ["withdrawals", "contacts"] {
         let sql = format!("TRUNCATE TABLE {table}");
@@ -65,6 +69,59 @@ fn who_did_not_consent_gets_the_same_mail_without_tracking() -> Result<()> {
     let lacks = machine.run(&["consent", "--tenant", "acme", "--people", &one])?;
     ensure!(lacks.status.code() == Some(2), "a consent that nobody can show proves nothing");
     machine.stop()?;
+    Ok(())
+}
+
+/// What was told of each before the mail was made is what the mail turned out to be.
+fn explained(machine: &OneMachine, folder: &Path, people: &dyn Fn(&str) -> String) -> Result<()> {
+    let explain = |address: &str, more: &[&str]| {
+        let person = people(address);
+        let asked = ["explain", "spring-individual", "--person", &person];
+        machine.ask(&[&asked[..], more].concat())
+    };
+    // Who decides opens, and in which words.
+    let opens = |said: String| -> Result<Vec<String>> {
+        ensure!(!said.contains("example.org"), "an address is in it: {said}");
+        let of = said.lines().skip_while(|line| !line.starts_with("OPENS"));
+        let of: Vec<&str> = of.take_while(|line| !line.starts_with("CLICKS")).collect();
+        let decides = of.iter().filter(|line| line.ends_with("<- decides"));
+        let decides: Vec<_> = decides.map(|line| line.split_whitespace().collect()).collect();
+        ensure!(decides.len() == 1, "{said}");
+        let words: Vec<&str> = decides.into_iter().flatten().collect();
+        Ok(vec![of[0].to_owned(), words.join(" ")])
+    };
+    let agreed = opens(explain("nadia.patel@example.org", &[])?)?;
+    ensure!(agreed[0].starts_with("OPENS individual"), "{agreed:?}");
+    let silent = opens(explain("gamze.garcia@example.org", &[])?)?;
+    let off = ["OPENS off, because they did not consent", NO_CONSENT];
+    ensure!(silent == off, "{silent:?}");
+    let said = explain("kaja.okafor@example.org", &["--json"])?;
+    let json: serde_json::Value = serde_json::from_str(&said)?;
+    let of = |path: &str| json.pointer(path).cloned().unwrap_or_default();
+    ensure!(of("/recipient/untracked") == "withdrew" && of("/mail/1/mode") == "off", "{said}");
+    ensure!(of("/recipient/consent/source") == "form of May", "{said}");
+    ensure!(of("/recipient/withdrawal/source") == "not said", "{said}");
+    ensure!(of("/recipient/sent").is_string(), "{said}");
+
+    // Without a recipient it is told who is asked, and what holds for whoever says nothing.
+    let said = machine.ask(&["explain", "spring-individual"])?;
+    ensure!(said.contains("asked for, because Tenant acme wants it from individual on"), "{said}");
+    let said = machine.ask(&["explain", "spring-anonymous"])?;
+    ensure!(said.contains("not asked for: Tenant acme wants it from individual on"), "{said}");
+
+    // An address is no argument, and one that nobody knows is no contact with nothing said of it.
+    let typed = machine.run(&["explain", "spring-individual", "ann@example.org"])?;
+    let complained = String::from_utf8_lossy(&typed.stderr);
+    ensure!(typed.status.code() == Some(2) && complained.contains("--person FILE"), "{complained}");
+    let stranger = people("stranger@example.com");
+    let unknown = machine.run(&["explain", "spring-individual", "--person", &stranger])?;
+    let complained = String::from_utf8_lossy(&unknown.stderr);
+    ensure!(unknown.status.code() == Some(1) && unknown.stdout.is_empty(), "{complained}");
+    ensure!(complained.contains("tenant acme knows nobody with this address"), "{complained}");
+    ensure!(!complained.contains("stranger"), "{complained}");
+    let log = fs::read_to_string(folder.join("data/audit/log.jsonl"))?;
+    let looked = log.matches(r#""read":{"what":"explanation","of":{"person""#).count();
+    ensure!(looked == 4, "{looked} looks are in the audit log");
     Ok(())
 }
 

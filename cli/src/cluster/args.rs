@@ -28,6 +28,12 @@ pub(crate) struct Plugin {
 pub(crate) enum PluginCommand {
     #[command(flatten)]
     Cluster(Cluster),
+    /// Explain what a Campaign's or a Tenant's mail may tell, who decided that, and what is stored
+    #[command(after_help = "Examples:
+  kubectl hushmark explain campaign acme/spring
+  kubectl hushmark explain tenant acme
+  kubectl hushmark explain campaign spring-anonymous -f examples/quickstart")]
+    Explain(Explain),
     /// Show what applying manifests would change, without changing anything
     #[command(after_help = "Examples:
   kubectl hushmark plan -f manifests/
@@ -67,12 +73,6 @@ pub(crate) enum Cluster {
 
 Exit status: 0 all is well, 1 something is not, 2 wrong usage.")]
     Status(Status),
-    /// Explain what a Campaign's or a Tenant's mail may tell, who decided that, and what is stored
-    #[command(after_help = "Examples:
-  kubectl hushmark explain campaign acme/spring
-  kubectl hushmark explain tenant acme
-  hushmark explain campaign spring-anonymous -f examples/quickstart")]
-    Explain(Explain),
     /// Print a campaign's entry in its controller's register of processing (GDPR, Article 30)
     #[command(after_help = "What nobody has said is listed at the end, each with where to say it.
 
@@ -99,7 +99,7 @@ Examples:
 }
 
 /// How the cluster is reached.
-#[derive(Clone, Debug, Default, Group)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Group)]
 #[command(next_help_heading = "Cluster")]
 pub(crate) struct Connection {
     /// The kubeconfig; default: as kubectl finds it

@@ -52,6 +52,13 @@ impl Applied {
         }
     }
 
+    /// Whether `up` has applied just what manifests allow.
+    pub(crate) fn is_of(&self, manifests: &Manifests) -> bool {
+        allowed(manifests)
+            .into_iter()
+            .all(|(mail, now)| self.allowed.get(&name(mail)).is_some_and(|held| *held == now))
+    }
+
     /// The generation that mail sealed now carries.
     pub(crate) fn generation(&self, tenant: TenantId, mail: MailType) -> u32 {
         self.generations.get(&key(tenant, mail)).copied().unwrap_or(0)
@@ -60,6 +67,34 @@ impl Applied {
 
 fn key(tenant: TenantId, mail: MailType) -> String {
     format!("{tenant}/{}", mail.name())
+}
+
+fn name(mail: Mail) -> String {
+    match mail.campaign {
+        Some(CampaignId(id)) => format!("campaign/{id:016x}"),
+        None => key(mail.tenant, mail.mail_type),
+    }
+}
+
+/// What manifests allow: of every tenant's mail of each type, and of every campaign's.
+fn allowed(manifests: &Manifests) -> Vec<(Mail, Allowed)> {
+    let ceiling = manifests.region.ceiling;
+    let widest = Allowed { tracking: ceiling, place: manifests.region.place_ceiling };
+    let mut all = Vec::new();
+    for tenant in &manifests.tenants {
+        for mail in [MailType::Campaign, MailType::Transactional] {
+            let said = tenant.default_for(mail).unwrap_or(ceiling);
+            let tracking = if tenant.killed { Tracking::OFF } else { said };
+            let mail = Mail { tenant: tenant.id, mail_type: mail, campaign: None };
+            all.push((mail, Allowed { tracking, ..widest }));
+        }
+    }
+    for campaign in &manifests.campaigns {
+        let allowed = Allowed { tracking: campaign.tracking(), place: campaign.place };
+        let (tenant, mail_type) = (campaign.tenant, campaign.mail_type);
+        all.push((Mail { tenant, mail_type, campaign: Some(campaign.id) }, allowed));
+    }
+    all
 }
 
 /// Appends to the log on disk, and keeps Redis at its length.
@@ -109,21 +144,7 @@ impl Appender {
         }
         self.none_erased(manifests)?;
         self.applied.minimum_group = k;
-        let ceiling = manifests.region.ceiling;
-        let widest = Allowed { tracking: ceiling, place: manifests.region.place_ceiling };
-        for tenant in &manifests.tenants {
-            for mail in [MailType::Campaign, MailType::Transactional] {
-                let said = tenant.default_for(mail).unwrap_or(ceiling);
-                let tracking = if tenant.killed { Tracking::OFF } else { said };
-                let allowed = Allowed { tracking, ..widest };
-                let mail = Mail { tenant: tenant.id, mail_type: mail, campaign: None };
-                self.apply(mail, allowed, now_ms)?;
-            }
-        }
-        for campaign in &manifests.campaigns {
-            let allowed = Allowed { tracking: campaign.tracking(), place: campaign.place };
-            let (tenant, mail_type) = (campaign.tenant, campaign.mail_type);
-            let mail = Mail { tenant, mail_type, campaign: Some(campaign.id) };
+        for (mail, allowed) in allowed(manifests) {
             self.apply(mail, allowed, now_ms)?;
         }
         let bytes =
@@ -149,11 +170,7 @@ impl Appender {
     }
 
     fn apply(&mut self, mail: Mail, now: Allowed, now_ms: u64) -> Result<()> {
-        let name = match mail.campaign {
-            Some(CampaignId(id)) => format!("campaign/{id:016x}"),
-            None => key(mail.tenant, mail.mail_type),
-        };
-        let before = self.applied.allowed.insert(name, now);
+        let before = self.applied.allowed.insert(name(mail), now);
         let generation = self.applied.generation(mail.tenant, mail.mail_type);
         let caps = self.journal.log().caps();
         if let Some(refuses) = mail.tighten(caps, before, now, generation) {
@@ -303,3 +320,6 @@ pub(super) async fn ping(folder: &DataFolder) -> Result<String> {
     let mut redis = connect(folder).await?;
     redis::cmd("PING").query_async(&mut redis).await.context("Redis is not ready")
 }
+
+#[cfg(test)]
+mod tests;

@@ -159,6 +159,8 @@ pub enum Read {
     Segment,
     /// A contact's page.
     Contact,
+    /// What a campaign's mail to a person may tell, and what they said themselves.
+    Explanation,
     /// The transactional log.
     Log,
     /// The register entry that Art. 30 GDPR asks for.

@@ -5,11 +5,13 @@ use hushmark_crds::fits::Limits;
 use hushmark_crds::{
     Campaign, Decided, DecidedBy, EffectivePolicy, Region, Tenant, TypeStatus, effective,
 };
+use hushmark_policy::resolve::needs_consent;
 use hushmark_policy::{Kind as Hit, MailType, Mode, Place, Tracking};
 use kube::ResourceExt as _;
 use serde::Serialize;
 
 use super::super::world::{World, ready};
+use super::recipient::Recipient;
 
 /// The annotation that pauses an object.
 pub(in crate::cluster) const PAUSED: &str = "hushmark.io/paused";
@@ -31,6 +33,9 @@ pub(crate) struct Explained {
     /// Whether it is in a cluster; else it is what manifests say.
     pub(crate) applied: bool,
     pub(crate) ready: bool,
+    /// The data folder, where it is about the stack of this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<String>,
     /// What the condition Ready says.
     pub(crate) says: String,
     pub(crate) phase: Option<String>,
@@ -38,6 +43,10 @@ pub(crate) struct Explained {
     /// Whether what is said here is in the status; else it is what the operator will say.
     pub(crate) resolved: bool,
     pub(crate) mail: Vec<Mail>,
+    pub(crate) consent: Consent,
+    /// What it comes to for one person, where one is asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) recipient: Option<Recipient>,
     /// How long after sending a hit counts, in days.
     pub(crate) track_for_days: Option<i32>,
     pub(crate) place: Place,
@@ -55,9 +64,30 @@ pub(crate) struct Mail {
     pub(crate) hits: Hit,
     pub(crate) mode: Mode,
     pub(crate) decided_by: Option<DecidedBy>,
+    /// The same as the end of a sentence; of a recipient also what they said themselves.
+    pub(crate) because: Option<String>,
     /// The generation that mail sealed now carries.
     pub(crate) generation: Option<u32>,
     pub(crate) voices: Vec<Voice>,
+}
+
+/// Whether people are asked before mail tracks them.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Consent {
+    /// The tenant that says so.
+    pub(crate) tenant: String,
+    /// The lowest mode that needs a person's consent, if any does.
+    pub(crate) from: Option<Mode>,
+    /// Whether this mail needs it, or a tenant's may.
+    pub(crate) is_asked: bool,
+}
+
+impl Consent {
+    fn of(tenant: &Tenant, tracking: Tracking) -> Self {
+        let (name, from) = (tenant.name_any(), tenant.spec.consent_from);
+        Self { tenant: name, from, is_asked: needs_consent(from, tracking) }
+    }
 }
 
 /// One who has a say.
@@ -100,7 +130,8 @@ pub(crate) fn of_campaign(campaign: &Campaign, world: &World) -> Result<Explaine
         let decided = of_hit(&effective, hits);
         let voices = campaign_voices((campaign, tenant, region), hits, decided);
         let (mode, decided_by) = (decided.mode, Some(decided.decided_by));
-        Mail { mail_type, hits, mode, decided_by, generation, voices }
+        let because = Some(decided.decided_by.because().to_owned());
+        Mail { mail_type, hits, mode, decided_by, because, generation, voices }
     });
     let condition = ready(&status.conditions);
     Ok(Explained {
@@ -108,12 +139,15 @@ pub(crate) fn of_campaign(campaign: &Campaign, world: &World) -> Result<Explaine
         name: format!("{namespace}/{}", campaign.name_any()),
         region: region.name_any(),
         applied: world.here.is_some(),
+        data: None,
         ready: condition.is_some_and(|ready| ready.status == "True"),
         says: condition.map_or_else(nobody_looked, |ready| ready.message.clone()),
         phase: status.phase.map(|phase| format!("{phase:?}")),
         paused: is_paused(campaign),
         resolved: status.effective.is_some(),
         mail: mail.into(),
+        consent: Consent::of(tenant, effective.tracking()),
+        recipient: None,
         track_for_days: Some(effective.track_for_days),
         place: effective.place,
         minimum_group: region.spec.minimum_group,
@@ -185,7 +219,7 @@ fn tenant_voices((tenant, region): (&Tenant, &Region), mail: MailType, hits: Hit
     ]
 }
 
-fn voice(who: impl Into<String>, says: &str) -> Voice {
+pub(super) fn voice(who: impl Into<String>, says: &str) -> Voice {
     Voice { who: who.into(), says: says.to_owned(), decides: false }
 }
 
@@ -194,7 +228,7 @@ pub(crate) fn of_tenant(tenant: &Tenant, world: &World) -> Result<Explained> {
     let region = region_of(world, tenant)?;
     let limits = Limits::from(&region.spec);
     let status = tenant.status.clone().unwrap_or_default();
-    let mut mail = Vec::new();
+    let (mut mail, mut most) = (Vec::new(), Tracking::OFF);
     for mail_type in [MailType::Campaign, MailType::Transactional] {
         let resolved = type_status(tenant, mail_type);
         let said = effective::at_most(&tenant.spec, mail_type, &limits);
@@ -210,7 +244,9 @@ pub(crate) fn of_tenant(tenant: &Tenant, world: &World) -> Result<Explained> {
                 voice.decides = true;
             }
             let generation = resolved.map(|it| it.generation);
-            mail.push(Mail { mail_type, hits, mode, decided_by: None, generation, voices });
+            most = Tracking { opens: most.opens.max(mode), ..most };
+            let (decided_by, because) = (None, None);
+            mail.push(Mail { mail_type, hits, mode, decided_by, because, generation, voices });
         }
     }
     let condition = ready(&status.conditions);
@@ -219,12 +255,15 @@ pub(crate) fn of_tenant(tenant: &Tenant, world: &World) -> Result<Explained> {
         name: format!("{}/{}", tenant.namespace().unwrap_or_default(), tenant.name_any()),
         region: region.name_any(),
         applied: world.here.is_some(),
+        data: None,
         ready: condition.is_some_and(|ready| ready.status == "True"),
         says: condition.map_or_else(nobody_looked, |ready| ready.message.clone()),
         phase: None,
         paused: is_paused(tenant),
         resolved: status.campaign.is_some(),
         mail,
+        consent: Consent::of(tenant, most),
+        recipient: None,
         track_for_days: None,
         place: limits.place,
         minimum_group: region.spec.minimum_group,

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use hushmark_policy::{Kind as Hit, Mode, Place};
 
 use super::super::paint::{Paint, wrapped};
-use super::voices::{Explained, Mail};
+use super::recipient::Recipient;
+use super::voices::{Consent, Explained, Mail};
 
 /// A terminal's width, less the indent.
 const WIDTH: usize = 90;
@@ -50,10 +51,11 @@ fn shown(mode: Mode, minimum_group: u32, epoch: &str) -> String {
 pub(crate) fn say(explained: &Explained, paint: Paint) -> String {
     let Explained { kind, name, region, applied, ready, says, phase, paused, .. } = explained;
     let mut out = String::new();
-    let state = match (applied, ready) {
-        (false, _) => paint.uneasy("not applied"),
-        (true, true) => paint.good("Ready"),
-        (true, false) => paint.bad("not Ready"),
+    let state = match (&explained.data, applied, ready) {
+        (Some(_), ..) => "on this machine".to_owned(),
+        (None, false, _) => paint.uneasy("not applied"),
+        (None, true, true) => paint.good("Ready"),
+        (None, true, false) => paint.bad("not Ready"),
     };
     let title = paint.title(&format!("{kind} {name}"));
     let phase = phase.as_ref().map(|phase| format!("  {phase}")).unwrap_or_default();
@@ -65,10 +67,20 @@ pub(crate) fn say(explained: &Explained, paint: Paint) -> String {
         let note = "not in its status yet: this is what its manifests say";
         _ = writeln!(out, "  {}", paint.uneasy(note));
     }
+    if let (Some(data), false) = (&explained.data, explained.resolved) {
+        let note = format!(
+            "`hushmark up` on {data} has not seen these manifests yet: what tightens holds for mail \
+             sent before once it starts again"
+        );
+        _ = writeln!(out, "  {}", paint.uneasy(&wrapped(&note, WIDTH, 2)));
+    }
     if *paused {
         let note = "paused by the annotation hushmark.io/paused: what tightens is obeyed, what \
                     loosens waits";
         _ = writeln!(out, "  {}", paint.uneasy(note));
+    }
+    if let Some(recipient) = &explained.recipient {
+        _ = writeln!(out, "  {}", wrapped(&recipient.is_told(), WIDTH, 2));
     }
     for mail in &explained.mail {
         out.push('\n');
@@ -86,6 +98,10 @@ pub(crate) fn say(explained: &Explained, paint: Paint) -> String {
         format!("place        {place}")
     };
     _ = writeln!(out, "{place}");
+    _ = writeln!(out, "consent      {}", wrapped(&consent(explained), WIDTH - 13, 13));
+    if let Some(sent) = explained.recipient.as_ref().and_then(Recipient::sent_mail) {
+        _ = writeln!(out, "sent mail    {}", wrapped(&sent, WIDTH - 13, 13));
+    }
     if let Some(days) = explained.track_for_days {
         _ = writeln!(
             out,
@@ -95,6 +111,25 @@ pub(crate) fn say(explained: &Explained, paint: Paint) -> String {
     let never = "of nobody: an address or a user agent is in no log, queue or table";
     _ = writeln!(out, "never        {never}");
     out
+}
+
+/// Who is asked before mail tracks them.
+fn consent(explained: &Explained) -> String {
+    let Consent { tenant, from, is_asked } = &explained.consent;
+    let without =
+        "whoever is not on record as having agreed gets the same mail without any tracking";
+    match (from, is_asked, explained.kind == "tenant") {
+        (None, ..) => {
+            format!("nobody is asked: spec.consentFrom of Tenant {tenant} says nothing")
+        }
+        (Some(from), _, true) => format!("asked for where mail is {from} or more: {without}"),
+        (Some(from), true, _) => {
+            format!("asked for, because Tenant {tenant} wants it from {from} on: {without}")
+        }
+        (Some(from), false, _) => format!(
+            "not asked for: Tenant {tenant} wants it from {from} on, and this mail tells less"
+        ),
+    }
 }
 
 fn mail_text(explained: &Explained, mail: &Mail, paint: Paint) -> String {
@@ -107,7 +142,7 @@ fn mail_text(explained: &Explained, mail: &Mail, paint: Paint) -> String {
     let of = if is_tenant { format!(" of {} mail", mail.mail_type.name()) } else { String::new() };
     let at_most = if is_tenant { "at most " } else { "" };
     let mode = paint.title(mail.mode.name());
-    let because = mail.decided_by.map(|by| format!(", because {}", by.because()));
+    let because = mail.because.as_ref().map(|because| format!(", because {because}"));
     _ = writeln!(out, "{hits}{of}  {at_most}{mode}{}", because.unwrap_or_default());
     for voice in &mail.voices {
         let decides = if voice.decides { paint.good("  <- decides") } else { String::new() };
