@@ -4,15 +4,19 @@
 //! What is said is made of what the API server knows; hits, contacts and keys are out of reach.
 //!
 //! In reading order: [`args`] and [`connect`]; [`world`] is what is fetched; [`status`],
-//! [`explain`], [`record`] and [`mod@plan`] look; [`ask`] and [`rotate`] change something; [`bundle`] collects;
+//! [`explain`], [`record`] and [`mod@plan`] look; [`ask`], [`mod@erase`] and [`rotate`] change something, by the
+//! [`operator`] that works; [`audit`] says who asked for what; [`bundle`] collects;
 //! [`complete`] answers kubectl's question of how a word goes on.
 
 pub(crate) mod args;
 pub(crate) mod ask;
+mod audit;
 mod bundle;
 pub(crate) mod complete;
 mod connect;
+mod erase;
 pub(crate) mod explain;
+mod operator;
 pub(crate) mod paint;
 mod plan;
 mod port;
@@ -58,6 +62,8 @@ pub(crate) async fn run_plugin(command: PluginCommand) -> Result<ExitCode> {
         PluginCommand::Plan(options) => plan(&options).await,
         PluginCommand::Withdraw(options) => ask::withdraw(&options).await,
         PluginCommand::Takedown(options) => ask::takedown(&options).await,
+        PluginCommand::Erase(options) => erase::run(&options).await,
+        PluginCommand::Audit(options) => audit::run(&options).await,
         PluginCommand::Completions { shell } => crate::completions::<args::Plugin>(shell),
     }
 }

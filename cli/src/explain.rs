@@ -172,7 +172,8 @@ impl Here {
         }
         Log(self.refused.clone()).is_obeyed(&state.clickhouse).await?;
         let key = keys::known_tenant_key(folder, tenant)?;
-        let contacts = Contacts::read(&state.clickhouse, tenant, key).await?;
+        let logs = (folder, &self.refused);
+        let contacts = Contacts::read(logs, &state.clickhouse, tenant, key).await?;
         let tombstone = contacts.tombstone(person);
         known::audit(folder, Read::Explanation, Target::Person { tenant, tombstone }).await?;
         let of = (tenant, plan.id);

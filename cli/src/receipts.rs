@@ -21,6 +21,7 @@ use serde_json::json;
 
 use crate::args::{Audit, Evidence, Receipt, VerifyLog, VerifyReceipts};
 use crate::report::print;
+use say::Head;
 
 /// A file's name and its bytes.
 type Named = (String, Vec<u8>);
@@ -34,17 +35,6 @@ struct Fault {
     entry: Option<u64>,
     /// What is wrong, and what to do next.
     error: String,
-}
-
-/// What came of holding a published head against what was verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Head {
-    NotGiven,
-    Agrees,
-    /// The receipts prove nothing at its length.
-    NotCompared,
-    Contradicts,
 }
 
 pub(crate) fn verify_receipts(Receipt::Verify(options): &Receipt) -> Result<ExitCode> {

@@ -177,8 +177,8 @@ pub fn erasure(policy: DeletionPolicy) -> Option<Misfit> {
     (policy == DeletionPolicy::Delete).then(|| {
         Misfit::new(
             "spec.deletionPolicy",
-            "this version erases nothing: write Retain, so that nobody relies on an erasure that \
-             does not happen",
+            "deleting it erases nothing: write Retain, so that nobody relies on an erasure that \
+             does not happen, and ask for one by `kubectl hushmark erase`",
         )
     })
 }

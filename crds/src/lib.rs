@@ -44,7 +44,7 @@ pub use policies::{
 pub use region::{Region, RegionSpec};
 pub use status::{
     CampaignStatus, CountsStatus, Decided, DecidedBy, EffectivePolicy, EgressProbe, KeysStatus,
-    Phase, PolicyStatus, ProbeResult, PublishedStatus, RefusalLogStatus, RegionOwner, RegionStatus,
+    LogStatus, Phase, PolicyStatus, ProbeResult, PublishedStatus, RegionOwner, RegionStatus,
     Replicas, TenantStatus, TypeStatus,
 };
 pub use tenant::{Controller, Tenant, TenantSpec};

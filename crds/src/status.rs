@@ -29,7 +29,11 @@ pub struct RegionStatus {
     /// The keys that there are, by their names alone.
     pub keys: Option<KeysStatus>,
     /// The last head of the refusal log. Nothing is appended on a shorter log.
-    pub refusal_log: Option<RefusalLogStatus>,
+    pub refusal_log: Option<LogStatus>,
+    /// The last head of the audit log. Nothing is appended on a shorter log.
+    pub audit_log: Option<LogStatus>,
+    /// The Ed25519 public key that both heads are signed by, in hex.
+    pub log_key: Option<String>,
     /// What was found on each node when two pods tried to connect to `spec.egressProbe.target`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "egress_probes")]
@@ -135,9 +139,9 @@ pub struct KeysStatus {
     pub last_day: String,
 }
 
-/// The refusal log's head.
+/// A log's head.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct RefusalLogStatus {
+pub struct LogStatus {
     /// Number of entries.
     pub length: i64,
     /// The hash of the chain at that length, in hex.

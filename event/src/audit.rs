@@ -5,17 +5,22 @@
 //! a receipt, which also verifies alone: `docs/receipts.md` says how.
 //!
 //! In reading order: [`entry`] and [`receipt`] are what is written, [`text`] the small texts in
-//! them; [`AuditLog`] is the log in the hands of the one who appends; [`verify`] is for those who
-//! hold files and a public key, and nothing else.
+//! them; [`AuditLog`] is the log in the hands of the one who appends, [`journal`] the same with its
+//! entries; [`due`] makes receipts of what was erased; [`verify`] is for those who hold files and a
+//! public key, and nothing else.
 
+pub mod due;
 pub mod entry;
+pub mod journal;
 pub mod receipt;
 pub mod text;
 pub mod verify;
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 
+pub use due::{Due, Ended, Gone, Pending, Place};
 pub use entry::{Action, Asked, Entry, Outcome, Principal, Read, Reason, Says, Target};
+pub use journal::{AuditJournal, PreparedAudit};
 pub use receipt::{Reached, Receipt, ReceiptFile, Store, Unreached};
 pub use text::Name;
 

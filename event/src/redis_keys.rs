@@ -33,6 +33,16 @@ pub const CLOSABLE_DAYS: &str = "days:closable";
 /// The refusal log's signed head.
 pub const REFUSALS_HEAD: &str = "refusals:head";
 
+/// Stream of the audit log, as the refusal log's. Edges do not read it.
+pub const AUDIT: &str = "audit";
+
+/// The audit log's signed head.
+pub const AUDIT_HEAD: &str = "audit:head";
+
+/// Hash of what became of erasures: field the refusal log's entry, value
+/// [`crate::audit::Ended`].
+pub const ERASED: &str = "erased";
+
 /// Stream of requests to the one who appends to the refusal log.
 pub const ASKS: &str = "asks";
 

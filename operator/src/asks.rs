@@ -1,5 +1,6 @@
-//! What people ask of the refusal log: `kubectl hushmark takedown` and `withdraw` reach this
-//! listener by a port-forward to the pod that works.
+//! What people ask of the logs: `kubectl hushmark takedown`, `withdraw`, `erase` and `audit` reach
+//! this listener by a port-forward to the pod that works. Who it is that asks is the asker's own
+//! word, because the connection comes from the pod itself.
 //!
 //! It listens on the pod's loopback alone, so that whoever may `create` on `pods/portforward` in
 //! the release's namespace may ask, and nobody else: no Service, no other pod. A page in a browser
@@ -10,13 +11,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hushmark_event::ask::{Answer, Ask, BODY_MAX, Declined, PATH};
+use hushmark_event::ask::look::{
+    AUDIT_PATH, AuditQuestion, RECEIPT_PATH, ReceiptAnswer, ReceiptQuestion,
+};
+use hushmark_event::ask::{Answer, Ask, BODY_MAX, Declined, NotAskable, PATH, Question};
+use hushmark_event::audit::{Outcome, Reason};
+use hushmark_event::refusal::Refuses;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 
-use crate::context::now_ms;
+use crate::context::{ActiveRegion, now_ms};
 use crate::{Context, Error, listen};
 
 /// People at their keyboards.
@@ -34,7 +41,7 @@ pub async fn serve(listener: TcpListener, ctx: Arc<Context>) {
         let ctx = Arc::clone(&ctx);
         async move {
             match answer(&ctx, request).await {
-                Ok(answer) => json(StatusCode::OK, &answer),
+                Ok(answer) => answer,
                 Err(No(code, error)) => json(code, &Declined { error }),
             }
         }
@@ -42,9 +49,11 @@ pub async fn serve(listener: TcpListener, ctx: Arc<Context>) {
     listen::serve(listener, CONNECTIONS, handler).await;
 }
 
-async fn answer(ctx: &Context, request: Request<Incoming>) -> Result<Answer, No> {
-    if request.uri().path() != PATH {
-        return Err(No(StatusCode::NOT_FOUND, format!("there is {PATH} alone")));
+async fn answer(ctx: &Context, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, No> {
+    let path = request.uri().path().to_owned();
+    if ![PATH, AUDIT_PATH, RECEIPT_PATH].contains(&path.as_str()) {
+        let text = format!("there is {PATH}, {AUDIT_PATH} and {RECEIPT_PATH}");
+        return Err(No(StatusCode::NOT_FOUND, text));
     }
     if request.method() != Method::POST {
         return Err(No(StatusCode::METHOD_NOT_ALLOWED, "asks are posted".into()));
@@ -59,10 +68,7 @@ async fn answer(ctx: &Context, request: Request<Incoming>) -> Result<Answer, No>
     let body = Limited::new(request.into_body(), BODY_MAX).collect().await.map_err(|error| {
         No(StatusCode::PAYLOAD_TOO_LARGE, format!("the request cannot be read: {error}"))
     })?;
-    let bad = |error: String| No(StatusCode::UNPROCESSABLE_ENTITY, error);
-    let ask: Ask = serde_json::from_slice(&body.to_bytes())
-        .map_err(|error| bad(format!("the request makes no sense: {error}")))?;
-    let away = |error: String| No(StatusCode::SERVICE_UNAVAILABLE, error);
+    let body = body.to_bytes();
     let active = ctx.active().ok_or_else(|| {
         away(
             "this process runs no Region: another one works, or the Region is not there, not \
@@ -70,20 +76,87 @@ async fn answer(ctx: &Context, request: Request<Incoming>) -> Result<Answer, No>
                 .into(),
         )
     })?;
+    match path.as_str() {
+        AUDIT_PATH => {
+            let AuditQuestion { region, after } = read(&body)?;
+            is_ours(ctx, &region)?;
+            let page = ctx.refusals.page(&active.signing_key, after).await;
+            Ok(json(StatusCode::OK, &page.map_err(|error| away(error.to_string()))?))
+        }
+        RECEIPT_PATH => {
+            let ReceiptQuestion { region, position } = read(&body)?;
+            is_ours(ctx, &region)?;
+            let file = ctx.refusals.receipt(&active.signing_key, position).await;
+            let file = file.map_err(|error| away(error.to_string()))?;
+            Ok(json(StatusCode::OK, &ReceiptAnswer { file }))
+        }
+        _ => Ok(json(StatusCode::OK, &ask(ctx, &active, read(&body)?).await?)),
+    }
+}
+
+fn away(error: String) -> No {
+    No(StatusCode::SERVICE_UNAVAILABLE, error)
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, No> {
+    serde_json::from_slice(body).map_err(|error| {
+        No(StatusCode::UNPROCESSABLE_ENTITY, format!("the request makes no sense: {error}"))
+    })
+}
+
+fn is_ours(ctx: &Context, asked: &str) -> Result<(), No> {
+    let ours = ctx.config.region.as_str();
+    if asked == ours {
+        return Ok(());
+    }
+    let (ours, asked) = (ours.to_owned(), asked.to_owned());
+    let text = NotAskable::AnotherRegion { ours, asked }.to_string();
+    Err(No(StatusCode::UNPROCESSABLE_ENTITY, text))
+}
+
+/// Appends what is asked for; what may not be is told of in the audit log, where that can say it.
+async fn ask(ctx: &Context, active: &ActiveRegion, ask: Ask) -> Result<Answer, No> {
     let status = active.region.status.as_ref();
     let kids = status.and_then(|status| status.keys.as_ref()).map(|keys| keys.kids.as_slice());
     let kids: Vec<u16> =
         kids.unwrap_or_default().iter().filter_map(|kid| u16::try_from(*kid).ok()).collect();
-    ask.check(&ctx.config.region, &kids).map_err(|error| bad(error.to_string()))?;
-    let appended = tokio::time::timeout(PATIENCE, append(ctx, &active, ask)).await;
+    let question = match ask.check(&ctx.config.region, &kids) {
+        Ok(question) => question,
+        Err(no) => {
+            if let Some(question) = ask.question() {
+                refused(ctx, active, question, no.reason()).await;
+            }
+            return Err(No(StatusCode::UNPROCESSABLE_ENTITY, no.to_string()));
+        }
+    };
+    let appended = tokio::time::timeout(PATIENCE, append(ctx, active, question, ask.refuses)).await;
     appended.unwrap_or(Err(Error::Late(PATIENCE))).map_err(|error| {
         away(format!("{error}. It may be in the log all the same: ask again, which adds nothing"))
     })
 }
 
-async fn append(ctx: &Context, active: &crate::ActiveRegion, ask: Ask) -> Result<Answer, Error> {
+async fn refused(ctx: &Context, active: &ActiveRegion, question: Question, reason: Reason) {
+    let noted = async {
+        let mut redis = ctx.redis.connection().await?;
+        let what = (question, Outcome::Refused(reason));
+        ctx.refusals.note(&mut redis, &active.signing_key, what, now_ms()).await
+    };
+    let noted = tokio::time::timeout(PATIENCE, noted).await;
+    if let Err(error) = noted.unwrap_or(Err(Error::Late(PATIENCE))) {
+        // It is refused all the same.
+        tracing::warn!(%error, "the audit log was not told of what was refused");
+    }
+}
+
+async fn append(
+    ctx: &Context,
+    active: &ActiveRegion,
+    question: Question,
+    refuses: Refuses,
+) -> Result<Answer, Error> {
     let mut redis = ctx.redis.connection().await?;
-    let done = ctx.refusals.ask(&mut redis, &active.signing_key, ask.refuses, now_ms()).await;
+    let what = (question, refuses);
+    let done = ctx.refusals.ask(&mut redis, &active.signing_key, what, now_ms()).await;
     if matches!(done, Err(Error::Redis { .. })) {
         ctx.redis.failed().await;
     }

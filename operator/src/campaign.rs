@@ -8,7 +8,7 @@ use hushmark_crds::{
     Campaign, CampaignStatus, EffectivePolicy, RegionSpec, Tenant, TenantSpec, TypeStatus,
 };
 use hushmark_event::refusal::{Allowed, Mail};
-use hushmark_policy::{CampaignId, MailType, TenantId};
+use hushmark_policy::{CampaignId, Day, MailType, TenantId};
 use kube::ResourceExt as _;
 
 use crate::conditions::{self, Outcome, SPEC_VALID};
@@ -179,6 +179,9 @@ impl Case<'_> {
         if let Some(totals) = plan.status.id.as_ref().and_then(|id| self.around.counts.get(id)) {
             plan.status.counts = counts::status(plan.status.counts.as_ref(), totals);
         }
+        if self.erased().is_some() {
+            plan.status.counts = None;
+        }
         // A campaign that never was sound has no policy that anybody could seal by.
         if may_tell && (is_sound || before.is_some()) {
             plan.status.effective = Some(wanted);
@@ -220,6 +223,13 @@ impl Case<'_> {
         cap.map_or(Way::Free, Way::Cap)
     }
 
+    /// When it was erased, alone or with its tenant.
+    fn erased(&self) -> Option<Day> {
+        let Mail { tenant, campaign, .. } = mail(self.campaign, self.around.ours);
+        let at_ms = self.around.log?.erasures().of_campaign(tenant, campaign?)?;
+        Some(Day::of_unix_ms(at_ms))
+    }
+
     fn tenant_says(&self) -> Option<TypeStatus> {
         let status = self.tenant.status.as_ref()?;
         match self.campaign.spec.mail_type {
@@ -234,6 +244,13 @@ impl Case<'_> {
         invalid: Option<&str>,
         wanted: &EffectivePolicy,
     ) -> Outcome {
+        if let Some(day) = self.erased() {
+            let text = format!(
+                "it was erased on {day}, and nothing under its name is ever stored again: give it \
+                 another name, or delete it"
+            );
+            return Outcome::Refused("Erased", text);
+        }
         if !misfits.is_empty() {
             return Outcome::Refused("Refused", joined(misfits));
         }

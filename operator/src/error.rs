@@ -30,6 +30,9 @@ pub enum Error {
     /// The refusal log cannot be used.
     #[error("refusal log: {0}")]
     Refusals(String),
+    /// The audit log cannot be used.
+    #[error("audit log: {0}")]
+    Audit(String),
     /// Something in the cluster has to be changed by a person first.
     #[error("{0}")]
     Blocked(String),

@@ -299,7 +299,13 @@ impl Worker {
                 // What was known stays known: that there were keys, above all.
                 let known = region.status.clone().unwrap_or_default();
                 let owner = Some(self.owner.clone());
-                let claimed = RegionStatus { owner, refusal_log: None, ..known };
+                let claimed = RegionStatus {
+                    owner,
+                    refusal_log: None,
+                    audit_log: None,
+                    log_key: None,
+                    ..known
+                };
                 let version = region.resource_version();
                 status::patch(&self.ctx, region, &claimed, version.as_deref()).await?;
                 tracing::info!(region = region.name_any(), "claimed");

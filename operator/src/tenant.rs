@@ -8,7 +8,7 @@ use hushmark_crds::effective;
 use hushmark_crds::fits::{self, Limits, Misfit};
 use hushmark_crds::{RegionSpec, Tenant, TenantStatus, TypeStatus};
 use hushmark_event::refusal::{Allowed, Mail, Refuses};
-use hushmark_policy::{Caps, MailType, Mode, Place, TenantId, Tracking};
+use hushmark_policy::{Caps, Day, MailType, Mode, Place, TenantId, Tracking};
 
 use crate::campaign;
 use crate::conditions::{self, Outcome};
@@ -55,7 +55,10 @@ pub(crate) fn verdict(key: &Key, world: &World, around: &Around<'_>) -> Option<P
     let case = Case { tenant, old: &old, region, limits, world, around };
     let resolved: Vec<Resolved> = TYPES.iter().map(|mail| case.resolve(*mail)).collect();
     let is_waiting = resolved.iter().any(|one| one.waits);
-    let outcome = outcome(&misfits, invalid, is_waiting, &tenant.spec, around);
+    let outcome = match case.erased() {
+        Some(erased) => erased,
+        None => outcome(&misfits, invalid, is_waiting, &tenant.spec, around),
+    };
     let mut plan = told(tenant, old.clone(), outcome.clone(), around);
     plan.waits = matches!(outcome, Outcome::Waiting(..));
     plan.status.id = Some(TenantId::derive(around.ours, &key.namespace).to_string());
@@ -210,6 +213,18 @@ impl Case<'_> {
         let Allowed { tracking: Tracking { opens, clicks }, place } = now;
         let status = Some(TypeStatus { generation, opens, clicks, place });
         Resolved { status, append, waits: false }
+    }
+
+    /// What is said of a tenant that was erased.
+    fn erased(&self) -> Option<Outcome> {
+        let namespace = self.tenant.metadata.namespace.as_deref().unwrap_or_default();
+        let tenant = TenantId::derive(self.around.ours, namespace);
+        let day = Day::of_unix_ms(self.around.log?.erasures().of_tenant(tenant)?);
+        let text = format!(
+            "the tenant of this namespace was erased on {day}, and nothing of it is ever stored \
+             again: delete it and its campaigns, or use another namespace"
+        );
+        Some(Outcome::Refused("Erased", text))
     }
 
     /// What the tenant allows: its default, or all that the region does. A default above the

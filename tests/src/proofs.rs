@@ -11,7 +11,7 @@ mod exactly_once;
 mod footprint;
 mod hops;
 mod hostility;
-mod kill_switch;
+pub mod kill_switch;
 mod outages;
 mod permissions;
 mod pipeline;

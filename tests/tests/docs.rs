@@ -48,14 +48,14 @@ const PROGRAMS: [(&str, &[&[&str]]); 6] = [
             &["support-bundle"],
         ],
     ),
-    (PLUGIN, &[&["plan"], &["withdraw"], &["takedown"]]),
+    (PLUGIN, &[&["plan"], &["withdraw"], &["takedown"], &["erase"], &["audit"]]),
     ("hushmark-edge", &[&[]]),
     ("hushmark-writer", &[&[]]),
     ("hushmark-operator", &[&[], &["probe"]]),
     ("hushmark-embedded", &[&[]]),
 ];
 
-/// The same program as `hushmark`, which three commands of another meaning are asked of.
+/// The same program as `hushmark`, of which commands of another meaning are asked.
 const PLUGIN: &str = "kubectl-hushmark";
 
 fn help(tools: &Tools, program: &str, command: &[&str]) -> Result<String> {

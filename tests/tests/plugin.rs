@@ -17,6 +17,7 @@ mod plugin {
         looks::recorded(&stage)?;
         looks::planned(&stage)?;
         asks::by_port_forward(&stage)?;
+        asks::told(&stage)?;
         asks::without_the_right(&stage)?;
         asks::what_makes_no_sense(&stage)?;
         asks::keys(&stage)?;

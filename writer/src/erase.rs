@@ -10,6 +10,7 @@
 //! Nothing is published while rows that have to go are there.
 
 mod stored;
+mod tell;
 mod what;
 
 use std::collections::BTreeSet;
@@ -136,6 +137,11 @@ impl Eraser {
             // Tables may have been restored without `erased`, or a stamping was under way.
             due.extend(self.came_back(&done).await?);
         }
+        if self.settled == 0 {
+            let over = ended.iter().copied().filter(|n| !due.iter().any(|due| due.n == *n));
+            let untold = tell::untold(&mut self.fenced, over).await?;
+            tell::tell(&self.client, &mut self.fenced, &untold).await?;
+        }
         let status = Arc::clone(&self.status);
         let metric = &status.metrics.erasures_due;
         metric.set(i64::try_from(due.len()).unwrap_or(i64::MAX));
@@ -154,6 +160,8 @@ impl Eraser {
             self.prove(some).await?;
         }
         self.end(&due, position).await?;
+        let over: Vec<u64> = due.iter().map(|erasure| erasure.n).collect();
+        tell::tell(&self.client, &mut self.fenced, &over).await?;
         metric.set(0);
         self.settled = last;
         tracing::info!(erasures = due.len(), upto = last, "erased");

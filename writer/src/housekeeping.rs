@@ -1,4 +1,4 @@
-//! What has to be done now and then: merges, the refusal log's copy in ClickHouse, closing days.
+//! What has to be done now and then: merges, the logs' copies in ClickHouse, closing days.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -15,6 +15,7 @@ use redis::cmd;
 use serde::{Deserialize, Serialize};
 
 use crate::admin::Status;
+use crate::audit::AuditCopy;
 use crate::days::{Evidence, Folder, closable};
 use crate::lease::Lease;
 use crate::refusals::{RefusalError, Refusals};
@@ -113,6 +114,8 @@ impl Housekeeping {
     /// Keeps house until it is dropped.
     pub async fn run(mut self) {
         let mut copied = 0;
+        let (client, redis) = (self.client.clone(), self.redis.clone());
+        let mut audit = AuditCopy::new(client, redis, &self.refusals.1);
         let mut rounds = 0u64;
         loop {
             tokio::time::sleep(EVERY).await;
@@ -127,6 +130,9 @@ impl Housekeeping {
             match self.copy_refusals(copied).await {
                 Ok(length) => copied = length,
                 Err(error) => tracing::warn!(%error, "refusal log was not copied to clickhouse"),
+            }
+            if let Err(error) = audit.follow().await {
+                tracing::warn!(%error, "the audit log was not copied to clickhouse");
             }
             if let Err(error) = self.close_days().await {
                 tracing::warn!(%error, "closing of days was not looked after");

@@ -14,7 +14,7 @@
 //! Around it: [`lease`] (one writer works), [`session`] (all of the above in order, from nothing
 //! but what the stores tell), [`service`] (standing by, draining). Beside a session, told by
 //! [`shared`]: [`publish`] (what an epoch shows), [`erase`] (what the refusal log demands to be gone)
-//! and [`housekeeping`] (merges, closing of [`days`]).
+//! and [`housekeeping`] (merges, a cluster's [`audit`] log in ClickHouse, closing of [`days`]).
 //! On its own: [`retention`] (what policies remove), which a person's command does on one machine.
 //! For all: [`migrate`], [`keys`], [`redis_at`], [`refusals`], [`metrics`], [`admin`], [`told`],
 //! [`config`].
@@ -23,6 +23,7 @@
 //! clock. Nothing is removed from Redis before every target has it.
 
 pub mod admin;
+pub mod audit;
 pub mod behaviour;
 pub mod cells;
 pub mod config;

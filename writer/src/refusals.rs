@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use ed25519_dalek::VerifyingKey;
+use hushmark_event::chain::{self, Log};
 use hushmark_event::redis_keys::{REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
 use hushmark_event::refusal::{LogError, RefusalLog, SignedHead};
 use redis::aio::MultiplexedConnection;
@@ -76,12 +77,7 @@ impl Refusals {
     /// # Errors
     /// [`RefusalError`]: nothing is started without knowing what is refused.
     pub fn load(folder: &Path, key_file: &Path) -> Result<Self, RefusalError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| RefusalError::File { path, source }
-        };
-        let bytes = fs::read(key_file).map_err(failed(key_file))?;
-        let key = parse_key(&bytes).ok_or_else(|| RefusalError::Key(key_file.to_owned()))?;
+        let key = public_key(key_file)?;
         fs::create_dir_all(folder).map_err(failed(folder))?;
         let folder = folder.to_owned();
         let mut copy =
@@ -221,14 +217,34 @@ impl Refusals {
                 return Err(error.into());
             }
         }
-        let mut call = PUT_HEAD.key(REFUSALS_HEAD);
-        let call = call.arg(head.length).arg(serde_json::to_vec(head)?);
-        let put: i64 = call.invoke_async(redis).await?;
-        if put == 1 {
+        if raise_head(redis, REFUSALS_HEAD, head).await? {
             tracing::warn!(length = head.length, "refusal log was put back into redis");
         }
         Ok(())
     }
+}
+
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> RefusalError {
+    let path = path.to_owned();
+    move |source| RefusalError::File { path, source }
+}
+
+/// The public key that both logs' heads are signed by.
+pub(crate) fn public_key(file: &Path) -> Result<VerifyingKey, RefusalError> {
+    let bytes = fs::read(file).map_err(failed(file))?;
+    parse_key(&bytes).ok_or_else(|| RefusalError::Key(file.to_owned()))
+}
+
+/// Sets a log's head where Redis shows a shorter one, or none; tells whether it did.
+pub(crate) async fn raise_head<L: Log>(
+    redis: &mut MultiplexedConnection,
+    key: &str,
+    head: &chain::SignedHead<L>,
+) -> Result<bool, redis::RedisError> {
+    let text = serde_json::to_vec(head).expect("text and numbers always serialise");
+    let mut call = PUT_HEAD.key(key);
+    let put: i64 = call.arg(head.length).arg(text).invoke_async(redis).await?;
+    Ok(put == 1)
 }
 
 /// A whole line without its end; a last one that was cut short is none.

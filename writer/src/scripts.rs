@@ -310,6 +310,14 @@ impl Fenced {
         Ok(checked(call.invoke_async(&mut self.redis).await?)? == 1)
     }
 
+    /// The fields of a hash. A read, and needs no lease.
+    ///
+    /// # Errors
+    /// [`ScriptError::Redis`].
+    pub async fn fields(&mut self, hash: &str) -> Result<Vec<String>, ScriptError> {
+        Ok(redis::cmd("HKEYS").arg(hash).query_async(&mut self.redis).await?)
+    }
+
     /// Adds days to a set.
     ///
     /// # Errors

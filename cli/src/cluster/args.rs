@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args as Group, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::args::{TakenDown, Withdrawn};
@@ -55,6 +55,23 @@ Examples:
   kubectl hushmark takedown --region eu --url https://www.acme.example/recalled
   kubectl hushmark takedown --region eu --kid 3        a key that leaked")]
     Takedown(Takedown),
+    /// Erase a campaign or a tenant, and print a receipt that anyone can verify
+    #[command(
+        after_help = "It cannot be undone. Nothing of it is counted any more within a second; \
+                            rows are gone from the disk within minutes. Run it again to get the \
+                            receipt again. People cannot be erased in a cluster yet: it has no \
+                            contacts.
+
+Examples:
+  kubectl hushmark erase --campaign acme/spring --out receipt.json
+  kubectl hushmark erase --tenant acme --all --out receipt.json"
+    )]
+    Erase(Erase),
+    /// Show who asked for what, as the operator wrote it down, verified
+    #[command(after_help = "Examples:
+  kubectl hushmark audit
+  kubectl hushmark audit eu -o audit.jsonl       to be verified offline by `hushmark audit verify`")]
+    Audit(Audit),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -216,6 +233,51 @@ pub(crate) struct Takedown {
     pub(crate) what: TakenDown,
     #[command(flatten)]
     pub(crate) sure: Sure,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Group)]
+#[group(skip)]
+#[command(group(ArgGroup::new("erased").args(["campaign", "tenant"]).required(true)))]
+pub(crate) struct Erase {
+    /// The campaign: NAME or NAMESPACE/NAME
+    #[arg(long, value_name = "CAMPAIGN")]
+    pub(crate) campaign: Option<String>,
+    /// Of the tenant in this namespace
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) tenant: Option<String>,
+    /// Everything of the tenant
+    #[arg(long, requires = "tenant")]
+    pub(crate) all: bool,
+    /// People of the tenant: refused, because a cluster has no contacts yet
+    #[arg(long, value_name = "FILE", requires = "tenant", conflicts_with = "all", hide = true)]
+    pub(crate) people: Option<PathBuf>,
+    /// Save the receipt in this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// How many seconds to wait for the receipt at most; the erasure goes on without
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    pub(crate) timeout: u64,
+    #[command(flatten)]
+    pub(crate) sure: Sure,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Group)]
+pub(crate) struct Audit {
+    /// The Region; may be left out where there is one
+    pub(crate) region: Option<String>,
+    /// Save the log in this file, for `hushmark audit verify`, instead of showing it
+    #[arg(long, short, value_name = "FILE", conflicts_with = "json")]
+    pub(crate) output: Option<PathBuf>,
+    /// Where the operator's asks are reached already, instead of by a port-forward of this command
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) operator: Option<std::net::SocketAddr>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }

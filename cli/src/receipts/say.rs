@@ -2,13 +2,26 @@
 
 use std::fmt::Write as _;
 
+use hushmark_event::audit::entry::TakenDown;
 use hushmark_event::audit::verify::VerifiedReceipt;
 use hushmark_event::audit::verify::log_file::VerifiedLog;
-use hushmark_event::audit::{Says, Store, Target};
+use hushmark_event::audit::{
+    Action, Asked, Entry, Outcome, Principal, Read, Reason, Says, Store, Target,
+};
 use hushmark_policy::Day;
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use super::Head;
+/// What came of holding a published head against what was verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Head {
+    NotGiven,
+    Agrees,
+    /// The receipts prove nothing at its length.
+    NotCompared,
+    Contradicts,
+}
 
 /// A receipt in the reader's words.
 pub(crate) fn receipt(file: &str, verified: &VerifiedReceipt) -> String {
@@ -69,7 +82,7 @@ pub(crate) fn receipt_json(file: &str, verified: &VerifiedReceipt) -> Json {
 }
 
 /// A log in a few lines.
-pub(super) fn log(file: &str, log: &VerifiedLog, head: Head) -> String {
+pub(crate) fn log(file: &str, log: &VerifiedLog, head: Head) -> String {
     let VerifiedLog { entries, head: signed, .. } = log;
     let span = match (entries.first(), entries.last()) {
         (Some(first), Some(last)) => {
@@ -87,6 +100,81 @@ pub(super) fn log(file: &str, log: &VerifiedLog, head: Head) -> String {
         signed.length,
         signed.hash,
     )
+}
+
+/// An entry in one line.
+pub(crate) fn entry(entry: &Entry) -> String {
+    let Entry { n, at_ms, says, .. } = entry;
+    let said = match says {
+        Says::Asked(Asked { by, action, outcome }) => {
+            let by = match by {
+                Principal::Kubernetes(name) | Principal::Local(name) => name.as_str(),
+                Principal::Recipient => "a recipient",
+            };
+            format!("{by} asked to {}: {}", self::action(action), self::outcome(outcome))
+        }
+        Says::Receipt(receipt) => {
+            format!("{} is erased, as entry {} asked", target(&receipt.erased), receipt.request)
+        }
+    };
+    format!("{n:>5}  {}  {said}\n", Moment(*at_ms))
+}
+
+fn action(action: &Action) -> String {
+    match action {
+        Action::Withdraw(whose) => format!("end the tracking of {}", target(whose)),
+        Action::Object(Target::Campaign { tenant, id }) => {
+            format!("ignore a message of campaign {id} of tenant {tenant}")
+        }
+        Action::Object(whose) => format!("ignore their mail of {}", target(whose)),
+        Action::WithdrawAll => "end the tracking of the whole region".into(),
+        Action::Takedown(TakenDown::Tenant(tenant)) => {
+            format!("take down the links of tenant {tenant}")
+        }
+        Action::Takedown(TakenDown::Campaign { tenant, id }) => {
+            format!("take down the links of campaign {id} of tenant {tenant}")
+        }
+        Action::Takedown(TakenDown::Url) => "take down the links to one destination".into(),
+        Action::Takedown(TakenDown::Kid(kid)) => format!("take down key {kid}"),
+        Action::RotateKeys => "make a new key".into(),
+        Action::Erase(whose) => format!("erase {}", target(whose)),
+        Action::EnforcePlan { tenant, plan } => {
+            format!("carry out the plan {plan} for tenant {tenant}")
+        }
+        Action::Read { what, of } => format!("see {} of {}", read(*what), target(of)),
+    }
+}
+
+const fn read(what: Read) -> &'static str {
+    match what {
+        Read::Report => "the report",
+        Read::Export => "an export",
+        Read::Segment => "a segment",
+        Read::Contact => "a contact's page",
+        Read::Log => "the log of mail",
+        Read::RecordOfProcessing => "the register entry",
+    }
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Allowed { position: None } => "allowed".into(),
+        Outcome::Allowed { position: Some(n) } => format!("allowed, entry {n} of the refusal log"),
+        Outcome::Refused(reason) => format!("refused, because {}", because(*reason)),
+    }
+}
+
+const fn because(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NotPermitted => "that may not be asked for",
+        Reason::Unknown => "there is no such thing",
+        Reason::AnotherRegion => "it is meant for another region",
+        Reason::AboveCeiling => "the region's ceiling is below it",
+        Reason::LegalHold => "a legal hold keeps the data",
+        Reason::PlanChanged => "the plan is an old one",
+        Reason::KeyGone => "a key that is needed is gone",
+        Reason::NotNow => "a store was away",
+    }
 }
 
 pub(super) fn log_json(file: &str, log: &VerifiedLog) -> Json {

@@ -6,9 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use hushmark_event::audit::{
-    Action, Asked, AuditLog, Entry, Outcome, Pin, ReceiptFile, Says, SignedHead, Target,
-};
+use hushmark_event::audit::{AuditLog, Due, Entry, Pending, Pin, ReceiptFile, Says, SignedHead};
 
 use crate::data::DataFolder;
 use crate::{files, keys};
@@ -22,24 +20,12 @@ const HEAD: &str = "audit/head.json";
 /// Receipts as they are handed out.
 pub(crate) const RECEIPTS: &str = "receipts";
 
-/// An erasure that was asked for and has no receipt yet.
-#[derive(Clone)]
-pub(super) struct Pending {
-    /// Whose data.
-    pub(super) target: Target,
-    /// The entry of the audit log in which it was asked for.
-    pub(super) request: u64,
-    /// When that was.
-    pub(super) asked_ms: u64,
-}
-
 /// Appends to the log on disk, and signs its head.
 pub(super) struct Auditor {
     folder: DataFolder,
     path: PathBuf,
     log: AuditLog,
-    /// By the refusal log's entry.
-    pending: BTreeMap<u64, Pending>,
+    due: Due,
 }
 
 impl Auditor {
@@ -49,8 +35,8 @@ impl Auditor {
     pub(super) fn open(folder: &DataFolder) -> Result<Self> {
         let path = folder.path(LOG);
         files::mend_lines(&path)?;
-        let (log, pending) = (AuditLog::default(), BTreeMap::new());
-        let mut auditor = Self { folder: folder.clone(), path, log, pending };
+        let (log, due) = (AuditLog::default(), Due::default());
+        let mut auditor = Self { folder: folder.clone(), path, log, due };
         let signed = auditor.signed()?;
         auditor.hold_against(signed.as_ref())?;
         for line in files::lines(&auditor.path)? {
@@ -117,7 +103,7 @@ impl Auditor {
 
     /// Erasures that have no receipt yet, by the refusal log's entry.
     pub(super) const fn pending(&self) -> &BTreeMap<u64, Pending> {
-        &self.pending
+        self.due.pending()
     }
 
     /// The last receipt so far.
@@ -127,22 +113,10 @@ impl Auditor {
 
     /// Keeps what an entry says about erasures, once it is the log's last.
     fn learn(&mut self, entry: &Entry) -> Result<()> {
+        self.due.learn(entry);
         match &entry.says {
-            Says::Asked(Asked {
-                action: Action::Erase(target),
-                outcome: Outcome::Allowed { position: Some(position) },
-                ..
-            }) => {
-                let (request, asked_ms) = (entry.n, entry.at_ms);
-                let pending = Pending { target: target.clone(), request, asked_ms };
-                self.pending.entry(*position).or_insert(pending);
-                Ok(())
-            }
             Says::Asked(_) => Ok(()),
-            Says::Receipt(receipt) => {
-                self.pending.remove(&receipt.position);
-                self.write_receipt(entry)
-            }
+            Says::Receipt(_) => self.write_receipt(entry),
         }
     }
 

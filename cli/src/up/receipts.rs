@@ -5,17 +5,12 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use clickhouse::Row;
-use hushmark_event::audit::{Name, Reached, Receipt, Says, Store, Target, Unreached};
-use hushmark_event::ring::HOLD_DAYS;
-use hushmark_policy::Day;
+use hushmark_event::audit::{Ended, Gone, Place, Says, Target};
 use serde::Deserialize;
 
-use super::audit::{Auditor, Pending};
+use super::audit::Auditor;
 use crate::data::DataFolder;
 use crate::keys;
-
-/// Edges obey within a second, and clocks differ by less.
-const OBEYED_WITHIN_MS: u64 = 60_000;
 
 /// What the writer wrote of one erasure and one table; the row without a name ends it.
 #[derive(Row, Deserialize)]
@@ -58,64 +53,24 @@ pub(super) async fn hand_out(
         else {
             continue;
         };
-        let mut reached: Vec<Reached> = rows.iter().map(reached).collect();
-        if let Target::Tenant(tenant) = pending.target {
-            let keys = u64::from(keys::destroy_tenant_key(folder, tenant)?);
-            let name = Name::of("the tenant's key");
-            let bytes = keys * 32;
-            reached.push(Reached { store: Store::Keys, name, rows: keys, bytes, parts: keys });
-        }
-        let receipt = Receipt {
-            request: pending.request,
-            position,
-            ledger: end.position,
-            asked_ms: pending.asked_ms,
-            ended_ms: u64::try_from(end.at_ms).unwrap_or(0),
-            reached,
-            unreached: unreached(&pending),
-            previous: auditor.last_receipt(),
-            erased: pending.target,
+        let keys_destroyed = match pending.target {
+            Target::Tenant(tenant) => u64::from(keys::destroy_tenant_key(folder, tenant)?),
+            Target::Campaign { .. } | Target::Person { .. } => 0,
         };
+        let ended = Ended {
+            ledger: end.position,
+            ended_ms: u64::try_from(end.at_ms).unwrap_or(0),
+            gone: rows.into_iter().map(ErasedRow::gone).collect(),
+        };
+        let place = Place::OneMachine { keys_destroyed };
+        let receipt = pending.receipt(position, &ended, &place, auditor.last_receipt());
         auditor.append(Says::Receipt(receipt), now_ms)?;
     }
     Ok(())
 }
 
-/// ClickHouse does not tell how many bytes of a part single rows take.
-fn reached(row: &ErasedRow) -> Reached {
-    let (store, name) = match row.name.strip_prefix("redis: ") {
-        Some(name) => (Store::Redis, name),
-        None => (Store::Clickhouse, row.name.as_str()),
-    };
-    Reached { store, name: Name::of(name), rows: row.rows, bytes: 0, parts: row.parts }
-}
-
-/// Where something of it may still lie.
-fn unreached(pending: &Pending) -> Vec<Unreached> {
-    let sealed_last = Day::of_unix_ms(pending.asked_ms + OBEYED_WITHIN_MS);
-    // It is closed as this day begins.
-    let closed = Some(sealed_last.plus(1 + HOLD_DAYS));
-    let of = |store, name: &str, until| Unreached { store, name: Name::of(name), until };
-    let mut all = vec![
-        of(Store::Redis, "hits under way, sealed; each is refused when it is opened", closed),
-        of(Store::LaneLogs, "hits under way, sealed; each is refused when it is opened", closed),
-        of(Store::Dead, "hits that could not be stored, sealed", closed),
-    ];
-    match pending.target {
-        Target::Tenant(_) => all.extend([
-            of(Store::Backups, "of ClickHouse: addresses and attributes are shredded", None),
-            of(
-                Store::Keys,
-                "copies of the tenant's key; with one, such a backup can be read",
-                None,
-            ),
-        ]),
-        Target::Campaign { .. } | Target::Person { .. } => all.push(of(
-            Store::Backups,
-            "of ClickHouse: erased again before one that is restored serves",
-            None,
-        )),
+impl ErasedRow {
+    fn gone(self) -> Gone {
+        Gone { name: self.name, rows: self.rows, parts: self.parts }
     }
-    all.push(of(Store::Mail, "messages that were sent or stamped, and lists outside", None));
-    all
 }

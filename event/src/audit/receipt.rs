@@ -82,7 +82,8 @@ pub enum Store {
     Keys,
     /// Backups of any of these.
     Backups,
-    /// What Kubernetes' store keeps of Secrets until it is compacted.
+    /// What Kubernetes' store keeps of manifests and Secrets, and their history until it is
+    /// compacted.
     Etcd,
     /// Messages that were sent.
     Mail,

@@ -268,6 +268,8 @@ pub(super) async fn write(
         keys: old.keys.clone(),
         // Written by the one who appends, under a manager of its own.
         refusal_log: None,
+        audit_log: None,
+        log_key: None,
         egress_probes: old.egress_probes.clone(),
     };
     if let Outcome::Done(done) = outcome {
@@ -317,6 +319,8 @@ fn says_the_same(old: &RegionStatus, new: &RegionStatus) -> bool {
         writer,
         keys,
         refusal_log: _,
+        audit_log: _,
+        log_key: _,
         egress_probes,
     } = new;
     same_conditions

@@ -100,7 +100,7 @@ fn tell_names(ctx: &Context, watched: &Watched) {
     });
 }
 
-/// The refusal log's head changes often and is no reason to look at objects; those who read it
+/// The logs' heads change often and is no reason to look at objects; those who read it
 /// still get it at once.
 fn keep_fresh(ctx: &Context, region: &Arc<Region>) {
     ctx.tell.active.send_if_modified(|active| {
@@ -124,11 +124,13 @@ fn print(value: &Value) -> u64 {
     hasher.finish()
 }
 
-/// All of a Region but the refusal log's head.
+/// All of a Region but the logs' heads.
 fn print_of_region(region: &Region) -> u64 {
     let mut status = serde_json::to_value(&region.status).unwrap_or_default();
     if let Some(fields) = status.as_object_mut() {
-        fields.remove("refusalLog");
+        for head in ["refusalLog", "auditLog"] {
+            fields.remove(head);
+        }
     }
     let spec = serde_json::to_value(&region.spec).unwrap_or_default();
     let uid = region.uid();

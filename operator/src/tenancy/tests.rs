@@ -6,7 +6,7 @@ mod deeds;
 use hushmark_crds::fits::quoted;
 use hushmark_crds::{Campaign, Phase, RetentionPolicy, Tenant};
 use hushmark_event::ask::left_after;
-use hushmark_event::refusal::{Mail, Refuses};
+use hushmark_event::refusal::{Erased, Mail, Refuses};
 use hushmark_event::{Total, Totals};
 use hushmark_policy::{Kind as Hit, Mode, Place};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -142,6 +142,33 @@ fn a_withdrawal_shows_in_the_status_and_no_loosening_gets_past_it() {
 }
 
 #[test]
+fn what_was_erased_says_so_with_the_date_and_shows_no_counts() {
+    let mut cluster = plain();
+    cluster.settle();
+    let id = cluster.campaign().status.as_ref().unwrap().id.clone().unwrap();
+    let total = Total { raw: Some(60), ..Total::default() };
+    let totals = Totals { epoch: 3_600, opens: Some(total), clicks: None };
+    cluster.counts = Counts::from([(id.clone(), totals)]);
+    cluster.settle();
+    assert!(cluster.campaign().status.as_ref().unwrap().counts.is_some());
+    let tenant = campaign::mail(cluster.campaign(), "eu").tenant.to_string();
+    cluster.append(Refuses::Erase(Erased::Campaign { tenant: tenant.clone(), id }));
+    cluster.settle();
+    let says = "False Erased: it was erased on 1970-01-01, and nothing under its name is ever \
+                stored again: give it another name, or delete it";
+    assert_eq!(cluster.ready()[1], says);
+    assert!(cluster.ready()[0].starts_with("True"), "the tenant goes on: {:?}", cluster.ready());
+    assert!(cluster.campaign().status.as_ref().unwrap().counts.is_none());
+    assert_eq!(cluster.settle(), 0);
+    cluster.append(Refuses::Erase(Erased::Tenant(tenant)));
+    cluster.settle();
+    assert!(
+        cluster.ready()[0].starts_with("False Erased: the tenant of this namespace was erased")
+    );
+    assert_eq!(cluster.settle(), 0, "and then there is rest");
+}
+
+#[test]
 fn a_campaign_that_is_loosened_again_waits_for_the_tenants_generation() {
     let mut cluster = plain();
     cluster.settle();
@@ -265,7 +292,7 @@ fn erasing_is_refused_before_anybody_relies_on_it() {
         c.spec.deletion_policy = hushmark_crds::campaign::DeletionPolicy::Delete
     });
     cluster.settle();
-    assert!(cluster.ready()[1].contains("this version erases nothing"), "{:?}", cluster.ready());
+    assert!(cluster.ready()[1].contains("deleting it erases nothing"), "{:?}", cluster.ready());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! tenant's are all counted, and nobody is refused. Then it is turned on again, for new mail of the
 //! next generation, again and again.
 
-mod readers;
+pub mod readers;
 
 use std::sync::atomic::Ordering;
 use std::thread::{self, sleep};

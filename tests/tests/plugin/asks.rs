@@ -53,6 +53,27 @@ pub(crate) fn by_port_forward(stage: &Stage) -> Result<()> {
     stage.until("all are there", || Ok(stage.log_length()? == at + 3))
 }
 
+/// Who asked is whom the API server knows; what was refused is told as well.
+pub(crate) fn told(stage: &Stage) -> Result<()> {
+    let text = stage.person(&["audit"])?.ended(0)?;
+    let person = "system:serviceaccount:default:person asked to";
+    for says in [
+        "end the tracking of campaign ",
+        "take down the links to one destination: allowed, entry ",
+        "take down key 7: refused, because there is no such thing",
+        "end the tracking of tenant ",
+        "take down the links of campaign ",
+    ] {
+        ensure!(text.contains(&format!("{person} {says}")), "{says:?} is not in\n{text}");
+    }
+    ensure!(text.contains("verified against what Region eu publishes"), "{text}");
+    let json: Value = serde_json::from_str(&stage.person(&["audit", "eu", "--json"])?.ended(0)?)?;
+    assert_eq!(json["length"], json["entries"].as_array().map_or(0, Vec::len));
+    let refused = stage.guest(&["audit"])?.ended(1)?;
+    ensure!(refused.contains("you may not create and get pods/portforward"), "{refused}");
+    Ok(())
+}
+
 pub(crate) fn without_the_right(stage: &Stage) -> Result<()> {
     let before = stage.log_length()?;
     let refused = stage.guest(&["withdraw", "--campaign", "acme/letter-2", "--yes"])?.ended(1)?;
@@ -79,7 +100,16 @@ pub(crate) fn what_makes_no_sense(stage: &Stage) -> Result<()> {
     ensure!(status == 403 && text.contains("no page in a browser may ask"), "{status} {text}");
     let post = |body: &Value| post(stage, body.to_string().as_bytes(), &[]);
     let down = json!({"takedown": {"kid": 1}});
+    let campaign = json!({"takedown": {"campaign": "0000000000000007"}});
     for (body, says) in [
+        (
+            json!({"region": "eu", "of": "acme/letter-1", "refuses": campaign}),
+            "say in `of` whose it is",
+        ),
+        (
+            json!({"region": "eu", "refuses": {"contact": {"tenant": "0000000000000007", "id": "0000000000000007"}}}),
+            "a cluster has none yet",
+        ),
         (json!({"region": "ca", "refuses": down}), "runs the Region eu, and not ca"),
         (json!({"region": "eu", "refuses": {"takedown": {"tenant": "XYZ"}}}), "is no id"),
         (json!({"region": "eu", "refuses": {"pardon": 1}}), "makes no sense"),

@@ -5,8 +5,9 @@ use std::fs;
 
 use ed25519_dalek::SigningKey;
 use hushmark_event::Lane;
+use hushmark_event::audit::Ended;
 use hushmark_event::chain::Hash32;
-use hushmark_event::redis_keys::{REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
+use hushmark_event::redis_keys::{ERASED, REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
 use hushmark_event::refusal::{Entry, Erased, RefusalLog, Refuses};
 use hushmark_policy::{Kind, Mode};
 
@@ -99,7 +100,7 @@ fn a_part_that_was_put_aside_holds_an_erasure_up_until_somebody_decides() {
 
 #[test]
 fn of_a_tenant_nothing_is_left_but_the_ledger() {
-    let (stack, _writer) = opened();
+    let (stack, writer) = opened();
     stack.query("ALTER TABLE counters MODIFY SETTING old_parts_lifetime = 1");
     erase(&stack, Erased::Tenant(format!("{:016x}", 1)));
     wait_ended(&stack);
@@ -108,4 +109,19 @@ fn of_a_tenant_nothing_is_left_but_the_ledger() {
         let ledger = format!("SELECT max(last) FROM {table} WHERE tenant = 0");
         assert_eq!(stack.query(&ledger), "1", "{table} still says what is stored");
     }
+    // Whoever makes receipts has no client of ClickHouse.
+    let told = || -> Option<Ended> {
+        let told: Option<Vec<u8>> =
+            redis::cmd("HGET").arg(ERASED).arg(1).query(&mut stack.redis()).unwrap();
+        told.map(|told| serde_json::from_slice(&told).unwrap())
+    };
+    wait_or("redis to be told", || stack.logs(), || told().is_some());
+    let Ended { ledger, gone, .. } = told().unwrap();
+    let hits = gone.iter().find(|gone| gone.name == "hits").unwrap();
+    assert_eq!((ledger, hits.rows, hits.parts), (1, 2, 1));
+    // One that comes after Redis forgot it tells it again.
+    redis::cmd("DEL").arg(ERASED).query::<()>(&mut stack.redis()).unwrap();
+    drop(writer);
+    let _writer = stack.writer(&[]);
+    wait_or("redis to be told again", || stack.logs(), || told().is_some());
 }

@@ -66,6 +66,8 @@ pub(super) const REGION: &[&str] = &[
     "status.keys.lastDay",
     "status.refusalLog.length",
     "status.refusalLog.hash",
+    "status.auditLog.length",
+    "status.auditLog.hash",
 ];
 
 pub(super) const TENANT: &[&str] = &[

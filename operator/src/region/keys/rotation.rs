@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hushmark_event::Heartbeat;
+use hushmark_event::ask::Question;
+use hushmark_event::audit::{Action, Name, Outcome, Principal};
 use hushmark_event::heartbeat::{HEARTBEATS, Lacks, lacking};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -17,7 +19,7 @@ use super::vault::{Changes, Stored, Vault};
 use super::{KEY_LEN, gone, random};
 use crate::region::edges::Edges;
 use crate::region::validate::ValidatedRegion;
-use crate::{Context, Error};
+use crate::{Context, Error, context};
 use hushmark_crds::KeysStatus;
 use hushmark_crds::region::ROTATE_KEYS;
 
@@ -69,7 +71,25 @@ enum Next {
     NoNumberLeft,
 }
 
+/// Who set the annotation: the API server alone knows, and its own audit log tells.
+const SOMEBODY: &str = "unknown: who set hushmark.io/rotate-keys";
+
+/// Writes down that a key was asked for.
+async fn note(ctx: &Context) -> Result<(), Error> {
+    let active = ctx.active().ok_or_else(|| Error::Audit("the Region is gone".into()))?;
+    let mut redis = ctx.redis.connection().await?;
+    let by = Principal::Kubernetes(Name::of(SOMEBODY));
+    let question = Question { by, action: Action::RotateKeys };
+    let what = (question, Outcome::Allowed { position: None });
+    ctx.refusals.note(&mut redis, &active.signing_key, what, context::now_ms()).await
+}
+
 impl Facts<'_> {
+    /// Whether somebody asks for another key.
+    fn is_asked(&self) -> bool {
+        self.asked.is_some() && !self.obeyed.contains(&self.asked)
+    }
+
     fn next(&self) -> Next {
         let newest = self.kids.last().copied().unwrap_or(0);
         let Some((sealing, since)) = self.sealing else {
@@ -78,12 +98,11 @@ impl Facts<'_> {
         if newest > sealing {
             return Next::Confirm(newest);
         }
-        let is_asked = self.asked.is_some() && !self.obeyed.contains(&self.asked);
         let is_due = self.every.is_some_and(|days| {
             let due = since.saturating_add(SignedDuration::from_hours(24 * i64::from(days)));
             due.is_ok_and(|due| due <= self.now)
         });
-        if !is_asked && !is_due {
+        if !self.is_asked() && !is_due {
             return Next::Rest;
         }
         newest.checked_add(1).map_or(Next::NoNumberLeft, Next::Distribute)
@@ -188,6 +207,15 @@ pub(super) async fn turn(
         asked: known.and_then(|known| known.asked.clone()),
         ..Rotation::default()
     };
+    if let Next::Distribute(kid) = next
+        && facts.is_asked()
+        && let Err(error) = note(ctx).await
+    {
+        // Nothing that somebody asked for is done without an entry in the audit log.
+        let text = format!("who asked for it is to be written down first: {error}");
+        rotation.waits = Some(Waits { kid, reason: "AuditLog", text });
+        next = Next::Rest;
+    }
     if let Next::Distribute(kid) = next {
         distribute(&Vault::new(ctx), region, kid, asked).await?;
         let text = format!("key {kid} was made; it seals once every edge has it");

@@ -230,7 +230,7 @@ fn a_status_that_says_nothing_new_is_not_written() {
     // What others write is none of our business.
     let others = [Wanted::new("Contested", True, "SecondRelease", "")];
     old.conditions.extend(conditions::merge(&[], &others, 1, at(50)));
-    old.refusal_log = Some(hushmark_crds::RefusalLogStatus { length: 3, hash: "x".into() });
+    old.refusal_log = Some(hushmark_crds::LogStatus { length: 3, hash: "x".into() });
     assert!(says_the_same(&old, &new));
     new.observed_generation = Some(2);
     assert!(!says_the_same(&old, &new));

@@ -26,7 +26,7 @@ const EVERY: Duration = Duration::from_millis(10);
 const STORED_WITHIN: Duration = Duration::from_secs(60);
 
 /// The edge and the writer.
-pub(super) struct Servers {
+pub struct Servers {
     edge: SocketAddr,
     edge_admin: SocketAddr,
     processes: [Process; 2],
@@ -34,7 +34,10 @@ pub(super) struct Servers {
 
 impl Servers {
     /// Starts both with what the operator made: its Redis, and its key under the refusal log.
-    pub(super) fn start(
+    ///
+    /// # Errors
+    /// What did not start, with the end of its log.
+    pub fn start(
         tools: &Tools,
         cluster: &Cluster,
         release: &Release,
@@ -94,7 +97,10 @@ impl Servers {
     }
 
     /// Number of entries in the edge's refusal log.
-    pub(super) fn refusals(&self) -> Result<u64> {
+    ///
+    /// # Errors
+    /// When the edge does not tell.
+    pub fn refusals(&self) -> Result<u64> {
         const NAME: &str = "hushmark_edge_refusal_log_length ";
         let page = http::get(self.edge_admin, "/metrics", Duration::from_secs(5))?.text();
         let value = page.lines().find_map(|line| line.strip_prefix(NAME));
@@ -102,29 +108,36 @@ impl Servers {
     }
 
     /// The ends of both logs.
-    pub(super) fn last_words(&self) -> String {
+    #[must_use]
+    pub fn last_words(&self) -> String {
         self.processes.each_ref().map(Process::last_words).join("\n")
     }
 }
 
 /// One answered request, each to a link of its own.
-pub(super) struct Hit {
-    pub(super) link: u16,
-    pub(super) generation: u32,
-    pub(super) sent: Instant,
-    pub(super) status: u16,
+pub struct Hit {
+    /// Which link.
+    pub link: u16,
+    /// Of which generation the mail was.
+    pub generation: u32,
+    /// When it was asked for.
+    pub sent: Instant,
+    /// What was answered.
+    pub status: u16,
 }
 
 /// Somebody who follows links of one tenant's mail, at a steady rate.
-pub(super) struct Reader {
+pub struct Reader {
     /// The generation of the mail that is read now.
-    pub(super) generation: Arc<AtomicU32>,
+    pub generation: Arc<AtomicU32>,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Result<Vec<Hit>>>,
 }
 
 impl Reader {
-    pub(super) fn start(stack: &Stack, servers: &Servers, namespace: &'static str) -> Self {
+    /// Begins to read the mail of a tenant's first campaign.
+    #[must_use]
+    pub fn start(stack: &Stack, servers: &Servers, namespace: &'static str) -> Self {
         let (generation, stop) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
         let campaign = campaign(namespace);
         let sealer = Sealer::new(stack.keys.kid, &stack.keys.region, campaign);
@@ -144,7 +157,10 @@ impl Reader {
     }
 
     /// Everything that was read.
-    pub(super) fn stop(self) -> Result<Vec<Hit>> {
+    ///
+    /// # Errors
+    /// What a request failed with.
+    pub fn stop(self) -> Result<Vec<Hit>> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().map_err(|_| anyhow!("a reader panicked"))?
     }
@@ -183,7 +199,10 @@ fn read(
 }
 
 /// How often each link of a tenant was counted, once at least so many links are.
-pub(super) fn counted(stack: &Stack, namespace: &str, wanted: usize) -> Result<HashMap<u16, u64>> {
+///
+/// # Errors
+/// When ClickHouse cannot be asked.
+pub fn counted(stack: &Stack, namespace: &str, wanted: usize) -> Result<HashMap<u16, u64>> {
     let (tenant, campaign) = (TenantId::derive("eu", namespace).0, campaign(namespace).0);
     let sql = format!(
         "SELECT value, sum(raw) FROM counters WHERE tenant = {tenant} AND campaign = {campaign} \
