@@ -85,7 +85,8 @@ fn explained(machine: &OneMachine, folder: &Path, people: &dyn Fn(&str) -> Strin
         let of = said.lines().skip_while(|line| !line.starts_with("OPENS"));
         let of: Vec<&str> = of.take_while(|line| !line.starts_with("CLICKS")).collect();
         let decides = of.iter().filter(|line| line.ends_with("<- decides"));
-        let decides: Vec<_> = decides.map(|line| line.split_whitespace().collect()).collect();
+        let decides: Vec<_> =
+            decides.map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
         ensure!(decides.len() == 1, "{said}");
         let words: Vec<&str> = decides.into_iter().flatten().collect();
         Ok(vec![of[0].to_owned(), words.join(" ")])

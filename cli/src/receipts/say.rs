@@ -151,6 +151,7 @@ const fn read(what: Read) -> &'static str {
         Read::Export => "an export",
         Read::Segment => "a segment",
         Read::Contact => "a contact's page",
+        Read::Explanation => "what mail may tell",
         Read::Log => "the log of mail",
         Read::RecordOfProcessing => "the register entry",
     }

@@ -152,7 +152,7 @@ impl Auditor {
 mod tests {
     use std::fs;
 
-    use hushmark_event::audit::Principal;
+    use hushmark_event::audit::{Action, Asked, Outcome, Principal};
     use hushmark_policy::Day;
 
     use super::*;

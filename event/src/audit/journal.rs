@@ -123,7 +123,7 @@ mod tests {
     fn a_receipt_verifies_alone_however_long_the_log_has_become() {
         let key = SigningKey::from_bytes(&[3; 32]);
         let mut journal = AuditJournal::default();
-        let mut say = |journal: &mut AuditJournal, says| {
+        let say = |journal: &mut AuditJournal, says| {
             let prepared = journal.prepare([says], 1_795_000_000_000).unwrap();
             journal.commit(prepared).unwrap();
         };
