@@ -143,7 +143,7 @@ fn refused(stage: &Stage) -> Result<()> {
         (&["erase", "--campaign", "acme/winter", "--yes"], "there is no campaign acme/winter"),
         (&["takedown", "--kid", "7", "--yes"], "has no key 7"),
     ] {
-        let error = format!("{:#}", stage.hushmark(arguments).unwrap_err());
+        let error = format!("{:#}", stage.hushmark(arguments).expect_err("it is refused"));
         ensure!(error.contains(says), "{error}");
     }
     Ok(())
