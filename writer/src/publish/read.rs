@@ -76,11 +76,11 @@ pub(super) async fn sent(client: &Client) -> Result<BTreeMap<Id, Sent>> {
         sent.modes = Some([row.opens, row.clicks]);
         sent.declared = row.declared;
     }
-    let stamped = "SELECT tenant, campaign, sumIf(messages, opens != 'off') AS opens, \
-                   sumIf(messages, clicks != 'off') AS clicks, \
-                   sumIf(messages, opens IN ('anonymous', 'individual')) AS own_opens, \
-                   sumIf(messages, clicks IN ('anonymous', 'individual')) AS own_clicks \
-                   FROM sends FINAL GROUP BY tenant, campaign";
+    let stamped = "SELECT tenant, campaign, sumIf(messages, s.opens != 'off') AS opens, \
+                   sumIf(messages, s.clicks != 'off') AS clicks, \
+                   sumIf(messages, s.opens IN ('anonymous', 'individual')) AS own_opens, \
+                   sumIf(messages, s.clicks IN ('anonymous', 'individual')) AS own_clicks \
+                   FROM sends AS s FINAL GROUP BY tenant, campaign";
     for row in client.query_raw(stamped).fetch_all::<Stamped>().await? {
         let sent = all.entry((row.tenant, row.campaign)).or_default();
         sent.messages = [row.opens, row.clicks];
