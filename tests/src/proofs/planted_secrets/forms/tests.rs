@@ -70,7 +70,8 @@ fn each_hash_is_found_as_bytes_in_hex_and_as_a_number() {
                 assert!(found(&finder, &number.to_le_bytes()).contains(&find));
                 for text in [number.to_string(), number.cast_signed().to_string()] {
                     assert!(found(&finder, text.as_bytes()).contains(&find));
-                    assert!(!found(&finder, format!("7{text}").as_bytes()).contains(&find));
+                    let longer = format!("7{}", text.trim_start_matches('-'));
+                    assert!(!found(&finder, longer.as_bytes()).contains(&find));
                 }
             } else {
                 assert!(found(&finder, STANDARD.encode(hash).as_bytes()).contains(&find));
