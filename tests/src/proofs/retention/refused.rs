@@ -74,7 +74,7 @@ fn erasures(scene: &Scene) -> Result<()> {
     for target in
         [&["--campaign", campaign.as_str()][..], &["--tenant", morning::NAMESPACE, "--all"]]
     {
-        let output = scene.up.run(&[&["erase"], target].concat())?;
+        let output = scene.up.run(&[&["erase"][..], target].concat())?;
         let complained = String::from_utf8_lossy(&output.stderr);
         let says = format!(
             "RetentionPolicy {}/held holds {campaign} (a court asked for it)",
