@@ -2,13 +2,13 @@
 //! appends; `docs/receipts.md` says how it verifies.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use hushmark_event::audit::{
     Action, Asked, AuditLog, Entry, Outcome, Pin, ReceiptFile, Says, Target,
 };
 
+use super::lines::Lines;
 use crate::data::DataFolder;
 use crate::{files, keys};
 
@@ -35,7 +35,7 @@ pub(super) struct Pending {
 /// Appends to the log on disk, and signs its head.
 pub(super) struct Auditor {
     folder: DataFolder,
-    path: PathBuf,
+    file: Lines,
     log: AuditLog,
     /// By the refusal log's entry.
     pending: BTreeMap<u64, Pending>,
@@ -45,27 +45,41 @@ impl Auditor {
     /// Reads the log, and writes anew what a death kept from being written after an entry: its
     /// receipt, and the head.
     pub(super) fn open(folder: &DataFolder) -> Result<Self> {
-        let path = folder.path(LOG);
-        files::mend_lines(&path)?;
+        let (file, lines) = Lines::open(folder.path(LOG))?;
         let (log, pending) = (AuditLog::default(), BTreeMap::new());
-        let mut auditor = Self { folder: folder.clone(), path, log, pending };
-        for line in files::lines(&auditor.path)? {
+        let mut auditor = Self { folder: folder.clone(), file, log, pending };
+        for line in lines {
             let entry = auditor
                 .log
                 .append(&line)
-                .with_context(|| format!("{} is damaged: restore it", auditor.path.display()))?;
+                .with_context(|| format!("{} is damaged: restore it", auditor.file.path()))?;
             auditor.learn(&entry)?;
         }
         auditor.sign()?;
         Ok(auditor)
     }
 
-    pub(super) fn append(&mut self, says: Says, now_ms: u64) -> Result<()> {
-        let text = self.log.prepare(says, now_ms).context("cannot write to the audit log")?;
-        files::append_line(&self.path, text.as_bytes())?;
-        let entry =
-            self.log.append(text.as_bytes()).context("what was prepared is the next entry")?;
-        self.learn(&entry)?;
+    /// Appends all of it, synced once and under one head.
+    pub(super) fn append(
+        &mut self,
+        all: impl IntoIterator<Item = Says>,
+        now_ms: u64,
+    ) -> Result<()> {
+        let next = "what was prepared is the next entry";
+        let (mut log, mut lines) = (self.log.clone(), Vec::new());
+        for says in all {
+            let text = log.prepare(says, now_ms).context("cannot write to the audit log")?;
+            log.append(text.as_bytes()).context(next)?;
+            lines.push(text.into_bytes());
+        }
+        if lines.is_empty() {
+            return Ok(());
+        }
+        self.file.append(&lines)?;
+        for line in &lines {
+            let entry = self.log.append(line).context(next)?;
+            self.learn(&entry)?;
+        }
         self.sign()
     }
 

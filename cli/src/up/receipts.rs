@@ -76,7 +76,7 @@ pub(super) async fn hand_out(
             previous: auditor.last_receipt(),
             erased: pending.target,
         };
-        auditor.append(Says::Receipt(receipt), now_ms)?;
+        auditor.append([Says::Receipt(receipt)], now_ms)?;
     }
     Ok(())
 }
