@@ -194,12 +194,12 @@ impl Session {
                 self.show_position().await?;
             }
             let more = self.read().await?;
-            self.ask_for_objections().await?;
+            let more_objections = self.ask_for_objections().await?;
             let stored = self.store_what_is_due(draining).await?;
             if ends.as_ref().is_some_and(|ends| self.is_stored(ends)) {
                 return Ok(());
             }
-            if !(more || draining && stored) {
+            if !(more || more_objections || draining && stored) {
                 tokio::select! {
                     () = tokio::time::sleep(READ_EVERY) => {}
                     _ = drain.changed(), if !draining => {}
