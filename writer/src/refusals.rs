@@ -55,6 +55,8 @@ pub struct Refusals {
     log: RefusalLog,
     entries: Vec<Vec<u8>>,
     head: Option<SignedHead>,
+    /// The longest log that a signed head in Redis spoke of.
+    shown: u64,
     folder: PathBuf,
 }
 
@@ -84,8 +86,14 @@ impl Refusals {
         let key = parse_key(&bytes).ok_or_else(|| RefusalError::Key(key_file.to_owned()))?;
         fs::create_dir_all(folder).map_err(failed(folder))?;
         let folder = folder.to_owned();
-        let mut copy =
-            Self { key, log: RefusalLog::default(), entries: Vec::new(), head: None, folder };
+        let mut copy = Self {
+            key,
+            log: RefusalLog::default(),
+            entries: Vec::new(),
+            head: None,
+            shown: 0,
+            folder,
+        };
         let head = match fs::read(copy.head_path()) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(copy),
             read => read.map_err(failed(&copy.head_path()))?,
@@ -119,6 +127,13 @@ impl Refusals {
     #[must_use]
     pub const fn length(&self) -> u64 {
         self.log.length()
+    }
+
+    /// How long the log is as far as is known here. While the copy is shorter, somebody is refused
+    /// of whom it knows nothing.
+    #[must_use]
+    pub fn known_length(&self) -> u64 {
+        self.length().max(self.shown)
     }
 
     /// Entries from number `n` on, for the copy in ClickHouse.
@@ -155,6 +170,7 @@ impl Refusals {
         }
         let Some(head) = shown.filter(|head| head.length > self.length()) else { return Ok(()) };
         head.verify(&self.key)?;
+        self.shown = self.shown.max(head.length);
         let (mut entries, mut next) = (Vec::new(), self.length() + 1);
         while next <= head.length {
             let last = head.length.min(next + AT_ONCE - 1);
