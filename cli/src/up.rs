@@ -8,6 +8,7 @@
 mod audit;
 mod child;
 mod engine;
+mod lines;
 mod live;
 mod plan;
 mod receipts;

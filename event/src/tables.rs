@@ -102,6 +102,12 @@ impl Target {
              WHERE tenant = 0 AND campaign = 0{only} GROUP BY lane ORDER BY lane"
         )
     }
+
+    /// Asks for the longest refusal log that anything of this target was filtered by.
+    #[must_use]
+    pub fn position_query(self) -> String {
+        format!("SELECT max(position) FROM {} WHERE tenant = 0 AND campaign = 0", self.table())
+    }
 }
 
 #[cfg(test)]

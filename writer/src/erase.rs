@@ -5,9 +5,10 @@
 //! and no part that could hold one lies on the disk, be it active, inactive or detached. Only then
 //! is the erasure written down as ended. Each step can be done again, so that whoever takes over
 //! begins anew, and so that a ClickHouse that was restored from an older backup is erased again:
-//! what it lacks in `erased` is due.
+//! what it lacks in `erased` is due, and when it was started anew, and every few minutes, rows of
+//! erasures that ended are looked for.
 //!
-//! Nothing is published while rows that have to go are there.
+//! Nothing is published while rows that have to go are there, or may be.
 
 mod stored;
 mod tell;
@@ -34,6 +35,14 @@ use what::{Search, Table, all_rows};
 /// How often the log and what is waited for are looked at.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// How often ClickHouse is asked whether it still is the one that was looked through: what was
+/// restored beneath a session lacks rows of `erased`, or was started anew.
+const GLANCE_EVERY: Duration = Duration::from_secs(5);
+
+/// How often rows of erasures that ended are looked for although nothing seems to have changed. It
+/// reads the columns of all rows that name people and campaigns.
+const LOOK_EVERY: Duration = Duration::from_secs(600);
+
 /// The wait after something failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
@@ -56,8 +65,12 @@ pub struct Eraser {
     lease: Arc<Lease>,
     shared: Arc<Shared>,
     status: Arc<Status>,
-    /// Up to this entry everything is known to be gone.
+    /// Up to this entry everything is known to be gone; 0 where nothing is known.
     settled: u64,
+    /// When that became known.
+    looked: Option<Instant>,
+    /// When ClickHouse was last asked, and how long it ran by then, in seconds.
+    glanced: Option<(Instant, u64)>,
     said: String,
 }
 
@@ -100,7 +113,17 @@ impl Eraser {
         shared: Arc<Shared>,
         status: Arc<Status>,
     ) -> Self {
-        Self { client, fenced, lease, shared, status, settled: 0, said: String::new() }
+        Self {
+            client,
+            fenced,
+            lease,
+            shared,
+            status,
+            settled: 0,
+            looked: None,
+            glanced: None,
+            said: String::new(),
+        }
     }
 
     /// Erases until it is dropped.
@@ -127,14 +150,24 @@ impl Eraser {
     async fn round(&mut self) -> Result<(), EraseError> {
         let erasures = self.shared.erasures();
         let last = erasures.all().last().map_or(0, |erasure| erasure.n);
+        let is_glance_due = self.glanced.is_none_or(|(at, _)| at.elapsed() >= GLANCE_EVERY);
+        if last == 0 || last == self.settled && !is_glance_due {
+            return Ok(());
+        }
+        let glance = stored::glance(&self.client).await;
+        if !glance.as_ref().is_ok_and(|(uptime, ended)| self.is_as_left(*uptime, ended, &erasures))
+        {
+            self.doubt();
+        }
+        let (uptime, ended) = glance?;
+        self.glanced = Some((Instant::now(), uptime));
         if last == self.settled {
             return Ok(());
         }
-        let ended = stored::ended(&self.client).await?;
         let (done, mut due): (Vec<Erasure>, Vec<Erasure>) =
             erasures.all().iter().cloned().partition(|erasure| ended.contains(&erasure.n));
         if self.settled == 0 {
-            // Tables may have been restored without `erased`, or a stamping was under way.
+            // Tables may have been restored, or a stamping was under way.
             due.extend(self.came_back(&done).await?);
         }
         if self.settled == 0 {
@@ -147,7 +180,7 @@ impl Eraser {
         metric.set(i64::try_from(due.len()).unwrap_or(i64::MAX));
         if due.is_empty() {
             self.shared.set_gone(last);
-            self.settled = last;
+            self.settle(last);
             return Ok(());
         }
         tracing::info!(erasures = due.len(), upto = last, "erasing");
@@ -163,9 +196,32 @@ impl Eraser {
         let over: Vec<u64> = due.iter().map(|erasure| erasure.n).collect();
         tell::tell(&self.client, &mut self.fenced, &over).await?;
         metric.set(0);
-        self.settled = last;
+        self.settle(last);
         tracing::info!(erasures = due.len(), upto = last, "erased");
         Ok(())
+    }
+
+    /// Whether ClickHouse shows what it showed when all was known to be gone, not long ago.
+    fn is_as_left(&self, uptime: u64, ended: &BTreeSet<u64>, erasures: &Erasures) -> bool {
+        let mut settled = erasures.all().iter().take_while(|erasure| erasure.n <= self.settled);
+        self.glanced.is_none_or(|(_, before)| uptime >= before)
+            && self.looked.is_none_or(|at| at.elapsed() < LOOK_EVERY)
+            && settled.all(|erasure| ended.contains(&erasure.n))
+    }
+
+    /// Rows may be there again: nothing is published until it is known that they are not.
+    fn doubt(&mut self) {
+        self.settled = 0;
+        self.shared.set_gone(0);
+    }
+
+    /// All that entries up to this one demand is gone.
+    fn settle(&mut self, upto: u64) {
+        // Where erasures were added to what was looked through, the rest was looked at long ago.
+        if self.settled == 0 {
+            self.looked = Some(Instant::now());
+        }
+        self.settled = upto;
     }
 
     /// Of erasures that ended those of which rows are there again.

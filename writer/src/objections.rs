@@ -55,26 +55,15 @@ impl Objections {
         }
     }
 
-    /// The oldest that was not asked for yet.
+    /// What the oldest that were not asked for yet need, so many at most.
     #[must_use]
-    pub fn next(&self) -> Option<Vec<Request>> {
-        let objection = self.waiting.front()?;
-        let tenant = objection.tenant;
-        let campaign = objection.message.map(|message| message.campaign);
-        let requests = objection.refuses().map(|refuses| {
-            let target = match (&refuses, campaign) {
-                (Refuses::Message { .. }, Some(id)) => Target::Campaign { tenant, id },
-                _ => Target::Tenant(tenant),
-            };
-            let question = Question { by: Principal::Recipient, action: Action::Object(target) };
-            Request { refuses, question }
-        });
-        Some(requests.collect())
+    pub fn next(&self, most: usize) -> Vec<Vec<Request>> {
+        self.waiting.iter().take(most).map(requests).collect()
     }
 
-    /// The oldest is asked for.
-    pub fn asked(&mut self) {
-        self.waiting.pop_front();
+    /// The oldest are asked for, so many.
+    pub fn asked(&mut self, count: usize) {
+        self.waiting.drain(..count.min(self.waiting.len()));
     }
 
     /// Whether all that was read is asked for: only then may streams be trimmed.
@@ -103,6 +92,21 @@ impl Objections {
     }
 }
 
+/// The entries that an objection needs.
+fn requests(objection: &Objection) -> Vec<Request> {
+    let tenant = objection.tenant;
+    let campaign = objection.message.map(|message| message.campaign);
+    let requests = objection.refuses().map(|refuses| {
+        let target = match (&refuses, campaign) {
+            (Refuses::Message { .. }, Some(id)) => Target::Campaign { tenant, id },
+            _ => Target::Tenant(tenant),
+        };
+        let question = Question { by: Principal::Recipient, action: Action::Object(target) };
+        Request { refuses, question }
+    });
+    requests.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use hushmark_policy::{CampaignId, Day, Mark, ObjectedMessage, TenantId};
@@ -121,9 +125,11 @@ mod tests {
         for _ in 0..3 {
             objections.take(&objection(), &log);
         }
-        let requests = objections.next().unwrap();
+        let requests = objections.next(10);
+        assert_eq!(requests.len(), 1);
         let said: Vec<String> = requests
             .iter()
+            .flatten()
             .map(|it| {
                 serde_json::to_string(&it.refuses).unwrap()
                     + &serde_json::to_string(&it.question).unwrap()
@@ -138,7 +144,7 @@ mod tests {
         ];
         assert_eq!(said, expected);
         assert!(!objections.are_asked());
-        objections.asked();
+        objections.asked(1);
         assert!(objections.are_asked() && objection().is_in(objections.objected()));
         objection().add_to(&mut log);
         objections.forget_those_of(&log);

@@ -297,7 +297,7 @@ impl Publisher {
             let [opens, clicks] = totals;
             untold.insert(*id, Totals { epoch, opens, clicks });
         }
-        insert.end().await?;
+        self.end(insert).await?;
         self.write_campaigns(&campaigns).await?;
         Ok(untold)
     }
@@ -330,6 +330,14 @@ impl Publisher {
         let mut insert = self.insert::<CampaignRow>("published_campaigns").await?;
         for row in rows {
             insert.write(row).await?;
+        }
+        self.end(insert).await
+    }
+
+    /// Ends an insert, unless somebody else may work by now: reading for it can take long.
+    async fn end<R>(&self, insert: clickhouse::insert::Insert<R>) -> Result<(), PublishError> {
+        if !self.lease.is_valid() {
+            return Err(PublishError::LeaseLost);
         }
         Ok(insert.end().await?)
     }

@@ -2,7 +2,7 @@
 //! shows less. It never gets shorter. When the writer stores, its copy decides.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -56,6 +56,8 @@ pub struct Refusals {
     log: RefusalLog,
     entries: Vec<Vec<u8>>,
     head: Option<SignedHead>,
+    /// The longest log that a signed head in Redis spoke of.
+    shown: u64,
     folder: PathBuf,
 }
 
@@ -80,8 +82,14 @@ impl Refusals {
         let key = public_key(key_file)?;
         fs::create_dir_all(folder).map_err(failed(folder))?;
         let folder = folder.to_owned();
-        let mut copy =
-            Self { key, log: RefusalLog::default(), entries: Vec::new(), head: None, folder };
+        let mut copy = Self {
+            key,
+            log: RefusalLog::default(),
+            entries: Vec::new(),
+            head: None,
+            shown: 0,
+            folder,
+        };
         let head = match fs::read(copy.head_path()) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(copy),
             read => read.map_err(failed(&copy.head_path()))?,
@@ -117,6 +125,13 @@ impl Refusals {
         self.log.length()
     }
 
+    /// How long the log is as far as is known here. While the copy is shorter, somebody is refused
+    /// of whom it knows nothing.
+    #[must_use]
+    pub fn known_length(&self) -> u64 {
+        self.length().max(self.shown)
+    }
+
     /// Entries from number `n` on, for the copy in ClickHouse.
     pub fn entries_from(&self, n: u64) -> impl Iterator<Item = (u64, &[u8])> {
         let skip = usize::try_from(n.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -125,12 +140,9 @@ impl Refusals {
 
     /// Takes entries and the head that proves them, all or none.
     fn extend(&mut self, entries: Vec<Vec<u8>>, head: SignedHead) -> Result<(), LogError> {
-        let mut log = self.log.clone();
-        for entry in &entries {
-            log.append(entry)?;
-        }
-        log.verify_head(&head, &self.key)?;
-        self.log = log;
+        let following = self.log.read(entries.iter().map(Vec::as_slice))?;
+        following.verify_head(&head, &self.key)?;
+        self.log.take(following)?;
         self.entries.extend(entries);
         self.head = Some(head);
         Ok(())
@@ -154,6 +166,7 @@ impl Refusals {
         }
         let Some(head) = shown.filter(|head| head.length > self.length()) else { return Ok(()) };
         head.verify(&self.key)?;
+        self.shown = self.shown.max(head.length);
         let (mut entries, mut next) = (Vec::new(), self.length() + 1);
         while next <= head.length {
             let last = head.length.min(next + AT_ONCE - 1);
@@ -181,17 +194,11 @@ impl Refusals {
     /// The entries first and synced, then the head by rename: a death between leaves a tail that
     /// the next start ignores.
     fn save(&self, old_length: u64) -> Result<(), RefusalError> {
-        let path = self.log_path();
         let unfinished = self.folder.join("refusals.head.unfinished");
         let write = || -> std::io::Result<()> {
-            // Written whole where a tail might stand; the log is short and grows rarely.
-            let mut file = fs::File::create(self.folder.join("refusals.log.unfinished"))?;
-            for entry in &self.entries {
-                file.write_all(entry)?;
-                file.write_all(b"\n")?;
+            if !self.append(old_length)? {
+                self.rewrite()?;
             }
-            file.sync_all()?;
-            fs::rename(self.folder.join("refusals.log.unfinished"), &path)?;
             if let Some(head) = &self.head {
                 let mut file = fs::File::create(&unfinished)?;
                 file.write_all(&serde_json::to_vec(head)?)?;
@@ -200,9 +207,36 @@ impl Refusals {
             }
             fs::File::open(&self.folder)?.sync_all()
         };
-        write().map_err(|source| RefusalError::File { path: path.clone(), source })?;
+        write().map_err(|source| RefusalError::File { path: self.log_path(), source })?;
         tracing::debug!(old_length, length = self.length(), "refusal log saved");
         Ok(())
+    }
+
+    /// Writes what is new behind the old entries, in place of a tail that a death left there.
+    /// `false` if the file does not hold all of the old ones.
+    fn append(&self, old_length: u64) -> std::io::Result<bool> {
+        let old_length = usize::try_from(old_length).unwrap_or(usize::MAX);
+        let (old, new) = self.entries.split_at(old_length.min(self.entries.len()));
+        let held: u64 = old.iter().map(|entry| entry.len() as u64 + 1).sum();
+        let options = fs::OpenOptions::new().write(true).create(true).truncate(false).clone();
+        let mut file = options.open(self.log_path())?;
+        if file.metadata()?.len() < held {
+            return Ok(false);
+        }
+        file.set_len(held)?;
+        file.seek(SeekFrom::Start(held))?;
+        file.write_all(&lines(new))?;
+        file.sync_all()?;
+        Ok(true)
+    }
+
+    /// Writes all of it anew, after somebody took away what was there.
+    fn rewrite(&self) -> std::io::Result<()> {
+        let unfinished = self.folder.join("refusals.log.unfinished");
+        let mut file = fs::File::create(&unfinished)?;
+        file.write_all(&lines(&self.entries))?;
+        file.sync_all()?;
+        fs::rename(&unfinished, self.log_path())
     }
 
     async fn put_back(&self, redis: &mut MultiplexedConnection) -> Result<(), RefusalError> {
@@ -247,6 +281,11 @@ pub(crate) async fn raise_head<L: Log>(
     Ok(put == 1)
 }
 
+/// Entries as the file holds them.
+fn lines(entries: &[Vec<u8>]) -> Vec<u8> {
+    entries.iter().flat_map(|entry| entry.iter().chain(b"\n")).copied().collect()
+}
+
 /// A whole line without its end; a last one that was cut short is none.
 fn line(bytes: &[u8]) -> Option<Vec<u8>> {
     bytes.strip_suffix(b"\n").map(<[u8]>::to_vec)
@@ -256,4 +295,95 @@ fn line(bytes: &[u8]) -> Option<Vec<u8>> {
 fn parse_key(bytes: &[u8]) -> Option<VerifyingKey> {
     let key: [u8; 32] = bytes.try_into().ok()?;
     VerifyingKey::from_bytes(&key).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+    use hushmark_event::refusal::{Journal, Refuses, Takedown};
+
+    use super::*;
+
+    /// One who appends, and the copy that follows in a folder.
+    struct Scene {
+        folder: tempfile::TempDir,
+        journal: Journal,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let scene = Self { folder: tempfile::tempdir().unwrap(), journal: Journal::default() };
+            std::fs::write(scene.path("key"), signer().verifying_key().to_bytes()).unwrap();
+            scene
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        fn load(&self) -> Refusals {
+            Refusals::load(self.folder.path(), &self.path("key")).unwrap()
+        }
+
+        /// What the copy takes when the log has so many entries.
+        fn grow(&mut self, copy: &mut Refusals, to: u16) {
+            let old = copy.length();
+            let new = (self.journal.log().length() as u16..to)
+                .map(|kid| Refuses::Takedown(Takedown::Kid(kid)));
+            let prepared = self.journal.prepare(new, 5).unwrap();
+            let (entries, head) =
+                (prepared.entries().to_vec(), prepared.log().sign_head(&signer()));
+            self.journal.commit(prepared);
+            copy.extend(entries, head).unwrap();
+            copy.save(old).unwrap();
+        }
+    }
+
+    fn signer() -> SigningKey {
+        SigningKey::from_bytes(&[9; 32])
+    }
+
+    #[test]
+    fn what_is_new_is_written_behind_what_was_there() {
+        let mut scene = Scene::new();
+        let mut copy = scene.load();
+        scene.grow(&mut copy, 0);
+        scene.grow(&mut copy, 3);
+        let first = std::fs::metadata(scene.path("refusals.log")).unwrap();
+        scene.grow(&mut copy, 5);
+        let then = std::fs::metadata(scene.path("refusals.log")).unwrap();
+        let number = |of: &std::fs::Metadata| std::os::unix::fs::MetadataExt::ino(of);
+        assert_eq!(number(&first), number(&then), "the file is not written anew");
+        assert_eq!((scene.load().length(), scene.load().log().hash()), (5, copy.log().hash()));
+
+        // A death left entries that no head covers, and half of one.
+        let mut bytes = std::fs::read(scene.path("refusals.log")).unwrap();
+        bytes.extend_from_slice(b"{\"n\":6}\n{\"n\":7");
+        std::fs::write(scene.path("refusals.log"), bytes).unwrap();
+        let mut copy = scene.load();
+        scene.grow(&mut copy, 6);
+        assert_eq!((scene.load().length(), scene.load().log().hash()), (6, copy.log().hash()));
+
+        // Somebody took it away while the writer works.
+        std::fs::remove_file(scene.path("refusals.log")).unwrap();
+        scene.grow(&mut copy, 8);
+        assert_eq!((scene.load().length(), scene.load().log().hash()), (8, copy.log().hash()));
+    }
+
+    #[test]
+    fn entries_that_their_head_does_not_prove_change_nothing() {
+        let mut scene = Scene::new();
+        let mut copy = scene.load();
+        scene.grow(&mut copy, 2);
+        let down = |kid| [Refuses::Takedown(Takedown::Kid(kid))];
+        let (one, other) = (
+            scene.journal.prepare(down(7), 5).unwrap(),
+            scene.journal.prepare(down(8), 5).unwrap(),
+        );
+        let head = one.log().sign_head(&signer());
+        assert!(copy.extend(other.entries().to_vec(), head.clone()).is_err());
+        assert_eq!((copy.length(), copy.log().hash()), (2, scene.journal.log().hash()));
+        copy.extend(one.entries().to_vec(), head).unwrap();
+        assert_eq!(copy.length(), 3);
+    }
 }

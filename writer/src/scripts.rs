@@ -126,12 +126,17 @@ static ADD: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Asks for an entry of the refusal log, if not too much is asked for already.
+/// Asks for entries of the refusal log, what and who in turn from ARGV[5] on, as many as there is
+/// room for. Returns how many.
 static ASK: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end \
-         if redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[2]) then return 0 end \
-         redis.call('XADD', KEYS[2], '*', ARGV[3], ARGV[4], ARGV[5], ARGV[6]) return 1",
+         local room = tonumber(ARGV[2]) - redis.call('XLEN', KEYS[2]) \
+         local taken = math.max(0, math.min(room, (#ARGV - 4) / 2)) \
+         for i = 1, taken do \
+           redis.call('XADD', KEYS[2], '*', ARGV[3], ARGV[3 + 2 * i], ARGV[4], ARGV[4 + 2 * i]) \
+         end \
+         return taken",
     )
 });
 
@@ -297,17 +302,24 @@ impl Fenced {
         Ok(checked(call.invoke_async(&mut self.redis).await?)? == 1)
     }
 
-    /// Asks the one who appends to the refusal log for an entry; `false` if too many requests wait.
+    /// Asks the one who appends to the refusal log for entries; returns of how many, because no more
+    /// than [`ASKS_MOST`] may wait.
     ///
     /// # Errors
     /// [`ScriptError`].
-    pub async fn ask(&mut self, request: &Request) -> Result<bool, ScriptError> {
+    pub async fn ask<'a>(
+        &mut self,
+        requests: impl IntoIterator<Item = &'a Request>,
+    ) -> Result<usize, ScriptError> {
         let text = |json: serde_json::Result<String>| json.expect("text always serialises");
         let mut call = ASK.key(WRITER_LEASE);
-        let call = call.key(ASKS).arg(&self.id.0).arg(ASKS_MOST);
-        let call = call.arg(REFUSAL_FIELD).arg(text(serde_json::to_string(&request.refuses)));
-        let call = call.arg(QUESTION_FIELD).arg(text(serde_json::to_string(&request.question)));
-        Ok(checked(call.invoke_async(&mut self.redis).await?)? == 1)
+        call.key(ASKS).arg(&self.id.0).arg(ASKS_MOST).arg(REFUSAL_FIELD).arg(QUESTION_FIELD);
+        for Request { refuses, question } in requests {
+            call.arg(text(serde_json::to_string(refuses)));
+            call.arg(text(serde_json::to_string(question)));
+        }
+        let taken = checked(call.invoke_async(&mut self.redis).await?)?;
+        Ok(usize::try_from(taken).unwrap_or(0))
     }
 
     /// The fields of a hash. A read, and needs no lease.

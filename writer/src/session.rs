@@ -43,6 +43,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const INSERT_EVERY: Duration = Duration::from_secs(1);
 const SMALL_INSERT_EVERY: Duration = Duration::from_secs(2);
 
+/// Time for the refusal log to come back where it is shorter than it was.
+const LOG_TIME: Duration = Duration::from_secs(10);
+
 /// A stream that was empty for so long is deleted.
 const EMPTY_FOR: Duration = Duration::from_secs(60);
 
@@ -70,6 +73,18 @@ pub enum SessionError {
     /// The refusal log's copy cannot be read any more.
     #[error(transparent)]
     Refusals(#[from] RefusalError),
+    /// The copy is shorter than the log that others know.
+    #[error(
+        "the refusal log has {held} entries here, and {known} by clickhouse's ledger or by a signed \
+         head: nothing is stored on a shorter log; whoever holds all of it puts it back into redis, \
+         or restore redis from its volume"
+    )]
+    ShortLog {
+        /// Entries held.
+        held: u64,
+        /// Entries that there are.
+        known: u64,
+    },
     /// ClickHouse's password cannot be read any more.
     #[error(transparent)]
     Password(#[from] hushmark_hop::PasswordError),
@@ -130,6 +145,8 @@ pub struct Session {
     stored_here: HashSet<Lane>,
     connection: Option<Connection>,
     connection_used: Instant,
+    /// The longest refusal log that anything in ClickHouse was filtered by.
+    filtered_by: u64,
     limits: CutLimits,
     empty_since: BTreeMap<Lane, Instant>,
     last_insert: Option<Instant>,
@@ -159,6 +176,7 @@ impl Session {
             stored_here: HashSet::new(),
             connection: None,
             connection_used: now,
+            filtered_by: 0,
             limits: CutLimits::first(),
             empty_since: BTreeMap::new(),
             last_insert: None,
@@ -175,6 +193,7 @@ impl Session {
     pub async fn run(&mut self, mut drain: watch::Receiver<bool>) -> Result<(), SessionError> {
         self.parts.shared.set_log(self.parts.refusals.log());
         self.ask_ledger().await?;
+        self.wait_for_log().await?;
         self.dead = lanes::dead(&mut self.parts.redis).await?.into_iter().collect();
         let asked = lanes::asked(&mut self.parts.redis).await?;
         self.objections.take_asked(asked.iter().map(Vec::as_slice));
@@ -194,12 +213,12 @@ impl Session {
                 self.show_position().await?;
             }
             let more = self.read().await?;
-            self.ask_for_objections().await?;
+            let more_objections = self.ask_for_objections().await?;
             let stored = self.store_what_is_due(draining).await?;
             if ends.as_ref().is_some_and(|ends| self.is_stored(ends)) {
                 return Ok(());
             }
-            if !(more || draining && stored) {
+            if !(more || more_objections || draining && stored) {
                 tokio::select! {
                     () = tokio::time::sleep(READ_EVERY) => {}
                     _ = drain.changed(), if !draining => {}
@@ -210,6 +229,32 @@ impl Session {
 
     fn is_stored(&self, ends: &[(Lane, u64)]) -> bool {
         ends.iter().all(|(lane, top)| self.ledger.stored_by_all(*lane) >= *top)
+    }
+
+    /// Entries of the refusal log that are known of and not held. Hits that they refuse must not be
+    /// stored.
+    fn check_log(&self) -> Result<(), SessionError> {
+        let (held, log) = (self.parts.refusals.length(), &self.parts.refusals);
+        let known = log.known_length().max(self.filtered_by);
+        if held < known { Err(SessionError::ShortLog { held, known }) } else { Ok(()) }
+    }
+
+    /// Waits until the copy is as long as the log that was stored by. A standby may have all of it,
+    /// so that this session ends where it does not come.
+    async fn wait_for_log(&mut self) -> Result<(), SessionError> {
+        let until = Instant::now() + LOG_TIME;
+        loop {
+            self.parts.refusals.follow(&mut self.parts.redis).await;
+            let checked = self.check_log();
+            if checked.is_ok() || Instant::now() > until {
+                self.parts.shared.set_log(self.parts.refusals.log());
+                return checked;
+            }
+            if !self.parts.lease.is_valid() {
+                return Err(SessionError::LeaseLost);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// The cut that a predecessor wrote down is sent first: same entries, same order, same token.
@@ -231,6 +276,11 @@ impl Session {
 
     async fn store_what_is_due(&mut self, draining: bool) -> Result<bool, SessionError> {
         self.observe();
+        if let Err(short) = self.check_log() {
+            // Following it failed, and was told of; the next look tries again.
+            tracing::debug!(%short, "storing waits");
+            return Ok(false);
+        }
         let now = Instant::now();
         let since = self.last_insert.map_or(Duration::MAX, |last| now - last);
         if since < INSERT_EVERY && !draining {

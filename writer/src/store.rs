@@ -171,6 +171,16 @@ impl Connection {
             .collect()
     }
 
+    /// Asks a target for the longest refusal log that anything in it was filtered by.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn position(&self, target: Target) -> Result<u64, StoreError> {
+        let query = self.client.query_raw(&target.position_query());
+        let asked = timeout(QUERY_TIME, query.fetch_one()).await;
+        Ok(asked.map_err(|_| StoreError::Lost("no answer to a look-up in 30 s".into()))??)
+    }
+
     /// Sends one target's rows of a cut as one block, which makes one part, under the
     /// token of this `round`.
     ///

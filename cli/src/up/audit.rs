@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use hushmark_event::audit::{AuditLog, Due, Entry, Pending, Pin, ReceiptFile, Says, SignedHead};
 
+use super::lines::Lines;
 use crate::data::DataFolder;
 use crate::{files, keys};
 
@@ -23,7 +23,7 @@ pub(crate) const RECEIPTS: &str = "receipts";
 /// Appends to the log on disk, and signs its head.
 pub(super) struct Auditor {
     folder: DataFolder,
-    path: PathBuf,
+    file: Lines,
     log: AuditLog,
     due: Due,
 }
@@ -33,17 +33,16 @@ impl Auditor {
     /// receipt, and the head. A log that is older than what was signed of it is not signed again:
     /// its next entries would have the numbers of others that somebody holds.
     pub(super) fn open(folder: &DataFolder) -> Result<Self> {
-        let path = folder.path(LOG);
-        files::mend_lines(&path)?;
+        let (file, lines) = Lines::open(folder.path(LOG))?;
         let (log, due) = (AuditLog::default(), Due::default());
-        let mut auditor = Self { folder: folder.clone(), path, log, due };
+        let mut auditor = Self { folder: folder.clone(), file, log, due };
         let signed = auditor.signed()?;
         auditor.hold_against(signed.as_ref())?;
-        for line in files::lines(&auditor.path)? {
+        for line in lines {
             let entry = auditor
                 .log
                 .append(&line)
-                .with_context(|| format!("{} is damaged: restore it", auditor.path.display()))?;
+                .with_context(|| format!("{} is damaged: restore it", auditor.file.path()))?;
             auditor.hold_against(signed.as_ref())?;
             auditor.learn(&entry)?;
         }
@@ -53,7 +52,7 @@ impl Auditor {
             length >= newest,
             "{} has {length} entries, and entry {newest} was signed: it was cut, or is an older \
              copy; restore the newest one",
-            auditor.path.display()
+            auditor.file.path()
         );
         auditor.sign()?;
         Ok(auditor)
@@ -74,7 +73,7 @@ impl Auditor {
         };
         let key = keys::signing_key(&self.folder)?.verifying_key();
         self.log.verify_head(head, &key).with_context(|| {
-            format!("{} is not the log that was signed: restore it", self.path.display())
+            format!("{} is not the log that was signed: restore it", self.file.path())
         })
     }
 
@@ -92,12 +91,27 @@ impl Auditor {
         Ok(last)
     }
 
-    pub(super) fn append(&mut self, says: Says, now_ms: u64) -> Result<()> {
-        let text = self.log.prepare(says, now_ms).context("cannot write to the audit log")?;
-        files::append_line(&self.path, text.as_bytes())?;
-        let entry =
-            self.log.append(text.as_bytes()).context("what was prepared is the next entry")?;
-        self.learn(&entry)?;
+    /// Appends all of it, synced once and under one head.
+    pub(super) fn append(
+        &mut self,
+        all: impl IntoIterator<Item = Says>,
+        now_ms: u64,
+    ) -> Result<()> {
+        let next = "what was prepared is the next entry";
+        let (mut log, mut lines) = (self.log.clone(), Vec::new());
+        for says in all {
+            let text = log.prepare(says, now_ms).context("cannot write to the audit log")?;
+            log.append(text.as_bytes()).context(next)?;
+            lines.push(text.into_bytes());
+        }
+        if lines.is_empty() {
+            return Ok(());
+        }
+        self.file.append(&lines)?;
+        for line in &lines {
+            let entry = self.log.append(line).context(next)?;
+            self.learn(&entry)?;
+        }
         self.sign()
     }
 
@@ -132,7 +146,7 @@ impl Auditor {
                      was changed; restore it",
                     path.display(),
                     entry.n,
-                    self.path.display()
+                    self.file.path()
                 );
                 Ok(())
             }
@@ -173,7 +187,7 @@ mod tests {
         let asked = Says::Asked(Asked { by, action: Action::RotateKeys, outcome });
         let mut auditor = open(&folder).unwrap();
         for now_ms in 1..=3 {
-            auditor.append(asked.clone(), now_ms).unwrap();
+            auditor.append([asked.clone()], now_ms).unwrap();
         }
         let (log, head) = (folder.path(LOG), folder.path(HEAD));
         let whole = fs::read_to_string(&log).unwrap();
@@ -190,7 +204,7 @@ mod tests {
         // Another history of the same length.
         fs::remove_file(&receipt).unwrap();
         let mut auditor = open(&folder).unwrap();
-        auditor.append(asked, 4).unwrap();
+        auditor.append([asked], 4).unwrap();
         fs::write(&head, signed).unwrap();
         assert!(open(&folder).err().unwrap().contains("is not the log that was signed"));
 

@@ -64,7 +64,7 @@ pub(super) async fn hand_out(
         };
         let place = Place::OneMachine { keys_destroyed };
         let receipt = pending.receipt(position, &ended, &place, auditor.last_receipt());
-        auditor.append(Says::Receipt(receipt), now_ms)?;
+        auditor.append([Says::Receipt(receipt)], now_ms)?;
     }
     Ok(())
 }

@@ -1,17 +1,16 @@
 //! The refusal log's one appender on one machine, and the policies that it follows. What a change
 //! of policy asks of the log is decided in [`hushmark_event::refusal`], as in a cluster.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+mod asks;
+
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hushmark_crds::Manifests;
 use hushmark_event::ask::{Askers, Question, requested};
 use hushmark_event::audit::{Asked, Outcome, Reason, Says};
-use hushmark_event::redis_keys::{
-    ASKS, DECLINED_FIELD, QUESTION_FIELD, REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD,
-};
+use hushmark_event::redis_keys::{REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
 use hushmark_event::refusal::{Allowed, Journal, Mail, Refuses};
 use hushmark_policy::{CampaignId, MailType, TenantId, Tracking};
 use redis::aio::MultiplexedConnection;
@@ -19,17 +18,23 @@ use redis::streams::StreamRangeReply;
 use serde::{Deserialize, Serialize};
 
 use super::audit::Auditor;
+use super::lines::Lines;
 use super::receipts;
 use crate::data::DataFolder;
 use crate::erase::Log;
 use crate::keys::REFUSAL_LOG;
 use crate::{files, keys};
+use asks::Request;
 
 /// How long Redis may take to answer one command.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// Requests taken at once; the rest waits for the next round.
-const ASKS_AT_ONCE: usize = 100;
+/// Rounds of requests one after the other, so many that all that recipients may have waiting is
+/// served; then other chores have their turn.
+const ROUNDS: usize = 20;
+
+/// Entries that Redis is sent at once; at 8 KiB each at most, 4 MiB.
+const PUBLISHED_AT_ONCE: usize = 512;
 
 /// What manifests said when they were last applied, and each tenant's generations.
 #[derive(Default, Serialize, Deserialize)]
@@ -100,7 +105,7 @@ fn allowed(manifests: &Manifests) -> Vec<(Mail, Allowed)> {
 /// Appends to the log on disk, and keeps Redis at its length.
 pub(super) struct Appender {
     folder: DataFolder,
-    path: PathBuf,
+    file: Lines,
     journal: Journal,
     applied: Applied,
     auditor: Auditor,
@@ -110,24 +115,25 @@ pub(super) struct Appender {
 impl Appender {
     /// Reads the log. A last line without its line end was never taken, and is cut off.
     pub(super) fn open(folder: &DataFolder) -> Result<Self> {
-        let path = folder.path(REFUSAL_LOG);
-        files::mend_lines(&path)?;
+        let (file, lines) = Lines::open(folder.path(REFUSAL_LOG))?;
         let mut journal = Journal::default();
-        for line in files::lines(&path)? {
+        for line in lines {
             journal
                 .take(&line)
-                .with_context(|| format!("{} is damaged: restore it", path.display()))?;
+                .with_context(|| format!("{} is damaged: restore it", file.path()))?;
         }
         let (applied, auditor) = (Applied::load(folder)?, Auditor::open(folder)?);
-        Ok(Self { folder: folder.clone(), path, journal, applied, auditor, redis: None })
+        Ok(Self { folder: folder.clone(), file, journal, applied, auditor, redis: None })
     }
 
-    fn append(&mut self, refuses: Refuses, now_ms: u64) -> Result<()> {
+    /// Appends what the log does not refuse already, each once.
+    fn append(&mut self, all: impl IntoIterator<Item = Refuses>, now_ms: u64) -> Result<()> {
+        let mut new = HashSet::new();
+        let all = all.into_iter();
+        let all = all.filter(|it| !self.journal.has(it) && new.insert(it.clone()));
         let prepared =
-            self.journal.prepare([refuses], now_ms).context("cannot append to the refusal log")?;
-        for entry in prepared.entries() {
-            files::append_line(&self.path, entry)?;
-        }
+            self.journal.prepare(all, now_ms).context("cannot append to the refusal log")?;
+        self.file.append(prepared.entries())?;
         self.journal.commit(prepared);
         Ok(())
     }
@@ -174,7 +180,7 @@ impl Appender {
         let generation = self.applied.generation(mail.tenant, mail.mail_type);
         let caps = self.journal.log().caps();
         if let Some(refuses) = mail.tighten(caps, before, now, generation) {
-            self.append(refuses, now_ms)?;
+            self.append([refuses], now_ms)?;
         }
         if before.is_some_and(|before| now.exceeds(&before)) {
             let key = key(mail.tenant, mail.mail_type);
@@ -187,12 +193,11 @@ impl Appender {
     pub(super) async fn publish(&mut self) -> Result<()> {
         let head = self.journal.log().sign_head(&keys::signing_key(&self.folder)?);
         let mut redis = self.redis().await?;
-        let last: StreamRangeReply = redis::cmd("XREVRANGE")
-            .arg(REFUSALS)
-            .arg(&["+", "-", "COUNT", "1"])
-            .query_async(&mut redis)
-            .await
-            .context("cannot read the refusal log in Redis")?;
+        let mut look = redis::pipe();
+        look.cmd("XREVRANGE").arg(REFUSALS).arg(&["+", "-", "COUNT", "1"]);
+        look.cmd("GET").arg(REFUSALS_HEAD);
+        let (last, shown_head): (StreamRangeReply, Option<Vec<u8>>) =
+            look.query_async(&mut redis).await.context("cannot read the refusal log in Redis")?;
         let shown = last.ids.first().and_then(|entry| entry.id.split_once('-')?.0.parse().ok());
         let shown: usize = shown.unwrap_or(0);
         let held = self.journal.entries().len();
@@ -202,20 +207,23 @@ impl Appender {
                 "{} has {held} entries, and Redis shows {shown}: an older copy was restored. Put the \
                  newest copy back; edges and the writer keep one as well, edge/refusals.jsonl and \
                  writer/refusals.log",
-                self.path.display()
+                self.file.path()
             );
         }
-        for (at, entry) in self.journal.entries().iter().enumerate().skip(shown) {
-            redis::cmd("XADD")
-                .arg(REFUSALS)
-                .arg(format!("{}-0", at + 1))
-                .arg(REFUSAL_FIELD)
-                .arg(entry)
-                .query_async::<()>(&mut redis)
-                .await
-                .context("cannot publish the refusal log")?;
+        let new: Vec<_> = (1u64..).zip(self.journal.entries()).skip(shown).collect();
+        for part in new.chunks(PUBLISHED_AT_ONCE) {
+            let mut add = redis::pipe();
+            for (n, entry) in part {
+                add.cmd("XADD").arg(REFUSALS).arg(format!("{n}-0"));
+                add.arg(REFUSAL_FIELD).arg(entry).ignore();
+            }
+            let added: redis::RedisResult<()> = add.query_async(&mut redis).await;
+            added.context("cannot publish the refusal log")?;
         }
         let head = serde_json::to_vec(&head).context("cannot write the refusal log's head")?;
+        if shown_head.as_ref() == Some(&head) {
+            return Ok(());
+        }
         redis::cmd("SET")
             .arg(REFUSALS_HEAD)
             .arg(head)
@@ -236,55 +244,55 @@ impl Appender {
 
     async fn try_serve_asks(&mut self, now_ms: u64) -> Result<()> {
         let mut redis = self.redis().await?;
-        let asks: StreamRangeReply = redis::cmd("XRANGE")
-            .arg(ASKS)
-            .arg(&["-", "+", "COUNT"])
-            .arg(ASKS_AT_ONCE)
-            .query_async(&mut redis)
-            .await
-            .context("cannot read requests to the refusal log")?;
-        for ask in asks.ids {
-            let text: Option<String> = ask.get(REFUSAL_FIELD);
-            let question: Option<String> = ask.get(QUESTION_FIELD);
-            let question: Option<Question> =
-                question.and_then(|text| serde_json::from_str(&text).ok());
-            let declined: Option<String> = ask.get(DECLINED_FIELD);
-            let outcome =
-                match text.map(|text| requested(&self.journal, text.as_bytes(), Askers::Owner)) {
-                    // A command that has nothing to refuse: the audit log alone is told.
-                    None => match declined.map(|reason| serde_json::from_str(&reason)) {
-                        None => Outcome::Allowed { position: None },
-                        Some(reason) => Outcome::Refused(reason.unwrap_or(Reason::Unknown)),
-                    },
-                    Some(Some(refuses)) if !is_told(&refuses, question.as_ref()) => {
-                        eprintln!("upkeep: request {} names others than its question", ask.id);
-                        Outcome::Refused(Reason::Unknown)
-                    }
-                    Some(Some(refuses)) => {
-                        if !self.journal.has(&refuses) {
-                            self.append(refuses.clone(), now_ms)?;
-                        }
-                        Outcome::Allowed { position: self.journal.position(&refuses) }
-                    }
-                    Some(None) => {
-                        eprintln!("upkeep: request {} to the refusal log makes no sense", ask.id);
-                        Outcome::Refused(Reason::Unknown)
-                    }
-                };
-            self.publish().await?;
-            if let Some(Question { by, action }) = question {
-                self.auditor.append(Says::Asked(Asked { by, action, outcome }), now_ms)?;
+        for _ in 0..ROUNDS {
+            let requests = asks::next(&mut redis).await?;
+            self.serve(&requests, now_ms).await?;
+            if requests.len() < asks::AT_ONCE {
+                break;
             }
-            // Taken out last: a death in between only repeats what `has` then finds, and tells the
-            // audit log twice.
-            redis::cmd("XDEL")
-                .arg(ASKS)
-                .arg(&ask.id)
-                .query_async::<()>(&mut redis)
-                .await
-                .context("cannot take a request out")?;
         }
         self.publish().await
+    }
+
+    /// Answers requests: their entries are on the disk and in Redis, the audit log is told, and
+    /// only then are they taken out. A death in between only repeats what the log then has, and
+    /// tells the audit log twice.
+    async fn serve(&mut self, requests: &[Request], now_ms: u64) -> Result<()> {
+        if requests.is_empty() {
+            return Ok(());
+        }
+        let wanted: Vec<Option<Refuses>> = requests.iter().map(|it| self.wanted(it)).collect();
+        self.append(wanted.iter().flatten().cloned(), now_ms)?;
+        self.publish().await?;
+        let says = requests.iter().zip(&wanted).filter_map(|(request, wanted)| {
+            let Question { by, action } = request.question.clone()?;
+            let outcome = match (&request.text, wanted) {
+                // A command that has nothing to refuse: the audit log alone is told.
+                (None, _) => match request.declined {
+                    None => Outcome::Allowed { position: None },
+                    Some(reason) => Outcome::Refused(reason),
+                },
+                (_, Some(refuses)) => Outcome::Allowed { position: self.journal.position(refuses) },
+                (_, None) => Outcome::Refused(Reason::Unknown),
+            };
+            Some(Says::Asked(Asked { by, action, outcome }))
+        });
+        self.auditor.append(says, now_ms)?;
+        asks::take_out(&mut self.redis().await?, requests).await
+    }
+
+    fn wanted(&self, request: &Request) -> Option<Refuses> {
+        let text = request.text.as_ref()?;
+        let wanted = requested(&self.journal, text.as_bytes(), Askers::Owner);
+        let Some(refuses) = wanted else {
+            eprintln!("upkeep: request {} to the refusal log makes no sense", request.id);
+            return None;
+        };
+        if !is_told(&refuses, request.question.as_ref()) {
+            eprintln!("upkeep: request {} names others than its question", request.id);
+            return None;
+        }
+        Some(refuses)
     }
 
     async fn redis(&mut self) -> Result<MultiplexedConnection> {

@@ -38,10 +38,12 @@ pub(super) async fn tables(client: &Client) -> Result<Vec<&'static Table>> {
     Ok(TABLES.iter().filter(|table| names.contains(table.name)).collect())
 }
 
-/// Erasures that ended, by their entry in the log.
-pub(super) async fn ended(client: &Client) -> Result<BTreeSet<u64>> {
+/// For how many seconds the server runs, and which erasures ended, by their entry in the log. The
+/// first is asked first: what was started anew between the two shows it the next time.
+pub(super) async fn glance(client: &Client) -> Result<(u64, BTreeSet<u64>)> {
+    let uptime = client.query_raw("SELECT toUInt64(uptime())").fetch_one().await?;
     let query = "SELECT DISTINCT n FROM erased WHERE name = ''";
-    Ok(client.query_raw(query).fetch_all().await?.into_iter().collect())
+    Ok((uptime, client.query_raw(query).fetch_all().await?.into_iter().collect()))
 }
 
 pub(super) async fn find(client: &Client, table: &Table, search: &Search) -> Result<Vec<Found>> {

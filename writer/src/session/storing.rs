@@ -284,6 +284,7 @@ impl Session {
         for target in Target::ALL {
             let answer = connection.ledger(target).await?;
             self.ledger.learn(target, answer);
+            self.filtered_by = self.filtered_by.max(connection.position(target).await?);
         }
         self.connection = Some(connection);
         self.connection_used = Instant::now();

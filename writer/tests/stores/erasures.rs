@@ -125,3 +125,33 @@ fn of_a_tenant_nothing_is_left_but_the_ledger() {
     let _writer = stack.writer(&[]);
     wait_or("redis to be told again", || stack.logs(), || told().is_some());
 }
+
+/// A copy of what contact 8 left, as contact 7's: what a restored table may hold.
+fn bring_back(stack: &Stack) {
+    stack.query("INSERT INTO hits SELECT * REPLACE (7 AS contact) FROM hits WHERE contact = 8");
+    assert_eq!(stack.query("SELECT count() FROM hits WHERE contact = 7"), "1");
+}
+
+fn wait_gone(stack: &Stack) {
+    let is_gone = || stack.try_query("SELECT count() FROM hits WHERE contact = 7");
+    wait_or("the rows to go again", || stack.logs(), || is_gone().is_ok_and(|count| count == "0"));
+    wait_ended(stack);
+}
+
+#[test]
+fn what_comes_back_under_a_session_goes_again() {
+    let (mut stack, _writer) = opened();
+    erase(&stack, contact_7());
+    wait_ended(&stack);
+    // From a backup that was made before the erasure ended.
+    bring_back(&stack);
+    stack.query("TRUNCATE TABLE erased");
+    wait_gone(&stack);
+    // From a disk that was put back, of which the newest part of `erased` is there all the same.
+    bring_back(&stack);
+    stack.kill_engine();
+    stack.start_engine();
+    wait_gone(&stack);
+    let log = fs::read_to_string(stack.path().join("writer.log")).unwrap();
+    assert!(!log.contains("session ended"), "all of it in one session:\n{log}");
+}

@@ -6,6 +6,7 @@ use hushmark_event::redis_keys::{
     ASKS, ASKS_MOST, QUESTION_FIELD, REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD, lane_stream,
 };
 use hushmark_event::refusal::{Entry, RefusalLog, Refuses};
+use hushmark_event::tables::Target;
 use hushmark_event::{DayKey, Hit, Lane, Objection, Ring};
 use hushmark_policy::{Kind, Mode};
 
@@ -131,4 +132,55 @@ fn an_objection_stays_in_its_stream_until_there_is_room_to_ask() {
     redis::cmd("DEL").arg(ASKS).query::<i64>(&mut stack.redis()).unwrap();
     wait_or("it to be asked for", || stack.logs(), || asks(&stack).len() == 1);
     wait_or("the stream to be trimmed", || stack.logs(), || length() == 0);
+}
+
+/// Hits that the log refuses, and a writer that cannot have the log.
+#[test]
+fn nothing_is_stored_on_a_log_that_is_known_to_be_longer() {
+    let stack = Stack::start();
+    let contact = hit(Mode::Individual, Kind::Open, 1, 7);
+    let refuses = objection(&contact).refuses().next().unwrap();
+    append(&stack, &[(serde_json::to_string(&refuses).unwrap(), String::new())]);
+    let mut redis = stack.redis();
+    let range = redis::cmd("XRANGE").arg(&[REFUSALS, "-", "+"]).query(&mut redis);
+    let entries: Vec<(String, [String; 2])> = range.unwrap();
+    let head: String = redis::cmd("GET").arg(REFUSALS_HEAD).query(&mut redis).unwrap();
+    let mut lose = |key: &str| redis::cmd("DEL").arg(key).query::<i64>(&mut redis).unwrap();
+    let put_back = || {
+        let [(id, [name, entry])] = entries.as_slice() else { panic!("one entry") };
+        let mut redis = stack.redis();
+        let mut add = redis::cmd("XADD");
+        add.arg(&[REFUSALS, id.as_str(), name.as_str(), entry.as_str()])
+            .query::<String>(&mut redis)
+            .unwrap();
+        redis::cmd("SET").arg(&[REFUSALS_HEAD, head.as_str()]).query::<()>(&mut redis).unwrap();
+    };
+    let told = || {
+        let log = std::fs::read_to_string(stack.path().join("writer.log")).unwrap();
+        log.matches("nothing is stored on a shorter log").count()
+    };
+
+    // A head is signed, and its entries are not there. ClickHouse is empty.
+    lose(REFUSALS);
+    stack.append(LANE, 1, std::slice::from_ref(&contact));
+    let writer = stack.writer(&[]);
+    wait_or("the writer to tell of the head", || stack.logs(), || told() > 0);
+    assert_eq!(stack.stored(Target::Counters, LANE), 0);
+    put_back();
+    stack.wait_stored(LANE, 1);
+
+    // Redis has lost all of it, and the writer is new: the ledger says by what was filtered.
+    drop(writer);
+    stack.expire_lease();
+    lose(REFUSALS);
+    lose(REFUSALS_HEAD);
+    let before = told();
+    stack.append(LANE, 2, &[contact]);
+    let _writer = stack.writer(&[]);
+    wait_or("the writer to tell of the ledger", || stack.logs(), || told() > before);
+    assert_eq!(stack.stored(Target::Counters, LANE), 1);
+    put_back();
+    stack.wait_stored(LANE, 2);
+    assert_eq!(counted(&stack), "");
+    assert_eq!(stack.query("SELECT count() FROM hits WHERE tenant = 1"), "0");
 }
