@@ -8,8 +8,8 @@ use std::{fs, io};
 use anyhow::{Context, Result, bail};
 use hushmark_event::ask::Question;
 use hushmark_event::audit::entry::TakenDown;
-use hushmark_event::audit::{Action, Name, Principal, Target};
-use hushmark_event::redis_keys::{ASKS, QUESTION_FIELD, REFUSAL_FIELD};
+use hushmark_event::audit::{Action, Name, Principal, Reason, Target};
+use hushmark_event::redis_keys::{ASKS, DECLINED_FIELD, QUESTION_FIELD, REFUSAL_FIELD};
 use hushmark_event::refusal::{Refuses, Takedown};
 use hushmark_policy::TenantId;
 use hushmark_sender::Address;
@@ -152,9 +152,25 @@ pub(crate) async fn ask_for(
     folder: &DataFolder,
     asks: Vec<(Option<Refuses>, Action)>,
 ) -> Result<()> {
+    send(folder, asks.into_iter().map(|(refuses, action)| (refuses, action, None)).collect()).await
+}
+
+/// Tells the audit log what a command refuses to do, and why. Where nobody can be told it is refused
+/// all the same.
+pub(crate) async fn decline(folder: &DataFolder, actions: Vec<Action>, reason: Reason) {
+    let asks = actions.into_iter().map(|action| (None, action, Some(reason))).collect();
+    if let Err(error) = send(folder, asks).await {
+        eprintln!("the audit log could not be told what was refused: {error:#}");
+    }
+}
+
+async fn send(
+    folder: &DataFolder,
+    asks: Vec<(Option<Refuses>, Action, Option<Reason>)>,
+) -> Result<()> {
     let mut redis = connect(folder).await.context("is `hushmark up` running?")?;
     let mut waiting = Vec::new();
-    for (refuses, action) in asks {
+    for (refuses, action, declined) in asks {
         let question = Question { by: this_user(), action };
         let question = serde_json::to_string(&question).context("cannot write who asks")?;
         let mut add = redis::cmd("XADD");
@@ -162,6 +178,10 @@ pub(crate) async fn ask_for(
         if let Some(refuses) = refuses {
             let text = serde_json::to_string(&refuses).context("cannot write the request")?;
             add.arg(REFUSAL_FIELD).arg(text);
+        }
+        if let Some(reason) = declined {
+            let text = serde_json::to_string(&reason).context("cannot write why it is refused")?;
+            add.arg(DECLINED_FIELD).arg(text);
         }
         let id: String = add
             .arg(&[QUESTION_FIELD, &question])

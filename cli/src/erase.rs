@@ -1,6 +1,7 @@
 //! `hushmark erase`: asks for it, waits until the writer did it and `up` signed for it, and prints
 //! the receipt. Asked again, it prints the same receipt.
 
+mod hold;
 mod log;
 mod wait;
 mod whose;
@@ -8,8 +9,8 @@ mod whose;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use hushmark_event::audit::Action;
+use anyhow::{Context, Result, bail};
+use hushmark_event::audit::{Action, Reason};
 use hushmark_event::refusal::Refuses;
 use serde_json::json;
 
@@ -25,12 +26,18 @@ pub(crate) async fn run(data: &Path, options: &Erase) -> Result<()> {
     let folder = DataFolder::new(data);
     let state = folder.state()?;
     // No stamping draws an id between the look at whose they are and the refusal of all of them.
-    let turn = contacts::turn(&folder, whose::tenant_of(&state, options)?).await?;
+    let tenant = whose::tenant_of(&state, options)?;
+    let turn = contacts::turn(&folder, tenant).await?;
     let whose = whose::whose(&folder, &state, options).await?;
-    let due = whose.iter().filter(|one| !one.is_asked_for);
-    let asks = due
-        .map(|one| (Some(Refuses::Erase(one.erased.clone())), Action::Erase(one.target.clone())));
-    asks::ask_for(&folder, asks.collect()).await?;
+    let due: Vec<_> = whose.iter().filter(|one| !one.is_asked_for).collect();
+    let action = |one: &whose::Whose| Action::Erase(one.target.clone());
+    if let Some(why) = hold::keeps(&state, tenant, &due).await? {
+        let actions = due.into_iter().map(action).collect();
+        asks::decline(&folder, actions, Reason::LegalHold).await;
+        bail!(why);
+    }
+    let ask = |one: &whose::Whose| (Some(Refuses::Erase(one.erased.clone())), action(one));
+    asks::ask_for(&folder, due.into_iter().map(ask).collect()).await?;
     drop(turn);
     let receipts = wait::receipts(&folder, &state, &whose).await?;
     if let Some(out) = &options.out {

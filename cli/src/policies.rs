@@ -1,7 +1,9 @@
 //! Policies as manifests say them: the one that a person names, and what they come to for each
 //! campaign, written down for whoever reads the tables.
 
-use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail, ensure};
 use clickhouse::Row;
 use hushmark_crds::field::PolicyMode;
 use hushmark_crds::policies::LegalHold;
@@ -9,6 +11,8 @@ use hushmark_crds::{CampaignPlan, Manifests};
 use hushmark_policy::retention::{Limit, Step};
 use hushmark_policy::{CampaignId, TenantId};
 use serde::{Deserialize, Serialize};
+
+use crate::data::State;
 
 /// A kind of policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -116,6 +120,67 @@ impl Policy {
     pub(crate) fn full_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
+}
+
+/// The manifests as they are now, of the region that runs here.
+pub(crate) fn manifests(state: &State) -> Result<Manifests> {
+    let manifests = hushmark_crds::directory(&state.manifests).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!(
+            "the manifests cannot be used, so nothing was changed:\n{}",
+            lines.join("\n")
+        )
+    })?;
+    ensure!(
+        manifests.region.name == state.region,
+        "the manifests are of region {}, and what runs here is {}: stop `hushmark up` and start it \
+         with these manifests",
+        manifests.region.name,
+        state.region
+    );
+    Ok(manifests)
+}
+
+/// Campaigns of a tenant that a legal hold keeps, each with what says so. One that no manifest names
+/// any more is kept as it was when one did: a hold is lifted, and does not get lost.
+pub(crate) async fn on_hold(
+    state: &State,
+    tenant: TenantId,
+) -> Result<BTreeMap<CampaignId, String>> {
+    let manifests = manifests(state)?;
+    let mut held = held_by(&manifests, tenant);
+    let is_named = |id: u64| manifests.campaigns.iter().any(|campaign| campaign.id.0 == id);
+    let last = hushmark_report::client(&state.clickhouse)
+        .query("SELECT campaign FROM policies FINAL WHERE tenant = ? AND held")
+        .bind(tenant.0)
+        .fetch_all::<u64>()
+        .await
+        .context("cannot read from ClickHouse what was on hold; is `hushmark up` running?")?;
+    let unnamed: Vec<u64> = last.into_iter().filter(|id| !is_named(*id)).collect();
+    if !unnamed.is_empty() {
+        let known = hushmark_report::people::campaigns(&state.clickhouse, tenant).await?;
+        for id in unnamed.into_iter().map(CampaignId) {
+            let name = known.get(&id).map_or_else(|| id.to_string(), |known| known.name.clone());
+            let said = format!(
+                "campaign {name} was on hold when a manifest last named it: name it again, without \
+                 the hold"
+            );
+            held.insert(id, said);
+        }
+    }
+    Ok(held)
+}
+
+fn held_by(manifests: &Manifests, tenant: TenantId) -> BTreeMap<CampaignId, String> {
+    let its = manifests.campaigns.iter().filter(|campaign| campaign.tenant == tenant);
+    let held = its.filter_map(|campaign| {
+        let LegalHold { reason } = hold(manifests, campaign)?;
+        let policy = campaign.retention_policy.as_ref()?;
+        let (namespace, name) = (&campaign.namespace, campaign.full_name());
+        let said = format!("RetentionPolicy {namespace}/{policy} holds {name} ({reason})");
+        Some((campaign.id, said))
+    });
+    held.collect()
 }
 
 /// What forbids every removal from a campaign: a hold of its retention policy wins over every other
@@ -230,5 +295,11 @@ mod tests {
             assert!(policy.campaigns.is_empty(), "{asked}");
             assert_eq!(policy.held, [("acme/spring-individual".to_owned(), reason.clone())]);
         }
+        let tenant = TenantId::derive("local", "acme");
+        let held: Vec<String> = held_by(&manifests, tenant).into_values().collect();
+        let said =
+            "RetentionPolicy acme/two-years holds acme/spring-individual (a court asked for it)";
+        assert_eq!(held, [said]);
+        assert!(held_by(&manifests, TenantId(1)).is_empty());
     }
 }

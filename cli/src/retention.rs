@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use clickhouse::{Client, Row};
 use hushmark_crds::field::PolicyMode;
-use hushmark_event::audit::Action;
+use hushmark_event::audit::{Action, Reason};
 use hushmark_policy::Day;
 use hushmark_policy::retention::{due, has_drifted};
 use hushmark_writer::retention::{Found, Reach, carry_out, found};
@@ -24,7 +24,7 @@ use serde::Serialize;
 
 use crate::data::{DataFolder, State};
 use crate::erase::Log;
-use crate::policies::{Policy, policy};
+use crate::policies::{Policy, manifests, policy};
 use crate::report::print;
 use crate::up::now_ms;
 use crate::{args, asks};
@@ -80,15 +80,18 @@ pub(crate) async fn enforce(data: &Path, options: &args::Enforce) -> Result<()> 
     let _one_at_a_time = plans.lock()?;
     let kept = plans.find(&options.plan)?;
     let now = now_ms();
-    let policy = held_against(&state, &kept.plan, options, Day::of_unix_ms(now))?;
+    let client = hushmark_report::client(&state.clickhouse).with_setting("async_insert", "0");
+    let hash = kept.plan.hash();
+    let action = Action::EnforcePlan { tenant: kept.plan.tenant(), plan: hash };
+    let today = Day::of_unix_ms(now);
+    let steps = match still_holds((&plans, &state, &client), &kept, options, today).await {
+        Ok(steps) => steps,
+        Err(error) => return Err(refused(&folder, &state, &kept.plan, action, error).await),
+    };
     if kept.plan.is_empty() {
         return print("nothing is due by this plan, and nothing was changed\n");
     }
-    let client = hushmark_report::client(&state.clickhouse).with_setting("async_insert", "0");
-    let steps = check_drift(&client, &kept, &policy).await?;
-    let hash = kept.plan.hash();
-    let action = Action::EnforcePlan { tenant: policy.tenant, plan: hash };
-    asks::ask_for(&folder, vec![(None, action)]).await.context(
+    asks::ask_for(&folder, vec![(None, action.clone())]).await.context(
         "who removes what is in the audit log before anything is removed, and it cannot be \
          written, so nothing was changed",
     )?;
@@ -96,6 +99,13 @@ pub(crate) async fn enforce(data: &Path, options: &args::Enforce) -> Result<()> 
     plans.keep(&begun)?;
     let mut done = Vec::new();
     for reach in steps {
+        // A step takes hours where there is much, and whoever sets a hold does not wait for it.
+        let free = chosen(&state, &options.policy, Some(begun.plan.kind));
+        if let Err(error) = free.and_then(|policy| Ok(no_hold(&policy, &begun.plan)?)) {
+            let error =
+                error.context(format!("step {} and what follows were not done", reach.due.step));
+            return Err(refused(&folder, &state, &begun.plan, action, error).await);
+        }
         let found = until_nothing_is_left(&client, &reach).await.with_context(|| {
             format!(
                 "step {} was cut short; `hushmark enforce` with the same hash goes on with it",
@@ -116,22 +126,67 @@ pub(crate) async fn enforce(data: &Path, options: &args::Enforce) -> Result<()> 
     print(&text)
 }
 
+/// A plan's steps, if all still is as it was announced; none where nothing is due.
+async fn still_holds(
+    (plans, state, client): (&Plans, &State, &Client),
+    kept: &Kept,
+    options: &args::Enforce,
+    today: Day,
+) -> Result<Vec<Reach>> {
+    plans.is_current(kept)?;
+    let policy = held_against(state, &kept.plan, options, today)?;
+    if kept.plan.is_empty() {
+        return Ok(Vec::new());
+    }
+    check_drift(client, kept, &policy).await
+}
+
+/// Tells the audit log that a plan is not carried out.
+async fn refused(
+    folder: &DataFolder,
+    state: &State,
+    plan: &Plan,
+    action: Action,
+    error: anyhow::Error,
+) -> anyhow::Error {
+    let is_store =
+        |cause: &(dyn std::error::Error + 'static)| cause.is::<clickhouse::error::Error>();
+    let reason = if error.is::<OnHold>() {
+        Reason::LegalHold
+    } else if plan.region != state.region {
+        Reason::AnotherRegion
+    } else if error.chain().any(is_store) {
+        Reason::NotNow
+    } else {
+        Reason::PlanChanged
+    };
+    asks::decline(folder, vec![action], reason).await;
+    error
+}
+
+/// A legal hold came after the plan.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a legal hold keeps {campaign} since this plan was made ({reason}): nothing of it was changed; \
+     plan anew to see what is left"
+)]
+struct OnHold {
+    campaign: String,
+    reason: String,
+}
+
+fn no_hold(policy: &Policy, plan: &Plan) -> Result<(), OnHold> {
+    let of_plan = |name: &str| plan.campaigns.iter().any(|campaign| campaign.name == name);
+    match policy.held.iter().find(|(name, _)| of_plan(name)) {
+        Some((campaign, reason)) => {
+            Err(OnHold { campaign: campaign.clone(), reason: reason.clone() })
+        }
+        None => Ok(()),
+    }
+}
+
 fn chosen(state: &State, asked: &str, kind: Option<crate::policies::PolicyKind>) -> Result<Policy> {
-    let manifests = hushmark_crds::directory(&state.manifests).map_err(|errors| {
-        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!(
-            "the manifests cannot be used, so nothing was changed:\n{}",
-            lines.join("\n")
-        )
-    })?;
-    ensure!(
-        manifests.region.name == state.region,
-        "the manifests are of region {}, and what runs here is {}: stop `hushmark up` and start it \
-         with these manifests",
-        manifests.region.name,
-        state.region
-    );
-    policy(&manifests, asked, kind)
+    policy(&manifests(state)?, asked, kind)
 }
 
 /// The policy of a plan, if all still is as it was announced.
@@ -150,13 +205,7 @@ fn held_against(state: &State, plan: &Plan, options: &args::Enforce, today: Day)
         "this plan is of {name}, and not of {}: give the hash that `hushmark plan {0}` prints",
         policy.full_name()
     );
-    let of_plan = |name: &str| plan.campaigns.iter().any(|campaign| campaign.name == name);
-    if let Some((campaign, reason)) = policy.held.iter().find(|(name, _)| of_plan(name)) {
-        bail!(
-            "a legal hold keeps {campaign} since this plan was made ({reason}): nothing was \
-             changed; plan anew to see what is left"
-        );
-    }
+    no_hold(&policy, plan)?;
     ensure!(
         policy.mode == PolicyMode::Enforce,
         "{name} has mode: plan, so nothing was changed: write mode: enforce into it, and plan anew"

@@ -45,9 +45,25 @@ struct Sent {
 impl Sent {
     fn new() -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let data = folder.path().join("data");
+        let (data, manifests) = (folder.path().join("data"), folder.path().join("manifests"));
         fs::create_dir(&data)?;
-        Ok(Self { machine: OneMachine::start(&Tools::from_env()?, &data)?, folder })
+        fs::create_dir(&manifests)?;
+        for entry in fs::read_dir(QUICKSTART)? {
+            let entry = entry?;
+            fs::copy(entry.path(), manifests.join(entry.file_name()))?;
+        }
+        Ok(Self {
+            machine: OneMachine::start_with(&Tools::from_env()?, &data, &manifests)?,
+            folder,
+        })
+    }
+
+    /// Puts the campaign that names people on hold, or lifts the hold.
+    fn hold(&self, from: &str, to: &str) -> Result<()> {
+        let path = self.path("manifests/policies.yaml");
+        let policies = fs::read_to_string(&path)?;
+        ensure!(policies.contains(from), "{policies}");
+        Ok(fs::write(&path, policies.replacen(from, to, 1))?)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -173,6 +189,16 @@ fn people_are_erased_together_through_a_writer_that_dies_and_asked_again_give_th
     fs::write(&file, &people)?;
     let args =
         ["erase", "--tenant", "acme", "--people", text(&file), "--out", text(&out), "--json"];
+    // A legal hold wins, of whoever has a row in what it keeps.
+    let (free, held) =
+        ("  mode: plan\n  keep:", "  legalHold: {reason: a letter}\n  mode: plan\n  keep:");
+    sent.hold(free, held)?;
+    let complained = complaint(&sent.machine.run(&args)?);
+    let says = "RetentionPolicy acme/two-years holds acme/spring-individual (a letter)";
+    ensure!(complained.contains(says), "{complained}");
+    let audit = fs::read_to_string(sent.machine.data().join("audit/log.jsonl"))?;
+    ensure!(audit.matches("\"refused\":\"legal_hold\"").count() == 3, "{audit}");
+    sent.hold(held, free)?;
     let said = std::thread::scope(|scope| {
         let command = scope.spawn(|| sent.machine.ask(&args));
         sent.wait("it is asked for", || Ok(sent.log_length()? >= 3))?;

@@ -63,13 +63,18 @@ impl Plans {
         Ok(())
     }
 
-    /// The plan of a hash, if it is the newest of its policy and was not carried out.
+    /// The plan of a hash.
     pub(crate) fn find(&self, hash: &str) -> Result<Kept> {
-        let all = self.all()?;
-        let Some((_, kept)) = all.iter().find(|(_, kept)| kept.plan.hash().to_string() == hash)
-        else {
+        let is_it = |(_, kept): &(PathBuf, Kept)| kept.plan.hash().to_string() == hash;
+        let Some((_, kept)) = self.all()?.into_iter().find(is_it) else {
             bail!("no plan has the hash {hash}: make one with `hushmark plan POLICY`");
         };
+        Ok(kept)
+    }
+
+    /// Fails unless a plan is the newest of its policy and was not carried out.
+    pub(crate) fn is_current(&self, kept: &Kept) -> Result<()> {
+        let all = self.all()?;
         let name = &kept.plan.policy;
         if kept.enforced_ms.is_some() {
             bail!("this plan was carried out: see what is due now with `hushmark plan {name}`");
@@ -86,7 +91,7 @@ impl Plans {
                 newer.plan.hash()
             );
         }
-        Ok(kept.clone())
+        Ok(())
     }
 
     /// Every plan that can be read and is what its name says.
@@ -144,7 +149,7 @@ mod tests {
     }
 
     fn said(plans: &Plans, plan: &Plan) -> String {
-        let found = plans.find(&plan.hash().to_string());
+        let found = plans.find(&plan.hash().to_string()).and_then(|it| plans.is_current(&it));
         found.err().map(|error| error.to_string()).unwrap_or_default()
     }
 

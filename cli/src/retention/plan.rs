@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result};
 use hushmark_event::chain::Hash32;
 use hushmark_policy::retention::{Due, Step};
-use hushmark_policy::{CampaignId, Day};
+use hushmark_policy::{CampaignId, Day, TenantId};
 use hushmark_writer::retention::Found;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -100,6 +100,12 @@ impl Plan {
 
     pub(crate) fn hash(&self) -> Hash32 {
         Hash32(Sha256::digest(self.canonical()).into())
+    }
+
+    /// Whose data it is about.
+    pub(crate) fn tenant(&self) -> TenantId {
+        let namespace = self.policy.split_once('/').map_or("", |(namespace, _)| namespace);
+        TenantId::derive(&self.region, namespace)
     }
 
     /// Whether nothing is due.

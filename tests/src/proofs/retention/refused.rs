@@ -52,6 +52,39 @@ pub(super) fn prove(scene: &Scene, figures: &mut Figures) -> Result<()> {
         refused.holds("fade", &third, "says something else since this plan was made")
     })?;
     figures.exactly("commands that were refused", refused.count, 8, "commands");
+    erasures(scene)?;
+    let audit = fs::read_to_string(scene.up.data().join("audit/log.jsonl"))?;
+    let told = |action: &str, reason: &str| {
+        let outcome = format!("\"outcome\":{{\"refused\":\"{reason}\"}}");
+        let is_it = |line: &&str| line.contains(action) && line.contains(&outcome);
+        audit.lines().filter(is_it).count() as u64
+    };
+    // Of a hash that no plan has nobody knows whose it would be.
+    let [held, changed, elsewhere] =
+        ["legal_hold", "plan_changed", "another_region"].map(|it| told("enforce_plan", it));
+    figures.exactly("of these, told as such", held + changed + elsewhere, 7, "entries");
+    figures.exactly("refused because of a hold", held, 1, "entries");
+    figures.exactly("erasures refused because of one", told("erase", "legal_hold"), 2, "entries");
+    Ok(())
+}
+
+/// A hold keeps a campaign, and the tenant that has it, from being erased.
+fn erasures(scene: &Scene) -> Result<()> {
+    let campaign = format!("{}/{}", morning::NAMESPACE, morning::name(2));
+    for target in
+        [&["--campaign", campaign.as_str()][..], &["--tenant", morning::NAMESPACE, "--all"]]
+    {
+        let output = scene.up.run(&[&["erase"][..], target].concat())?;
+        let complained = String::from_utf8_lossy(&output.stderr);
+        let says = format!(
+            "RetentionPolicy {}/held holds {campaign} (a court asked for it)",
+            morning::NAMESPACE
+        );
+        let is_refused = output.status.code() == Some(1) && complained.contains(&says);
+        ensure!(is_refused, "{}: {complained}", output.status);
+    }
+    let log = fs::read_to_string(scene.up.data().join("refusals/log.jsonl"))?;
+    ensure!(!log.contains("\"erase\""), "something that is held is erased");
     Ok(())
 }
 
