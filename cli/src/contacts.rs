@@ -120,22 +120,21 @@ impl Contacts {
         key: Zeroizing<[u8; 32]>,
     ) -> Result<Self> {
         let ended = Ended::read(folder, log, tenant)?;
-        let client = hushmark_report::client(clickhouse);
-        let ask = |query: &'static str| {
-            let ask = client.query(query).bind(tenant.0);
-            async move {
-                ask.fetch_all::<Known>()
-                    .await
-                    .context("cannot read the contacts from ClickHouse; is `hushmark up` running?")
-            }
+        let (client, t) = (hushmark_report::client(clickhouse), tenant.0);
+        let read = async |query: &str| {
+            let rows = client.query_raw(query).fetch_all::<Known>().await;
+            rows.context("cannot read the contacts from ClickHouse; is `hushmark up` running?")
         };
-        let known = ask("SELECT lookup, contact FROM contacts FINAL WHERE tenant = ?").await?;
+        let known = format!("SELECT lookup, contact FROM contacts FINAL WHERE tenant = {t}");
+        let known = read(&known).await?;
         let known = known.into_iter().map(|row| (row.lookup, row.contact)).collect();
-        let every = "SELECT lookup, arrayJoin(ids) AS contact FROM (SELECT lookup, \
-                     groupUniqArray(contact) AS ids FROM contacts WHERE tenant = ? \
-                     GROUP BY lookup HAVING length(ids) > 1)";
+        let twice = format!(
+            "SELECT DISTINCT lookup, contact FROM contacts WHERE tenant = {t} AND lookup IN \
+             (SELECT lookup FROM contacts WHERE tenant = {t} GROUP BY lookup \
+              HAVING min(contact) != max(contact))"
+        );
         let mut several = HashMap::<Lookup, Vec<u64>>::new();
-        for Known { lookup, contact } in ask(every).await? {
+        for Known { lookup, contact } in read(&twice).await? {
             several.entry(lookup).or_default().push(contact);
         }
         let withdrawn = withdrawn(clickhouse, tenant).await?;

@@ -41,8 +41,8 @@ pub(super) fn prove(run: &Run) -> Result<Figures> {
     let nothing = &mut Expected::of(Vec::new());
     let took = loader::load(scene.machine.clickhouse()?, &salts, &morning, nothing)?;
     figures.measure("loading took", took.as_secs_f64(), "s");
-    // The reader who reads most of what was loaded is that person, too: two stampings at once
-    // would name somebody by two ids.
+    // The reader who reads most of what was loaded is that person, too: before stampings waited for
+    // one another, two at once named somebody by two ids.
     let loaded = morning.contact(0);
     scene.query(&format!(
         "INSERT INTO contacts SELECT tenant, lookup, {loaded}, sealed, addSeconds(at, 1) \
