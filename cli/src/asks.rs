@@ -195,9 +195,9 @@ async fn send(
         while is_waiting(&mut redis, &id).await? {
             if Instant::now() > until {
                 bail!(
-                    "it is asked for, but nobody appended it within {} s: it holds as soon as \
-                     `hushmark up` runs",
-                    APPENDED_WITHIN.as_secs()
+                    "it is asked for, but nobody appended it within {} s: {}",
+                    APPENDED_WITHIN.as_secs(),
+                    why_nobody(folder.is_claimed(), folder.free_bytes())
                 );
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -206,6 +206,23 @@ async fn send(
         until = Instant::now() + APPENDED_WITHIN;
     }
     Ok(())
+}
+
+/// A disk with less room than this is called full: the next entries of both logs, and their heads.
+const ROOM: u64 = 64 * 1024;
+
+/// Why a request waits, as far as a command can see it, and what to do.
+fn why_nobody(is_up: bool, free_bytes: Option<u64>) -> &'static str {
+    match (is_up, free_bytes) {
+        (false, _) => "`hushmark up` has ended; it holds as soon as it runs again",
+        (true, Some(..ROOM)) => {
+            "the data folder's disk is full; make room, and it holds as soon as there is some"
+        }
+        (true, _) => {
+            "`hushmark up` runs and cannot; what it says where it runs tells why, and it holds as \
+             soon as that is mended"
+        }
+    }
 }
 
 /// The number is the system's word, the name this person's.
@@ -267,4 +284,18 @@ pub(crate) fn tenant(state: &State, namespace: &str) -> Result<TenantId> {
         bail!("no tenant in namespace {namespace}; there are {}", state.namespaces.join(", "));
     }
     Ok(TenantId::derive(&state.region, namespace))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_in_vain_is_told_why_and_what_to_do() {
+        assert!(why_nobody(false, Some(0)).starts_with("`hushmark up` has ended"));
+        assert!(why_nobody(true, Some(0)).contains("disk is full"));
+        for free in [None, Some(ROOM)] {
+            assert!(why_nobody(true, free).contains("tells why"));
+        }
+    }
 }
