@@ -1,6 +1,7 @@
 //! `hushmark takedown` and `hushmark withdraw`: each asks for entries in the refusal log of the
 //! stack on this machine, and waits until they are there.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{fs, io};
@@ -125,12 +126,24 @@ pub(crate) fn source(file: &Path) -> String {
     if is_stdin(file) { "standard input".to_owned() } else { file.display().to_string() }
 }
 
+fn from_stdin() -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+}
+
 /// People's addresses, one a line. None of them is repeated in an error.
 pub(crate) fn addresses(file: &Path) -> Result<Vec<Address>> {
     let name = source(file);
-    let text =
-        if is_stdin(file) { io::read_to_string(io::stdin()) } else { fs::read_to_string(file) };
-    let text = Zeroizing::new(text.with_context(|| format!("cannot read {name}"))?);
+    let bytes = if is_stdin(file) { from_stdin() } else { fs::read(file) };
+    let bytes = Zeroizing::new(bytes.with_context(|| format!("cannot read {name}"))?);
+    let Ok(text) = std::str::from_utf8(&bytes) else {
+        bail!(
+            "{name} is no text in UTF-8, so nothing was changed: save it as plain text, one address \
+             a line; a spreadsheet's own file is none"
+        );
+    };
+    // The mark with which some programs begin such a text.
+    let text = text.trim_start_matches('\u{feff}');
     let mut people = Vec::new();
     for (n, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
         let address = Address::parse(line.trim());
@@ -297,5 +310,18 @@ mod tests {
         for free in [None, Some(ROOM)] {
             assert!(why_nobody(true, free).contains("tells why"));
         }
+    }
+
+    #[test]
+    fn a_list_is_read_however_a_program_saved_it_or_it_is_said_how_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("who.txt");
+        let read = |content: &[u8]| {
+            fs::write(&file, content).unwrap();
+            addresses(&file).map(|people| people.len()).map_err(|error| format!("{error:#}"))
+        };
+        assert_eq!(read("\u{feff}ann@example.org\r\n\r\nben@example.org".as_bytes()), Ok(2));
+        assert!(read(b"ann@example.org\xff").unwrap_err().contains("save it as plain text"));
+        assert!(read(b"\xef\xbb\xbf\n").unwrap_err().contains("names nobody"));
     }
 }
