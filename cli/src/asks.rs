@@ -12,7 +12,7 @@ use hushmark_event::audit::entry::TakenDown;
 use hushmark_event::audit::{Action, Name, Principal, Reason, Target};
 use hushmark_event::redis_keys::{ASKS, DECLINED_FIELD, QUESTION_FIELD, REFUSAL_FIELD};
 use hushmark_event::refusal::{Refuses, Takedown};
-use hushmark_policy::TenantId;
+use hushmark_policy::{CampaignId, TenantId};
 use hushmark_sender::Address;
 use redis::aio::MultiplexedConnection;
 
@@ -46,8 +46,9 @@ pub(crate) async fn withdraw(data: &Path, options: &args::Withdraw) -> Result<()
     let (action, withdrawal) = match (&what.whose.campaign, &what.whose.tenant, &options.people) {
         (Some(campaign), ..) => {
             let (name, tenant, id) = state.campaign(campaign)?;
-            campaigns::known(&state, campaign, id).await?;
-            (Action::Withdraw(Target::Campaign { tenant, id }), what.of_campaign(id, &name))
+            let action = Action::Withdraw(Target::Campaign { tenant, id });
+            known_campaign(&folder, &state, (campaign, id), action.clone()).await?;
+            (action, what.of_campaign(id, &name))
         }
         (None, Some(namespace), Some(file)) => {
             let source = options.source.as_deref().unwrap_or("not said");
@@ -177,6 +178,22 @@ pub(crate) async fn decline(folder: &DataFolder, actions: Vec<Action>, reason: R
     }
 }
 
+/// [`campaigns::known`]; where it fails the audit log is told for what it was asked.
+pub(crate) async fn known_campaign(
+    folder: &DataFolder,
+    state: &State,
+    (asked, id): (&str, CampaignId),
+    action: Action,
+) -> Result<()> {
+    let known = campaigns::known(state, asked, id).await;
+    if let Err(error) = &known {
+        let is_away = error.chain().any(|cause| cause.is::<clickhouse::error::Error>());
+        let reason = if is_away { Reason::NotNow } else { Reason::Unknown };
+        decline(folder, vec![action], reason).await;
+    }
+    known
+}
+
 async fn send(
     folder: &DataFolder,
     asks: Vec<(Option<Refuses>, Action, Option<Reason>)>,
@@ -272,8 +289,9 @@ async fn what(
         }
         args::TakenDown { campaign: Some(campaign), .. } => {
             let (name, tenant, id) = state.campaign(campaign)?;
-            campaigns::known(state, campaign, id).await?;
             let action = TakenDown::Campaign { tenant, id };
+            let asked = Action::Takedown(action.clone());
+            known_campaign(folder, state, (campaign, id), asked).await?;
             (Takedown::Campaign(id.to_string()), action, format!("every link of {name}"))
         }
         args::TakenDown { url: Some(url), .. } => {
@@ -283,6 +301,8 @@ async fn what(
         }
         args::TakenDown { kid: Some(kid), .. } => {
             if !folder.path("keys").join(format!("{kid}.key")).exists() {
+                let asked = Action::Takedown(TakenDown::Kid(*kid));
+                decline(folder, vec![asked], Reason::Unknown).await;
                 bail!("there is no region key {kid} in {}", folder.path("keys").display());
             }
             (Takedown::Kid(*kid), TakenDown::Kid(*kid), format!("every token under key {kid}"))

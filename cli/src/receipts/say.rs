@@ -152,6 +152,7 @@ fn action(action: &Action) -> String {
 const fn read(what: Read) -> &'static str {
     match what {
         Read::Report => "the report",
+        Read::Counters => "raw counters",
         Read::Export => "an export",
         Read::Segment => "a segment",
         Read::Contact => "a contact's page",
