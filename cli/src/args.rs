@@ -259,7 +259,7 @@ pub(crate) struct Withdraw {
     #[arg(conflicts_with_all = ["campaign", "all", "mail_type", "only"])]
     pub(crate) people: Option<PathBuf>,
     /// How these people said so, for the record: a letter of a date, a page, a call
-    #[arg(long, value_name = "TEXT", requires = "people")]
+    #[arg(long, value_name = "TEXT", requires = "people", value_parser = people::source)]
     pub(crate) source: Option<String>,
     /// Do not ask whether everybody is meant
     #[arg(long, short, requires = "all")]
@@ -275,7 +275,7 @@ pub(crate) struct Consent {
     #[arg(long, value_name = "FILE")]
     pub(crate) people: PathBuf,
     /// How these people said so, for the record: a form of a date, a contract's clause
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = people::source)]
     pub(crate) source: String,
 }
 

@@ -1,6 +1,7 @@
 //! `hushmark takedown` and `hushmark withdraw`: each asks for entries in the refusal log of the
 //! stack on this machine, and waits until they are there.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{fs, io};
@@ -11,7 +12,7 @@ use hushmark_event::audit::entry::TakenDown;
 use hushmark_event::audit::{Action, Name, Principal, Reason, Target};
 use hushmark_event::redis_keys::{ASKS, DECLINED_FIELD, QUESTION_FIELD, REFUSAL_FIELD};
 use hushmark_event::refusal::{Refuses, Takedown};
-use hushmark_policy::TenantId;
+use hushmark_policy::{CampaignId, TenantId};
 use hushmark_sender::Address;
 use redis::aio::MultiplexedConnection;
 
@@ -45,8 +46,9 @@ pub(crate) async fn withdraw(data: &Path, options: &args::Withdraw) -> Result<()
     let (action, withdrawal) = match (&what.whose.campaign, &what.whose.tenant, &options.people) {
         (Some(campaign), ..) => {
             let (name, tenant, id) = state.campaign(campaign)?;
-            campaigns::known(&state, campaign, id).await?;
-            (Action::Withdraw(Target::Campaign { tenant, id }), what.of_campaign(id, &name))
+            let action = Action::Withdraw(Target::Campaign { tenant, id });
+            known_campaign(&folder, &state, (campaign, id), action.clone()).await?;
+            (action, what.of_campaign(id, &name))
         }
         (None, Some(namespace), Some(file)) => {
             let source = options.source.as_deref().unwrap_or("not said");
@@ -125,12 +127,24 @@ pub(crate) fn source(file: &Path) -> String {
     if is_stdin(file) { "standard input".to_owned() } else { file.display().to_string() }
 }
 
+fn from_stdin() -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+}
+
 /// People's addresses, one a line. None of them is repeated in an error.
 pub(crate) fn addresses(file: &Path) -> Result<Vec<Address>> {
     let name = source(file);
-    let text =
-        if is_stdin(file) { io::read_to_string(io::stdin()) } else { fs::read_to_string(file) };
-    let text = Zeroizing::new(text.with_context(|| format!("cannot read {name}"))?);
+    let bytes = if is_stdin(file) { from_stdin() } else { fs::read(file) };
+    let bytes = Zeroizing::new(bytes.with_context(|| format!("cannot read {name}"))?);
+    let Ok(text) = std::str::from_utf8(&bytes) else {
+        bail!(
+            "{name} is no text in UTF-8, so nothing was changed: save it as plain text, one address \
+             a line; a spreadsheet's own file is none"
+        );
+    };
+    // The mark with which some programs begin such a text.
+    let text = text.trim_start_matches('\u{feff}');
     let mut people = Vec::new();
     for (n, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
         let address = Address::parse(line.trim());
@@ -164,6 +178,22 @@ pub(crate) async fn decline(folder: &DataFolder, actions: Vec<Action>, reason: R
     }
 }
 
+/// [`campaigns::known`]; where it fails the audit log is told for what it was asked.
+pub(crate) async fn known_campaign(
+    folder: &DataFolder,
+    state: &State,
+    (asked, id): (&str, CampaignId),
+    action: Action,
+) -> Result<()> {
+    let known = campaigns::known(state, asked, id).await;
+    if let Err(error) = &known {
+        let is_away = error.chain().any(|cause| cause.is::<clickhouse::error::Error>());
+        let reason = if is_away { Reason::NotNow } else { Reason::Unknown };
+        decline(folder, vec![action], reason).await;
+    }
+    known
+}
+
 async fn send(
     folder: &DataFolder,
     asks: Vec<(Option<Refuses>, Action, Option<Reason>)>,
@@ -195,9 +225,9 @@ async fn send(
         while is_waiting(&mut redis, &id).await? {
             if Instant::now() > until {
                 bail!(
-                    "it is asked for, but nobody appended it within {} s: it holds as soon as \
-                     `hushmark up` runs",
-                    APPENDED_WITHIN.as_secs()
+                    "it is asked for, but nobody appended it within {} s: {}",
+                    APPENDED_WITHIN.as_secs(),
+                    why_nobody(folder.is_claimed(), folder.free_bytes())
                 );
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -206,6 +236,23 @@ async fn send(
         until = Instant::now() + APPENDED_WITHIN;
     }
     Ok(())
+}
+
+/// A disk with less room than this is called full: the next entries of both logs, and their heads.
+const ROOM: u64 = 64 * 1024;
+
+/// Why a request waits, as far as a command can see it, and what to do.
+fn why_nobody(is_up: bool, free_bytes: Option<u64>) -> &'static str {
+    match (is_up, free_bytes) {
+        (false, _) => "`hushmark up` has ended; it holds as soon as it runs again",
+        (true, Some(..ROOM)) => {
+            "the data folder's disk is full; make room, and it holds as soon as there is some"
+        }
+        (true, _) => {
+            "`hushmark up` runs and cannot; what it says where it runs tells why, and it holds as \
+             soon as that is mended"
+        }
+    }
 }
 
 /// The number is the system's word, the name this person's.
@@ -242,8 +289,9 @@ async fn what(
         }
         args::TakenDown { campaign: Some(campaign), .. } => {
             let (name, tenant, id) = state.campaign(campaign)?;
-            campaigns::known(state, campaign, id).await?;
             let action = TakenDown::Campaign { tenant, id };
+            let asked = Action::Takedown(action.clone());
+            known_campaign(folder, state, (campaign, id), asked).await?;
             (Takedown::Campaign(id.to_string()), action, format!("every link of {name}"))
         }
         args::TakenDown { url: Some(url), .. } => {
@@ -253,6 +301,8 @@ async fn what(
         }
         args::TakenDown { kid: Some(kid), .. } => {
             if !folder.path("keys").join(format!("{kid}.key")).exists() {
+                let asked = Action::Takedown(TakenDown::Kid(*kid));
+                decline(folder, vec![asked], Reason::Unknown).await;
                 bail!("there is no region key {kid} in {}", folder.path("keys").display());
             }
             (Takedown::Kid(*kid), TakenDown::Kid(*kid), format!("every token under key {kid}"))
@@ -267,4 +317,31 @@ pub(crate) fn tenant(state: &State, namespace: &str) -> Result<TenantId> {
         bail!("no tenant in namespace {namespace}; there are {}", state.namespaces.join(", "));
     }
     Ok(TenantId::derive(&state.region, namespace))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_in_vain_is_told_why_and_what_to_do() {
+        assert!(why_nobody(false, Some(0)).starts_with("`hushmark up` has ended"));
+        assert!(why_nobody(true, Some(0)).contains("disk is full"));
+        for free in [None, Some(ROOM)] {
+            assert!(why_nobody(true, free).contains("tells why"));
+        }
+    }
+
+    #[test]
+    fn a_list_is_read_however_a_program_saved_it_or_it_is_said_how_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("who.txt");
+        let read = |content: &[u8]| {
+            fs::write(&file, content).unwrap();
+            addresses(&file).map(|people| people.len()).map_err(|error| format!("{error:#}"))
+        };
+        assert_eq!(read("\u{feff}ann@example.org\r\n\r\nben@example.org".as_bytes()), Ok(2));
+        assert!(read(b"ann@example.org\xff").unwrap_err().contains("save it as plain text"));
+        assert!(read(b"\xef\xbb\xbf\n").unwrap_err().contains("names nobody"));
+    }
 }

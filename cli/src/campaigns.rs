@@ -1,5 +1,7 @@
 //! Campaigns as their manifests say, written down for the publisher.
 
+use std::fs;
+
 use anyhow::{Context, Result, bail};
 use clickhouse::Row;
 use hushmark_crds::Manifests;
@@ -46,6 +48,22 @@ pub(crate) async fn record(clickhouse: &str, manifests: &Manifests, now_ms: u64)
     write.await.context("cannot record the campaigns in ClickHouse")
 }
 
+/// What `hushmark stamp` will need and is not there, told by whoever starts: a typing error in a path
+/// should not wait for the day of the mailing. Nothing else needs these files.
+pub(crate) fn missing(manifests: &Manifests) -> Vec<String> {
+    let files = manifests.campaigns.iter().flat_map(|campaign| {
+        let content = ("spec.content.path", &campaign.content.path);
+        let list = campaign.list.as_ref().map(|path| ("spec.list.path", path));
+        [Some(content), list].into_iter().flatten().map(move |file| (campaign, file))
+    });
+    let told = files.filter_map(|(campaign, (field, path))| {
+        let error = fs::metadata(path).err()?;
+        let (name, path) = (campaign.full_name(), path.display());
+        Some(format!("campaign {name} cannot be stamped: {field}, {path}: {error}"))
+    });
+    told.collect()
+}
+
 /// Fails when no manifest ever named the campaign, and says which there are. A campaign that was
 /// taken out of the manifests is still known; ClickHouse is asked about no other.
 pub(crate) async fn known(state: &State, asked: &str, id: CampaignId) -> Result<()> {
@@ -71,4 +89,22 @@ pub(crate) async fn known(state: &State, asked: &str, id: CampaignId) -> Result<
         bail!("no campaign {asked}; there are: {}", names.join(", "));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_not_there_is_told_of_before_the_day_of_the_mailing() {
+        let quickstart = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/quickstart");
+        let mut manifests = hushmark_crds::directory(quickstart.as_ref()).unwrap();
+        assert!(missing(&manifests).is_empty());
+        let campaign = manifests.campaigns.iter_mut().find(|it| it.list.is_some()).unwrap();
+        campaign.list = Some("/no/people.csv".into());
+        let name = campaign.full_name();
+        let told = missing(&manifests);
+        let begins = format!("campaign {name} cannot be stamped: spec.list.path, /no/people.csv");
+        assert!(told.len() == 1 && told[0].starts_with(&begins), "{told:?}");
+    }
 }

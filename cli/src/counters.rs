@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use hushmark_event::audit::{Action, Read, Target};
 use hushmark_report::counters;
 
 use crate::args::Counters;
 use crate::data::DataFolder;
 use crate::report::print;
-use crate::{campaigns, erase};
+use crate::{asks, erase, known};
 
 pub(crate) async fn run(data: &Path, options: &Counters) -> Result<()> {
     let folder = DataFolder::new(data);
@@ -20,8 +21,11 @@ pub(crate) async fn run(data: &Path, options: &Counters) -> Result<()> {
          everyone",
     )?;
     let (name, tenant, campaign) = state.campaign(&options.campaign)?;
-    campaigns::known(&state, &options.campaign, campaign).await?;
+    let of = Target::Campaign { tenant, id: campaign };
+    let action = Action::Read { what: Read::Counters, of: of.clone() };
+    asks::known_campaign(&folder, &state, (&options.campaign, campaign), action).await?;
     erase::Log::read(&folder)?.is_obeyed(&state.clickhouse).await?;
+    known::audit(&folder, Read::Counters, of).await?;
     let rows = counters::read(&state.clickhouse, tenant, campaign).await?;
     let mut out = String::new();
     if options.json {

@@ -3,6 +3,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hushmark_policy::{CampaignId, TenantId};
@@ -66,7 +68,7 @@ impl DataFolder {
             .write(true)
             .open(&path)
             .with_context(|| format!("cannot open {}", path.display()))?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if !is_free(&lock, FlockOperation::NonBlockingLockExclusive) {
             let mut pid = String::new();
             lock.read_to_string(&mut pid).context("cannot read the lock file")?;
             bail!(
@@ -92,6 +94,18 @@ impl DataFolder {
             files::private_folder(&folder.root.join(sub))?;
         }
         Ok((folder, lock))
+    }
+
+    /// Whether `up` works on this folder now, and not only the Redis that a killed one left behind.
+    pub(crate) fn is_claimed(&self) -> bool {
+        let lock = File::open(self.path("lock"));
+        lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockShared).is_err())
+    }
+
+    /// Room that is left on the folder's disk, where the system tells.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        let disk = rustix::fs::statvfs(self.root.as_path()).ok()?;
+        disk.f_bavail.checked_mul(disk.f_frsize)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -124,6 +138,14 @@ impl DataFolder {
     }
 }
 
+/// Takes the lock, unless another `up` has it. Whoever only looks has it for a moment, too.
+fn is_free(lock: &File, how: FlockOperation) -> bool {
+    (0..5_u32).any(|again| {
+        thread::sleep(again * Duration::from_millis(20));
+        flock(lock, how).is_ok()
+    })
+}
+
 impl State {
     /// The ids and the full name of a campaign given as NAME or NAMESPACE/NAME, or as reports name
     /// it, with the region before. Ids follow from names, so that a report needs no manifest.
@@ -144,5 +166,24 @@ impl State {
         let full = format!("{}/{namespace}/{name}", self.region);
         let tenant = TenantId::derive(&self.region, namespace);
         Ok((full, tenant, CampaignId::derive(&self.region, namespace, name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_claimed_while_up_lives_and_whoever_looks_does_not_hold_it() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = DataFolder::new(root.path());
+        assert!(!folder.is_claimed(), "nothing ran here");
+        for _ in 0..2 {
+            let (_, lock) = DataFolder::claim(root.path()).unwrap();
+            assert!(folder.is_claimed());
+            assert!(DataFolder::claim(root.path()).is_err());
+            drop(lock);
+            assert!(!folder.is_claimed());
+        }
     }
 }

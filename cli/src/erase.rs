@@ -3,10 +3,10 @@
 
 mod hold;
 mod log;
+mod out;
 mod wait;
 mod whose;
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -30,6 +30,7 @@ pub(crate) async fn run(data: &Path, options: &Erase) -> Result<()> {
     let tenant = whose::tenant_of(&state, options)?;
     let turn = contacts::turn(&folder, tenant).await?;
     let whose = whose::whose(&folder, &state, options).await?;
+    let out = options.out.as_ref().map(|it| out::Out::ready(it, whose.len())).transpose()?;
     let due: Vec<_> = whose.iter().filter(|one| !one.is_asked_for).collect();
     let action = |one: &whose::Whose| Action::Erase(one.target.clone());
     if let Some(why) = hold::keeps(&state, tenant, &due).await? {
@@ -50,8 +51,8 @@ pub(crate) async fn run(data: &Path, options: &Erase) -> Result<()> {
     asks::ask_for(&folder, due.into_iter().map(ask).collect()).await?;
     drop(turn);
     let receipts = wait::receipts(&folder, &state, &whose).await?;
-    if let Some(out) = &options.out {
-        save(out, &receipts)?;
+    if let Some(out) = &out {
+        out.save(&receipts)?;
     }
     if options.json {
         let all: Vec<_> =
@@ -60,18 +61,4 @@ pub(crate) async fn run(data: &Path, options: &Erase) -> Result<()> {
         return print(&(text.context("cannot write JSON")? + "\n"));
     }
     receipts.iter().try_for_each(|it| print(&say::receipt(&it.name, &it.verified)))
-}
-
-/// One receipt is the file itself; several are files of a folder.
-fn save(out: &Path, receipts: &[wait::Received]) -> Result<()> {
-    let write = |path: &Path, bytes: &[u8]| {
-        fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
-    };
-    if let ([only], false) = (receipts, out.is_dir()) {
-        return write(out, &only.bytes);
-    }
-    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-    receipts.iter().try_for_each(|it| {
-        write(&out.join(format!("receipt-{}.json", it.verified.pin.n)), &it.bytes)
-    })
 }

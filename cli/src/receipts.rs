@@ -5,7 +5,9 @@
 
 pub(crate) mod say;
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -22,6 +24,12 @@ use serde_json::json;
 use crate::args::{Audit, Evidence, Receipt, VerifyLog, VerifyReceipts};
 use crate::report::print;
 use say::Head;
+
+/// Bytes of a receipt's file: an entry at its longest, each of them escaped, and the head.
+const RECEIPT_MAX: u64 = 64 * 1024;
+
+/// Bytes of a log's line: an entry at its longest, or the head.
+const LINE_MAX: u64 = 16 * 1024;
 
 /// A file's name and its bytes.
 type Named = (String, Vec<u8>);
@@ -40,18 +48,19 @@ struct Fault {
 pub(crate) fn verify_receipts(Receipt::Verify(options): &Receipt) -> Result<ExitCode> {
     let VerifyReceipts { files, evidence: Evidence { key, head, json } } = options;
     let key = public_key(key)?;
-    let files: Vec<Named> = files.iter().map(|path| read(path)).collect::<Result<_>>()?;
+    let files: Vec<Named> =
+        files.iter().map(|path| read(path, RECEIPT_MAX)).collect::<Result<_>>()?;
     let (receipts, faults, head) = judge_receipts(&files, &key, head.as_ref());
     if *json {
         let said: Vec<_> = receipts.iter().map(|(file, it)| say::receipt_json(file, it)).collect();
         let verified = faults.is_empty();
         tell(&json!({ "verified": verified, "receipts": said, "head": head, "faults": faults }))?;
-    } else {
+    } else if head != Head::Contradicts {
         for (file, receipt) in &receipts {
             print(&say::receipt(file, receipt))?;
         }
         if faults.is_empty() {
-            print(&say::together(receipts.len(), head))?;
+            print(&say::together(different(&receipts), head))?;
         }
     }
     Ok(end(&faults, *json))
@@ -60,7 +69,7 @@ pub(crate) fn verify_receipts(Receipt::Verify(options): &Receipt) -> Result<Exit
 pub(crate) fn verify_log(Audit::Verify(options): &Audit) -> Result<ExitCode> {
     let VerifyLog { file, evidence: Evidence { key, head, json } } = options;
     let key = public_key(key)?;
-    let file = read(file)?;
+    let file = read_log(file)?;
     let (log, faults, head) = judge_log(&file, &key, head.as_ref());
     if *json {
         let said = log.as_ref().map(|log| say::log_json(&file.0, log));
@@ -93,7 +102,12 @@ fn judge_receipts<'a>(
     let head = match Series::of(&alone) {
         Ok(series) => {
             let compared = published.map(|head| series.compare(head, key));
-            compare(compared, None, &mut faults)
+            let head = compare(compared, None, &mut faults);
+            if let (Some(published), Head::NotCompared) = (published, head) {
+                let error = say::not_compared(published.pin.n);
+                faults.push(Fault { file: None, entry: None, error });
+            }
+            head
         }
         Err(wrong) => {
             let entry = Some(wrong.entry());
@@ -142,14 +156,51 @@ fn compare(
     }
 }
 
-fn read(path: &Path) -> Result<Named> {
+/// How many of them are not the same one again: what a series takes has one receipt a place.
+fn different(receipts: &[(&str, VerifiedReceipt)]) -> usize {
+    receipts.iter().map(|(_, it)| it.pin.n).collect::<BTreeSet<_>>().len()
+}
+
+/// A file that is small, or another one than was meant.
+fn read(path: &Path, most: u64) -> Result<Named> {
     let name = path.display().to_string();
-    let bytes = fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    let mut bytes = Vec::new();
+    let mut read = || File::open(path)?.take(most + 1).read_to_end(&mut bytes);
+    let length = read().with_context(|| format!("cannot read {name}"))?;
+    if length as u64 > most {
+        bail!(
+            "{name} has more than {most} bytes, as no receipt and no public key has: is it the \
+             right file?"
+        );
+    }
+    Ok((name, bytes))
+}
+
+/// A log grows for years; a line of it does not.
+fn read_log(path: &Path) -> Result<Named> {
+    let name = path.display().to_string();
+    let cannot = || format!("cannot read {name}");
+    let mut file = BufReader::new(File::open(path).with_context(cannot)?);
+    let mut bytes = Vec::new();
+    for n in 1.. {
+        let line = file.by_ref().take(LINE_MAX).read_until(b'\n', &mut bytes);
+        let length = line.with_context(cannot)?;
+        if length == 0 {
+            break;
+        }
+        let is_other = n == 1 && bytes[0] != b'{';
+        if is_other || length as u64 == LINE_MAX {
+            bail!(
+                "{name} is no audit log, or was changed: line {n} is neither an entry nor a head; \
+                 give the log's file as it was handed out"
+            );
+        }
+    }
     Ok((name, bytes))
 }
 
 fn public_key(path: &Path) -> Result<VerifyingKey> {
-    let (name, bytes) = read(path)?;
+    let (name, bytes) = read(path, RECEIPT_MAX)?;
     let Some(key) = parse_key(&bytes) else {
         bail!(
             "{name} holds no Ed25519 public key: give refusal.pub of the data folder or of the \

@@ -100,7 +100,7 @@ pub(crate) async fn enforce(data: &Path, options: &args::Enforce) -> Result<()> 
     let mut done = Vec::new();
     for reach in steps {
         // A step takes hours where there is much, and whoever sets a hold does not wait for it.
-        let free = chosen(&state, &options.policy, Some(begun.plan.kind));
+        let free = chosen(&state, &begun.plan.policy, Some(begun.plan.kind));
         if let Err(error) = free.and_then(|policy| Ok(no_hold(&policy, &begun.plan)?)) {
             let error =
                 error.context(format!("step {} and what follows were not done", reach.due.step));
@@ -198,13 +198,8 @@ fn held_against(state: &State, plan: &Plan, options: &args::Enforce, today: Day)
         plan.region,
         state.region
     );
-    let policy = chosen(state, &options.policy, Some(plan.kind))
-        .with_context(|| format!("this plan is of {} {name}", plan.kind.name()))?;
-    ensure!(
-        policy.full_name() == *name,
-        "this plan is of {name}, and not of {}: give the hash that `hushmark plan {0}` prints",
-        policy.full_name()
-    );
+    plan.is_of(&options.policy)?;
+    let policy = chosen(state, name, Some(plan.kind))?;
     no_hold(&policy, plan)?;
     ensure!(
         policy.mode == PolicyMode::Enforce,

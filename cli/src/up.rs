@@ -37,6 +37,9 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(data: &Path, options: Up) -> Result<()> {
     let manifests = read_manifests(&options.manifests)?;
+    for warning in campaigns::missing(&manifests) {
+        eprintln!("warning: {warning}");
+    }
     let mut signals = Signals::watch()?;
     let (folder, _lock) = DataFolder::claim(data)?;
     child::stop_left_behind(&folder).await?;

@@ -188,6 +188,24 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_counted_is_named_in_every_tracked_mode() {
+        // Device, system, mail program and country, in the order of languages.
+        let named = [
+            ["device", "operating system", "mail program", "country"],
+            ["Gerät", "Betriebssystem", "Mailprogramm", "Land"],
+            ["appareil", "système", "logiciel", "pays"],
+            ["dispositivo", "sistema operativo", "programa", "país"],
+        ];
+        for (language, named) in Language::ALL.into_iter().zip(named) {
+            let it = Texts::of(language);
+            // The first is of the mode in which nothing is recorded.
+            for text in it.opens[1..].iter().chain(&it.clicks[1..]) {
+                assert!(named.iter().all(|what| text.contains(what)), "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn the_pages_of_one_language() {
         let tracking = Tracking { opens: Mode::Anonymous, clicks: Mode::Overall };
         insta::assert_snapshot!("page", lines(of(Language::English, tracking)));

@@ -175,6 +175,12 @@ fn who_is_not_known_and_a_key_that_is_gone_change_nothing() -> Result<()> {
     }
     let refused = sent.machine.run(&["erase", "--campaign", "winter"])?;
     ensure!(complaint(&refused).contains("no campaign winter"));
+    // Where the receipt cannot be saved is found before anything is erased.
+    let (list, nowhere) = (sent.path("known"), sent.path("no/receipt.json"));
+    fs::write(&list, known)?;
+    let out = ["--people", text(&list), "--out", text(&nowhere)];
+    let refused = sent.machine.run(&[&["erase", "--tenant", "acme"][..], &out].concat())?;
+    ensure!(complaint(&refused).contains("so nothing is erased"), "{}", complaint(&refused));
 
     let tenant = hushmark_policy::TenantId::derive("local", "acme");
     let key = sent.machine.data().join(format!("tenants/{tenant}.key"));
@@ -186,6 +192,12 @@ fn who_is_not_known_and_a_key_that_is_gone_change_nothing() -> Result<()> {
     fs::rename(&aside, &key)?;
     ensure!(sent.log_length()? == length && sent.receipts()?.is_empty());
     ensure!(sent.number("SELECT count() FROM hits WHERE tenant != 0")? == 200);
+
+    // The stranger, and the campaign that never was; and who looks below the minimum group.
+    sent.machine.ask(&["counters", "spring-individual"])?;
+    let audit = fs::read_to_string(sent.machine.data().join("audit/log.jsonl"))?;
+    ensure!(audit.matches("\"refused\":\"unknown\"").count() == 2, "{audit}");
+    ensure!(audit.matches("\"what\":\"counters\"").count() == 1, "{audit}");
     sent.machine.stop()?;
     Ok(())
 }

@@ -5,7 +5,24 @@ use std::path::PathBuf;
 
 use clap::Args as Group;
 
-use super::Whose;
+/// Bytes of a [`source`]: a sentence, and no document.
+const SOURCE_MAX: usize = 1_000;
+
+/// How people said so, as it is written down for whoever has to show it one day.
+pub(super) fn source(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("say how these people said so, like \"form of 3 May 2026\"".to_owned());
+    }
+    if text.len() > SOURCE_MAX || text.chars().any(char::is_control) {
+        return Err(format!("give one line of at most {SOURCE_MAX} bytes"));
+    }
+    // By this word a table tells who was erased.
+    if text == "erased" {
+        return Err("\"erased\" is what an erasure writes down; say it in other words".to_owned());
+    }
+    Ok(text.to_owned())
+}
 
 /// How an answer is printed.
 #[derive(Group)]
@@ -33,11 +50,23 @@ pub(crate) struct Delivered {
 #[derive(Group)]
 pub(crate) struct Segment {
     #[command(flatten)]
-    pub(crate) whose: Whose,
+    pub(crate) whose: OfWhom,
     #[command(flatten)]
     pub(crate) by: By,
     #[command(flatten)]
     pub(crate) format: Format,
+}
+
+/// Whose contacts are listed.
+#[derive(Group)]
+#[group(required = true, multiple = false)]
+pub(crate) struct OfWhom {
+    /// The campaign: NAME or NAMESPACE/NAME
+    #[arg(long, value_name = "CAMPAIGN")]
+    pub(crate) campaign: Option<String>,
+    /// The tenant, by its namespace
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) tenant: Option<String>,
 }
 
 /// By what contacts are chosen.
@@ -88,4 +117,36 @@ pub(crate) struct Log {
     pub(crate) tenant: String,
     #[command(flatten)]
     pub(crate) format: Format,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use crate::args::Args;
+
+    fn is_taken(words: &[&str]) -> bool {
+        Args::try_parse_from([&["hushmark"][..], words].concat()).is_ok()
+    }
+
+    #[test]
+    fn how_people_said_so_is_one_line_that_says_something() {
+        let long = "x".repeat(1_001);
+        let consent = ["consent", "--tenant", "acme", "--people", "-", "--source"];
+        let withdraw = ["withdraw", "--tenant", "acme", "--people", "-", "--source"];
+        for command in [consent, withdraw] {
+            let says = |source: &str| is_taken(&[&command[..], &[source]].concat());
+            assert!(says("form of 3 May 2026"));
+            for nothing in ["", "  ", "two\nlines", "\u{1b}[31mred", "erased", &long] {
+                assert!(!says(nothing), "{nothing}");
+            }
+        }
+    }
+
+    #[test]
+    fn contacts_are_listed_of_a_campaign_or_a_tenant_and_not_of_everybody() {
+        assert!(is_taken(&["segment", "--tenant", "acme", "--sent"]));
+        assert!(is_taken(&["segment", "--campaign", "spring", "--sent"]));
+        assert!(!is_taken(&["segment", "--all", "--sent"]));
+    }
 }

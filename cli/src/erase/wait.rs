@@ -50,6 +50,12 @@ pub(super) async fn receipts(
         if found.len() == whose.len() {
             return Ok(found);
         }
+        if !folder.is_claimed() {
+            bail!(
+                "it is asked for, and from now on refused, but `hushmark up` has ended: start it \
+                 again and it goes on by itself; run the same command again for the receipt"
+            );
+        }
         if Instant::now() > until {
             bail!(
                 "it is asked for and goes on while `hushmark up` runs, but has not ended within {} \

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use hushmark_event::audit::Target;
+use hushmark_event::audit::{Action, Reason, Target};
 use hushmark_event::refusal::{Erased, Whose as Logged};
 use hushmark_policy::TenantId;
 
 use super::Log;
 use crate::args::Erase;
-use crate::asks::{addresses, persons, tenant};
+use crate::asks::{addresses, decline, known_campaign, persons, tenant};
 use crate::contacts::{Contacts, Withdrew};
 use crate::data::{DataFolder, State};
-use crate::{campaigns, keys};
+use crate::keys;
 
 /// One erasure.
 pub(super) struct Whose {
@@ -44,11 +44,12 @@ pub(super) async fn whose(
         let (name, tenant, id) = state.campaign(asked)?;
         log.tenant(tenant, name.split('/').nth(1).unwrap_or_default())?;
         let is_asked_for = log.0.erasures().of_campaign(tenant, id).is_some();
+        let target = Target::Campaign { tenant, id };
         if !is_asked_for {
-            campaigns::known(state, asked, id).await?;
+            known_campaign(folder, state, (asked, id), Action::Erase(target.clone())).await?;
         }
         let erased = Erased::Campaign { tenant: tenant.to_string(), id: id.to_string() };
-        return Ok(vec![Whose { erased, target: Target::Campaign { tenant, id }, is_asked_for }]);
+        return Ok(vec![Whose { erased, target, is_asked_for }]);
     }
     let Some(namespace) = &options.tenant else {
         bail!("say whose data goes: --campaign or --tenant");
@@ -96,14 +97,16 @@ async fn people(
         let now = Logged::Person { tenant, lookup, contacts: named };
         let is_asked_for = log.0.erasures().last_of(&now).is_some_and(|it| it.whose.covers(&now));
         let is_known = is_named || consented.contains(&lookup) || has_said_no || is_asked_for;
+        let target = Target::Person { tenant, tombstone: contacts.tombstone(person) };
         if !is_known {
-            unknown.push(n.to_string());
+            unknown.push((n.to_string(), Action::Erase(target)));
             continue;
         }
-        let target = Target::Person { tenant, tombstone: contacts.tombstone(person) };
         found.insert(lookup, Whose { erased, target, is_asked_for });
     }
     if !unknown.is_empty() {
+        let (unknown, actions): (Vec<String>, Vec<Action>) = unknown.into_iter().unzip();
+        decline(folder, actions, Reason::Unknown).await;
         bail!(
             "tenant {namespace} does not know {} of {} in {} (address {}): look for typing errors, \
              or take them out; nothing was changed",

@@ -59,14 +59,18 @@ pub(super) fn together(count: usize, head: Head) -> String {
         _ => format!("{count} receipts verified, none is missing between them"),
     };
     let head = match head {
-        Head::NotGiven => "",
-        Head::NotCompared => {
-            "; the published head is NOT compared: it is of a length at which receipts prove \
-             nothing, and `hushmark audit verify` of the log with that head tells"
-        }
-        Head::Agrees | Head::Contradicts => "; the published head agrees",
+        Head::Agrees => "; the published head agrees",
+        Head::NotGiven | Head::NotCompared | Head::Contradicts => "",
     };
     format!("{all}{head}\n")
+}
+
+/// The receipts verify, and what was asked about the head nobody can answer by them.
+pub(super) fn not_compared(length: u64) -> String {
+    format!(
+        "the published head is NOT compared: at length {length} these receipts prove nothing; \
+         `hushmark audit verify` of the log with that head tells"
+    )
 }
 
 pub(crate) fn receipt_json(file: &str, verified: &VerifiedReceipt) -> Json {
@@ -148,6 +152,7 @@ fn action(action: &Action) -> String {
 const fn read(what: Read) -> &'static str {
     match what {
         Read::Report => "the report",
+        Read::Counters => "raw counters",
         Read::Export => "an export",
         Read::Segment => "a segment",
         Read::Contact => "a contact's page",

@@ -112,7 +112,7 @@ fn a_published_head_agrees_contradicts_or_is_said_not_to_be_compared() {
         let (_, faults, head) = judge_log(&log, &public, Some(&published));
         assert_eq!((head, faults.is_empty()), (of_log, of_log == Head::Agrees));
         let (_, faults, head) = judge_receipts(&receipts, &public, Some(&published));
-        assert_eq!((head, faults.is_empty()), (of_receipts, of_receipts != Head::Contradicts));
+        assert_eq!((head, faults.is_empty()), (of_receipts, of_receipts == Head::Agrees));
     }
 }
 
@@ -128,4 +128,35 @@ fn a_key_is_read_however_it_was_handed_over() {
     for no_key in [&b""[..], b"refusal.pub", &[0; 31]] {
         assert_eq!(parse_key(no_key), None);
     }
+}
+
+#[test]
+fn a_receipt_that_is_given_twice_is_one() {
+    let files = written().1;
+    let twice = [files[0].clone(), files[1].clone(), files[0].clone()];
+    let (receipts, faults, _) = judge_receipts(&twice, &key().verifying_key(), None);
+    assert_eq!((receipts.len(), faults.len(), different(&receipts)), (3, 0, 2));
+}
+
+#[test]
+fn what_is_no_log_and_no_receipt_is_not_read_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    let said = |content: &[u8]| {
+        std::fs::write(&file, content).unwrap();
+        let log = read_log(&file).map(|it| it.1).map_err(|error| error.to_string());
+        (log, read(&file, RECEIPT_MAX).map_err(|error| error.to_string()))
+    };
+    let (log, receipts) = written();
+    let (read, _) = said(&log.1);
+    assert_eq!(read, Ok(log.1), "a log is read whole");
+    let (_, read) = said(&receipts[0].1);
+    assert_eq!(read.unwrap().1, receipts[0].1);
+    let endless_line = vec![b'{'; 100_000];
+    for junk in [&endless_line[..], b"\x7fELF\n{}\n", b"\n"] {
+        assert!(said(junk).0.unwrap_err().contains("is no audit log"));
+    }
+    assert!(said(&endless_line).1.unwrap_err().contains("is it the right file?"));
+    let endless = Path::new("/dev/zero");
+    assert!(read_log(endless).is_err() && super::read(endless, RECEIPT_MAX).is_err());
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use hushmark_event::chain::Hash32;
 use hushmark_policy::retention::{Due, Step};
 use hushmark_policy::{CampaignId, Day, TenantId};
@@ -108,6 +108,19 @@ impl Plan {
         TenantId::derive(&self.region, namespace)
     }
 
+    /// Fails for the plan of another policy than a person names, by NAME or NAMESPACE/NAME.
+    pub(crate) fn is_of(&self, asked: &str) -> Result<()> {
+        let name = self.policy.split_once('/').map_or("", |(_, name)| name);
+        ensure!(
+            asked == self.policy || asked == name,
+            "this plan is of {} {}, and not of {asked}: give the hash that `hushmark plan {asked}` \
+             prints",
+            self.kind.name(),
+            self.policy
+        );
+        Ok(())
+    }
+
     /// Whether nothing is due.
     pub(crate) fn is_empty(&self) -> bool {
         self.steps.iter().all(|step| step.found.is_empty())
@@ -202,6 +215,15 @@ mod tests {
         let mut merged = plan();
         merged.steps[0].found[0].bytes = 1;
         assert_eq!(merged.hash(), first);
+    }
+
+    #[test]
+    fn a_plan_of_another_policy_is_said_to_be_one() {
+        assert!(plan().is_of("fade").is_ok() && plan().is_of("acme/fade").is_ok());
+        for other in ["two-years", "beta/fade", "acme/", ""] {
+            let said = plan().is_of(other).unwrap_err().to_string();
+            assert!(said.starts_with("this plan is of AnonymizationPolicy acme/fade, and not of"));
+        }
     }
 
     #[test]

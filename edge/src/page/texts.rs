@@ -40,27 +40,32 @@ const ENGLISH: Texts = Texts {
     opens_title: "When you open it",
     opens: [
         "Nothing is recorded.",
-        "It is counted that somebody opened this mail, for all its readers together. Everybody got \
-         the same: nobody can tell who it was.",
-        "It is counted that a mail was opened, with the hour, the kind of device and mail program \
-         and, where the sender keeps it, the country, each by itself. This mail has a random \
-         number, so that you are not counted twice. Who got which number is written down nowhere.",
-        "It is recorded that you opened this mail and when, with the kind of device and mail \
-         program and, where the sender keeps it, the country, under a number that stands for you \
-         with the sender.",
+        "It is counted that somebody opened this mail, with the hour, the kind of device, \
+         operating system and mail program and, where the sender keeps it, the country, each by \
+         itself and for all its readers together. Everybody got the same: nobody can tell who it \
+         was.",
+        "It is counted that a mail was opened, with the hour, the kind of device, operating system \
+         and mail program and, where the sender keeps it, the country, each by itself. This mail \
+         has a random number, so that you are not counted twice. Who got which number is written \
+         down nowhere.",
+        "It is recorded that you opened this mail and when, with the kind of device, operating \
+         system and mail program and, where the sender keeps it, the country, under a number that \
+         stands for you with the sender.",
     ],
     clicks_title: "When you follow its links",
     clicks: [
         "Nothing is recorded.",
-        "It is counted that somebody followed a link, and which, for all readers together. \
-         Everybody got the same links: nobody can tell who it was.",
-        "It is counted that a link was followed, and which, with the hour, the kind of device and \
-         mail program and, where the sender keeps it, the country, each by itself. This mail has a \
-         random number, so that you are not counted twice. Who got which number is written down \
-         nowhere.",
-        "It is recorded which links you followed and when, with the kind of device and mail \
-         program and, where the sender keeps it, the country, under a number that stands for you \
-         with the sender.",
+        "It is counted that somebody followed a link, and which, with the hour, the kind of \
+         device, operating system and mail program and, where the sender keeps it, the country, \
+         each by itself and for all readers together. Everybody got the same links: nobody can \
+         tell who it was.",
+        "It is counted that a link was followed, and which, with the hour, the kind of device, \
+         operating system and mail program and, where the sender keeps it, the country, each by \
+         itself. This mail has a random number, so that you are not counted twice. Who got which \
+         number is written down nowhere.",
+        "It is recorded which links you followed and when, with the kind of device, operating \
+         system and mail program and, where the sender keeps it, the country, under a number that \
+         stands for you with the sender.",
     ],
     until_title: "Until when",
     until: "Until the last day that the sender set when this mail was sent. After that its links \
@@ -90,28 +95,32 @@ const GERMAN: Texts = Texts {
     opens_title: "Wenn Sie sie öffnen",
     opens: [
         "Nichts wird aufgezeichnet.",
-        "Gezählt wird, dass jemand diese E-Mail geöffnet hat, für alle Empfänger zusammen. Alle \
-         haben das Gleiche bekommen: Niemand kann sagen, wer es war.",
-        "Gezählt wird, dass eine E-Mail geöffnet wurde, mit der Stunde, der Art von Gerät und \
-         Mailprogramm und, wo der Absender es behält, dem Land, jedes für sich. Diese E-Mail hat \
-         eine zufällige Nummer, damit Sie nicht doppelt gezählt werden. Wer welche Nummer bekommen \
-         hat, steht nirgends.",
-        "Aufgezeichnet wird, dass und wann Sie diese E-Mail geöffnet haben, mit der Art von Gerät \
-         und Mailprogramm und, wo der Absender es behält, dem Land, unter einer Nummer, die beim \
-         Absender für Sie steht.",
+        "Gezählt wird, dass jemand diese E-Mail geöffnet hat, mit der Stunde, der Art von Gerät, \
+         Betriebssystem und Mailprogramm und, wo der Absender es behält, dem Land, jedes für sich \
+         und für alle Empfänger zusammen. Alle haben das Gleiche bekommen: Niemand kann sagen, wer \
+         es war.",
+        "Gezählt wird, dass eine E-Mail geöffnet wurde, mit der Stunde, der Art von Gerät, \
+         Betriebssystem und Mailprogramm und, wo der Absender es behält, dem Land, jedes für sich. \
+         Diese E-Mail hat eine zufällige Nummer, damit Sie nicht doppelt gezählt werden. Wer \
+         welche Nummer bekommen hat, steht nirgends.",
+        "Aufgezeichnet wird, dass und wann Sie diese E-Mail geöffnet haben, mit der Art von Gerät, \
+         Betriebssystem und Mailprogramm und, wo der Absender es behält, dem Land, unter einer \
+         Nummer, die beim Absender für Sie steht.",
     ],
     clicks_title: "Wenn Sie ihren Links folgen",
     clicks: [
         "Nichts wird aufgezeichnet.",
-        "Gezählt wird, dass jemand einem Link gefolgt ist und welchem, für alle Empfänger \
-         zusammen. Alle haben die gleichen Links bekommen: Niemand kann sagen, wer es war.",
+        "Gezählt wird, dass jemand einem Link gefolgt ist und welchem, mit der Stunde, der Art von \
+         Gerät, Betriebssystem und Mailprogramm und, wo der Absender es behält, dem Land, jedes \
+         für sich und für alle Empfänger zusammen. Alle haben die gleichen Links bekommen: Niemand \
+         kann sagen, wer es war.",
         "Gezählt wird, dass einem Link gefolgt wurde und welchem, mit der Stunde, der Art von \
-         Gerät und Mailprogramm und, wo der Absender es behält, dem Land, jedes für sich. Diese \
-         E-Mail hat eine zufällige Nummer, damit Sie nicht doppelt gezählt werden. Wer welche \
-         Nummer bekommen hat, steht nirgends.",
-        "Aufgezeichnet wird, welchen Links Sie wann gefolgt sind, mit der Art von Gerät und \
-         Mailprogramm und, wo der Absender es behält, dem Land, unter einer Nummer, die beim \
-         Absender für Sie steht.",
+         Gerät, Betriebssystem und Mailprogramm und, wo der Absender es behält, dem Land, jedes \
+         für sich. Diese E-Mail hat eine zufällige Nummer, damit Sie nicht doppelt gezählt werden. \
+         Wer welche Nummer bekommen hat, steht nirgends.",
+        "Aufgezeichnet wird, welchen Links Sie wann gefolgt sind, mit der Art von Gerät, \
+         Betriebssystem und Mailprogramm und, wo der Absender es behält, dem Land, unter einer \
+         Nummer, die beim Absender für Sie steht.",
     ],
     until_title: "Wie lange",
     until: "Bis zum letzten Tag, den der Absender beim Versand dieser E-Mail festgelegt hat. Danach \
@@ -145,28 +154,32 @@ const FRENCH: Texts = Texts {
     opens_title: "Quand vous l’ouvrez",
     opens: [
         "Rien n’est enregistré.",
-        "On compte que quelqu’un a ouvert cet e-mail, pour tous les destinataires ensemble. Tous \
-         ont reçu la même chose : personne ne peut dire qui c’était.",
-        "On compte qu’un e-mail a été ouvert, avec l’heure, le type d’appareil et de logiciel et, \
-         si l’expéditeur le conserve, le pays, chacun séparément. Cet e-mail porte un numéro \
-         aléatoire, pour que vous ne soyez pas compté deux fois. Qui a reçu quel numéro n’est \
-         écrit nulle part.",
-        "On enregistre que vous avez ouvert cet e-mail et quand, avec le type d’appareil et de \
-         logiciel et, si l’expéditeur le conserve, le pays, sous un numéro qui vous désigne chez \
-         l’expéditeur.",
+        "On compte que quelqu’un a ouvert cet e-mail, avec l’heure, le type d’appareil, de système \
+         et de logiciel et, si l’expéditeur le conserve, le pays, chacun séparément et pour tous \
+         les destinataires ensemble. Tous ont reçu la même chose : personne ne peut dire qui \
+         c’était.",
+        "On compte qu’un e-mail a été ouvert, avec l’heure, le type d’appareil, de système et de \
+         logiciel et, si l’expéditeur le conserve, le pays, chacun séparément. Cet e-mail porte un \
+         numéro aléatoire, pour que vous ne soyez pas compté deux fois. Qui a reçu quel numéro \
+         n’est écrit nulle part.",
+        "On enregistre que vous avez ouvert cet e-mail et quand, avec le type d’appareil, de \
+         système et de logiciel et, si l’expéditeur le conserve, le pays, sous un numéro qui vous \
+         désigne chez l’expéditeur.",
     ],
     clicks_title: "Quand vous suivez ses liens",
     clicks: [
         "Rien n’est enregistré.",
-        "On compte que quelqu’un a suivi un lien, et lequel, pour tous les destinataires ensemble. \
-         Tous ont reçu les mêmes liens : personne ne peut dire qui c’était.",
-        "On compte qu’un lien a été suivi, et lequel, avec l’heure, le type d’appareil et de \
-         logiciel et, si l’expéditeur le conserve, le pays, chacun séparément. Cet e-mail porte un \
-         numéro aléatoire, pour que vous ne soyez pas compté deux fois. Qui a reçu quel numéro \
-         n’est écrit nulle part.",
-        "On enregistre quels liens vous avez suivis et quand, avec le type d’appareil et de \
-         logiciel et, si l’expéditeur le conserve, le pays, sous un numéro qui vous désigne chez \
-         l’expéditeur.",
+        "On compte que quelqu’un a suivi un lien, et lequel, avec l’heure, le type d’appareil, de \
+         système et de logiciel et, si l’expéditeur le conserve, le pays, chacun séparément et \
+         pour tous les destinataires ensemble. Tous ont reçu les mêmes liens : personne ne peut \
+         dire qui c’était.",
+        "On compte qu’un lien a été suivi, et lequel, avec l’heure, le type d’appareil, de système \
+         et de logiciel et, si l’expéditeur le conserve, le pays, chacun séparément. Cet e-mail \
+         porte un numéro aléatoire, pour que vous ne soyez pas compté deux fois. Qui a reçu quel \
+         numéro n’est écrit nulle part.",
+        "On enregistre quels liens vous avez suivis et quand, avec le type d’appareil, de système \
+         et de logiciel et, si l’expéditeur le conserve, le pays, sous un numéro qui vous désigne \
+         chez l’expéditeur.",
     ],
     until_title: "Jusqu’à quand",
     until: "Jusqu’au dernier jour que l’expéditeur a fixé à l’envoi de cet e-mail. Ensuite, ses \
@@ -199,27 +212,32 @@ const SPANISH: Texts = Texts {
     opens_title: "Cuando lo abre",
     opens: [
         "No se registra nada.",
-        "Se cuenta que alguien abrió este correo, para todos los destinatarios juntos. Todos \
-         recibieron lo mismo: nadie puede saber quién fue.",
-        "Se cuenta que se abrió un correo, con la hora, el tipo de dispositivo y de programa y, si \
-         el remitente lo conserva, el país, cada cosa por separado. Este correo lleva un número \
-         aleatorio, para que no se le cuente dos veces. Quién recibió qué número no está escrito \
-         en ninguna parte.",
-        "Se registra que usted abrió este correo y cuándo, con el tipo de dispositivo y de programa \
-         y, si el remitente lo conserva, el país, bajo un número que lo representa ante el \
-         remitente.",
+        "Se cuenta que alguien abrió este correo, con la hora, el tipo de dispositivo, de sistema \
+         operativo y de programa y, si el remitente lo conserva, el país, cada cosa por separado y \
+         para todos los destinatarios juntos. Todos recibieron lo mismo: nadie puede saber quién \
+         fue.",
+        "Se cuenta que se abrió un correo, con la hora, el tipo de dispositivo, de sistema \
+         operativo y de programa y, si el remitente lo conserva, el país, cada cosa por separado. \
+         Este correo lleva un número aleatorio, para que no se le cuente dos veces. Quién recibió \
+         qué número no está escrito en ninguna parte.",
+        "Se registra que usted abrió este correo y cuándo, con el tipo de dispositivo, de sistema \
+         operativo y de programa y, si el remitente lo conserva, el país, bajo un número que lo \
+         representa ante el remitente.",
     ],
     clicks_title: "Cuando sigue sus enlaces",
     clicks: [
         "No se registra nada.",
-        "Se cuenta que alguien siguió un enlace, y cuál, para todos los destinatarios juntos. Todos \
-         recibieron los mismos enlaces: nadie puede saber quién fue.",
-        "Se cuenta que se siguió un enlace, y cuál, con la hora, el tipo de dispositivo y de \
-         programa y, si el remitente lo conserva, el país, cada cosa por separado. Este correo \
-         lleva un número aleatorio, para que no se le cuente dos veces. Quién recibió qué número \
-         no está escrito en ninguna parte.",
-        "Se registra qué enlaces siguió usted y cuándo, con el tipo de dispositivo y de programa y, \
-         si el remitente lo conserva, el país, bajo un número que lo representa ante el remitente.",
+        "Se cuenta que alguien siguió un enlace, y cuál, con la hora, el tipo de dispositivo, de \
+         sistema operativo y de programa y, si el remitente lo conserva, el país, cada cosa por \
+         separado y para todos los destinatarios juntos. Todos recibieron los mismos enlaces: \
+         nadie puede saber quién fue.",
+        "Se cuenta que se siguió un enlace, y cuál, con la hora, el tipo de dispositivo, de \
+         sistema operativo y de programa y, si el remitente lo conserva, el país, cada cosa por \
+         separado. Este correo lleva un número aleatorio, para que no se le cuente dos veces. \
+         Quién recibió qué número no está escrito en ninguna parte.",
+        "Se registra qué enlaces siguió usted y cuándo, con el tipo de dispositivo, de sistema \
+         operativo y de programa y, si el remitente lo conserva, el país, bajo un número que lo \
+         representa ante el remitente.",
     ],
     until_title: "Hasta cuándo",
     until: "Hasta el último día que el remitente fijó al enviar este correo. Después sus enlaces \

@@ -153,6 +153,8 @@ pub enum TakenDown {
 pub enum Read {
     /// A campaign's report.
     Report,
+    /// A campaign's raw counters, below any minimum group.
+    Counters,
     /// An export.
     Export,
     /// A segment.

@@ -108,7 +108,7 @@ pub(crate) fn say(explained: &Explained, paint: Paint) -> String {
             "how long     a hit counts for {days} days after sending; links work for ever"
         );
     }
-    let never = "of nobody: an address or a user agent is in no log, queue or table";
+    let never = "stored: the internet address or the program's name of whoever opens or clicks";
     _ = writeln!(out, "never        {never}");
     out
 }

@@ -90,10 +90,10 @@ pub(super) fn of(campaign: &Campaign, world: &World, as_of: String) -> Result<En
             tenant.name_any()
         ));
     }
-    let limits = limits(campaign, world, &explained, &mut lacks);
+    let asks_from = tenant.spec.consent_from.filter(|from| is_any(&explained, |it| it >= *from));
+    let limits = limits(campaign, world, &explained, asks_from.is_some(), &mut lacks);
     let mut measures = measures(region, &explained, &mut lacks);
-    if let Some(from) = tenant.spec.consent_from.filter(|from| is_any(&explained, |it| it >= *from))
-    {
+    if let Some(from) = asks_from {
         measures.push(format!(
             "whoever has not consented gets the same mail without any tracking, because Tenant \
              {namespace}/{} asks for consent from {from} on",
@@ -108,7 +108,7 @@ pub(super) fn of(campaign: &Campaign, world: &World, as_of: String) -> Result<En
         controller,
         purposes: purposes(campaign.spec.mail_type, &explained),
         people: people(campaign),
-        data: data(&explained),
+        data: data(&explained, asks_from.is_some()),
         recipients: recipients(region),
         limits,
         measures,
@@ -174,12 +174,36 @@ fn people(campaign: &Campaign) -> Vec<String> {
 }
 
 /// (c)
-fn data(explained: &Explained) -> Vec<Item> {
+fn data(explained: &Explained, asks_consent: bool) -> Vec<Item> {
     let modes = modes(explained);
-    let mut data = vec![Item::new(
-        "delivery",
-        "the recipient's address, in the sender's list and in the message itself",
-    )];
+    // Who was sent what is no tracking: these are the same in every mode.
+    let mut data = vec![
+        Item::new(
+            "delivery",
+            "the recipient's address, in the sender's list and in the message itself",
+        ),
+        Item::new(
+            "contacts",
+            "of every recipient a random id beside the address, which is sealed (AES-256-GCM) \
+             under the tenant's key and found again by a keyed hash, and the day of the first mail",
+        ),
+        Item::new(
+            "deliveries",
+            "of which contacts mail of this campaign was made, and whether their servers took it: \
+             the day of each, and no mark",
+        ),
+    ];
+    if asks_consent {
+        data.push(Item::new(
+            "consents",
+            "a keyed hash of the address of whoever agreed, when, and how they said so",
+        ));
+    }
+    data.push(Item::new(
+        "withdrawals and objections",
+        "a keyed hash of the address of whoever ended their tracking or was erased, when, and how \
+         they said so; what their mail names, so that it is ignored",
+    ));
     for (hits, mode) in modes {
         let what = match hits {
             Hit::Open => "opens",
@@ -193,14 +217,7 @@ fn data(explained: &Explained) -> Vec<Item> {
     if has_ended(explained) {
         data.push(Item::new(
             "what was counted before tracking ended",
-            "as it was then: counters, and where it was individual rows and contacts",
-        ));
-    }
-    if is_any(explained, |mode| mode == Mode::Individual) {
-        data.push(Item::new(
-            "contacts",
-            "a random id beside the recipient's address, which is sealed (AES-256-GCM) under the \
-             tenant's key and found again by a keyed hash",
+            "as it was then: counters, and where it was individual rows",
         ));
     }
     if is_any(explained, is_tracked) {
@@ -240,12 +257,25 @@ fn limits(
     campaign: &Campaign,
     world: &World,
     explained: &Explained,
+    asks_consent: bool,
     lacks: &mut Vec<String>,
 ) -> Vec<Item> {
-    if !is_any(explained, is_tracked) && !has_ended(explained) {
-        return vec![Item::new("opens and clicks", "nothing is stored of them")];
+    let ends = "for good, because whoever forgets it tracks them again";
+    let mut limits = vec![
+        Item::new(
+            "contacts and deliveries",
+            "until they are erased (`hushmark erase`): no policy reaches them",
+        ),
+        Item::new("withdrawals and objections", ends),
+    ];
+    if asks_consent {
+        limits
+            .push(Item::new("consents", "for good, because it is what shows that somebody agreed"));
     }
-    let mut limits = Vec::new();
+    if !is_any(explained, is_tracked) && !has_ended(explained) {
+        limits.push(Item::new("opens and clicks", "nothing is stored of them"));
+        return limits;
+    }
     if let Some(days) = explained.track_for_days {
         limits.push(Item::new("a hit counts", format!("for {days} days after sending")));
     }
@@ -308,7 +338,11 @@ fn fading(campaign: &Campaign, world: &World, has_rows: bool) -> Vec<Item> {
 
 /// (g)
 fn measures(region: &Region, explained: &Explained, lacks: &mut Vec<String>) -> Vec<String> {
-    let mut measures = Vec::new();
+    let mut measures = vec![
+        "recipients' addresses are sealed (AES-256-GCM) in every store, under a key of the tenant's \
+         that is destroyed when the tenant is erased"
+            .to_owned(),
+    ];
     if is_any(explained, is_tracked) || has_ended(explained) {
         let always = [
             "links and pictures carry sealed tokens, which tell nobody on their way whom they are \

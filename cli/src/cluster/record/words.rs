@@ -59,9 +59,6 @@ pub(super) fn say(entry: &Entry, paint: Paint) -> String {
     page.heading("(f) Time limits");
     entry.limits.iter().for_each(|item| page.line(&format!("{}: {}", item.what, item.says)));
     page.heading("(g) Measures");
-    if entry.measures.is_empty() {
-        page.line("nothing is stored that would need one");
-    }
     entry.measures.iter().for_each(|measure| page.line(measure));
 
     if !entry.lacks.is_empty() {
