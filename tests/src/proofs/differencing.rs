@@ -16,6 +16,7 @@ use hushmark_policy::Mode;
 use super::Run;
 use crate::figure::Figures;
 use attacker::{Claim, Part, Who};
+use released::Guard;
 use world::World;
 
 /// The minimum group that ships.
@@ -25,7 +26,7 @@ pub(super) fn prove(run: &Run) -> Result<Figures> {
     let mut figures = Figures::default();
     let mut random = Rng::with_seed(run.seed());
     let (guarded, bare) = run.size((1_000, 40), (60, 6));
-    let with = attack(&mut random, guarded, true);
+    let with = attack(&mut random, guarded, Guard::Ours);
     with.tell(&mut figures, "guarded");
     figures.at_least("pairs of releases subtracted", with.pairs, run.size(10_000, 1_000), "pairs");
     figures.at_least("numbers shown", with.shown, run.size(10_000, 500), "numbers");
@@ -34,17 +35,23 @@ pub(super) fn prove(run: &Run) -> Result<Figures> {
     for example in &with.examples {
         crate::figure::progress(example);
     }
-    let without = attack(&mut random, bare, false);
+    let without = attack(&mut random, bare, Guard::None);
     without.tell(&mut figures, "without the guard");
     let found = without.singled();
     figures.at_least("without the guard, singled out", found, run.size(1_000, 100), "groups");
-    for family in Family::ALL {
+    // Where everything is shown, nothing is left for a complement.
+    for family in Family::ALL.into_iter().filter(|family| *family != Family::Complement) {
         let found = without.found.get(&family).copied().unwrap_or_default();
         let name = format!("without the guard, singled out by {}", family.name());
         // Six campaigns need not have one of each.
         figures.at_least(&name, found, run.size(10, 0), "groups");
     }
     figures.exactly("wrong claims without the guard", without.wrong, 0, "claims");
+    let half = attack(&mut random, bare, Guard::OwnSide);
+    let found = half.found.get(&Family::Complement).copied().unwrap_or_default();
+    let name =
+        "where only small cells are left out, singled out by the total less what is shown of it";
+    figures.at_least(name, found, run.size(10, 1), "groups");
     lists::prove(run, &mut random, &mut figures);
     Ok(figures)
 }
@@ -123,11 +130,11 @@ impl Outcome {
     }
 }
 
-fn attack(random: &mut Rng, campaigns: u64, guarded: bool) -> Outcome {
+fn attack(random: &mut Rng, campaigns: u64, guard: Guard) -> Outcome {
     let mut outcome = Outcome::default();
     for _ in 0..campaigns {
         let world = World::draw(random);
-        let history = released::polled(&world, K, guarded);
+        let history = released::polled(&world, K, guard);
         *outcome.campaigns.entry(world.mode.name()).or_default() += 1;
         let numbers = |seen: &released::Seen| {
             let all = [seen.raw, seen.human, seen.uniq_raw, seen.uniq_human];

@@ -43,8 +43,19 @@ pub(super) fn seen(shown: &BTreeMap<Place, Shown>) -> Release {
     cells.map(|(place, shown)| (place.clone(), cell(shown))).collect()
 }
 
+/// What decides what is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// The writer's own rules.
+    Ours,
+    /// A cell is left out while it is smaller than the minimum group, and nothing else is looked at.
+    OwnSide,
+    /// Nothing.
+    None,
+}
+
 /// A reader who asks every minute, of a campaign that the writer's own rules publish every minute.
-pub(super) fn polled(world: &World, k: u64, guarded: bool) -> History {
+pub(super) fn polled(world: &World, k: u64, guard: Guard) -> History {
     let (mut counters, mut before) = (Counters::default(), BTreeMap::new());
     let mut releases: Vec<(u32, Release)> = Vec::new();
     let mut events = world.events.iter().peekable();
@@ -53,16 +64,18 @@ pub(super) fn polled(world: &World, k: u64, guarded: bool) -> History {
         while let Some(event) = events.next_if(|event| event.minute <= minute) {
             counters.add(event);
         }
-        let release = if guarded {
-            // An epoch is published a minute after its hits came.
-            let epoch = BEGIN_SECONDS + (minute + 1) * 60;
-            let terms = Terms { recipients: world.recipients, k, epoch };
-            before = counters.counted().shown(world.mode, &before, &terms);
-            seen(&before)
-        } else {
-            counters.bare(world.mode)
+        let release = match guard {
+            Guard::Ours => {
+                // An epoch is published a minute after its hits came.
+                let epoch = BEGIN_SECONDS + (minute + 1) * 60;
+                let terms = Terms { recipients: world.recipients, k, epoch };
+                before = counters.counted().shown(world.mode, &before, &terms);
+                seen(&before)
+            }
+            Guard::OwnSide => counters.from(world.mode, k),
+            Guard::None => counters.from(world.mode, 0),
         };
         releases.push((minute, release));
     }
-    History { recipients: world.recipients, releases, guarded }
+    History { recipients: world.recipients, releases, guarded: guard == Guard::Ours }
 }

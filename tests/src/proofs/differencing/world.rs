@@ -199,8 +199,9 @@ impl Counters {
         Counted { cells, ..Counted::default() }
     }
 
-    /// Everything as it is, which is what would be read were there no guard.
-    pub(super) fn bare(&self, mode: Mode) -> super::released::Release {
+    /// Everything as it is, which is what would be read were there no guard, but for cells of fewer
+    /// people than `least`.
+    pub(super) fn from(&self, mode: Mode, least: u64) -> super::released::Release {
         let uniq = |people: &HashSet<u32>| mode.has_mark().then_some(people.len() as u64);
         let seen = |tally: &Tally| super::released::Seen {
             raw: Some(tally.raw),
@@ -208,6 +209,8 @@ impl Counters {
             uniq_raw: uniq(&tally.people),
             uniq_human: uniq(&tally.people_human),
         };
-        self.0.iter().map(|(place, tally)| (place.clone(), seen(tally))).collect()
+        let people = |tally: &Tally| uniq(&tally.people).unwrap_or(tally.raw);
+        let shown = self.0.iter().filter(|(_, tally)| people(tally) >= least);
+        shown.map(|(place, tally)| (place.clone(), seen(tally))).collect()
     }
 }
