@@ -55,6 +55,7 @@ fn who_did_not_consent_gets_the_same_mail_without_tracking() -> Result<()> {
     ensure!(agreed == ["nadia.patel@example.org"], "{agreed:?}");
 
     explained(&machine, folder.path(), &people)?;
+    let one = people("kaja.okafor@example.org\n");
 
     // A ClickHouse that is restored from before all that knows neither contacts nor withdrawals.
     for table in ["withdrawals", "contacts"] {

@@ -11,7 +11,7 @@ use clap::Args;
 use crate::metadata::Metadata;
 use crate::setup::{self, Need};
 use crate::tree::Tree;
-use crate::{image, rooms, tidy, tree};
+use crate::{image, rooms, suites, tidy, tree};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -126,8 +126,9 @@ fn every_step(tree: &Tree, options: &Options, steps: &mut Steps) -> Result<()> {
     steps.step("images", "see above for which image and what about it", || {
         image::check(tree, &ready.engine)
     })?;
-    steps.step("tests", "the first failure above says which", || {
-        succeed(cargo().args(["test", "--workspace"]))
+    steps.step("tests", "each failure is above", || {
+        suites::run(tree, &ready)?;
+        succeed(cargo().args(["test", "--workspace", "--doc", "--quiet"]))
     })?;
     if options.no_node {
         println!("\n== real node: LEFT OUT, as --no-node asks: no pod of ours has run");

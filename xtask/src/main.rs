@@ -15,6 +15,7 @@ mod metadata;
 mod prove;
 mod rooms;
 mod setup;
+mod suites;
 mod tidy;
 mod tree;
 mod up;

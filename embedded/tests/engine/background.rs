@@ -6,7 +6,8 @@ fn make_table(server: &Server) {
     server.ask(
         "CREATE TABLE t (a UInt64, at DateTime DEFAULT now(), n SimpleAggregateFunction(sum, UInt64)) \
          ENGINE = AggregatingMergeTree ORDER BY (a, at) SETTINGS old_parts_lifetime = 1, \
-         cleanup_delay_period = 1, cleanup_delay_period_random_add = 0",
+         cleanup_delay_period = 1, max_cleanup_delay_period = 2, \
+         cleanup_delay_period_random_add = 0",
     );
 }
 

@@ -369,7 +369,8 @@ async fn without_its_audit_log_nothing_is_asked_for_and_policies_still_hold() {
     assert_eq!(refused.to_string(), missing);
     assert_eq!(as_an_edge_reads_it(&mut redis).await.length(), 1, "and nothing was appended");
     second.append(&mut redis, &key(), vec![down(3)], 8).await.unwrap();
-    ask(&mut redis, r#"{"takedown":{"kid":4}}"#).await;
+    let objection = r#"{"contact":{"tenant":"0000000000000001","id":"0000000000000004"}}"#;
+    ask(&mut redis, objection).await;
     second.round(&mut redis, &key(), &known, 9).await.unwrap_err();
     assert_eq!(as_an_edge_reads_it(&mut redis).await.length(), 3, "a recipient need not wait");
 

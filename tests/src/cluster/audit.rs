@@ -162,11 +162,17 @@ impl Cluster {
 
     fn read_since(&self, mark: &Mark) -> Result<Vec<Call>> {
         let mut log = self.audit()?;
-        log.seek(SeekFrom::Start(mark.0))?;
-        let mut text = String::new();
-        log.read_to_string(&mut text).context("the audit log is not text")?;
+        // One byte before, to see whether a line was being written at the mark: it is of before.
+        log.seek(SeekFrom::Start(mark.0.saturating_sub(1)))?;
+        let mut bytes = Vec::new();
+        log.read_to_end(&mut bytes)?;
+        let is_end = |byte: &u8| *byte == b'\n';
+        let from =
+            if mark.0 == 0 { Some(0) } else { bytes.iter().position(is_end).map(|at| at + 1) };
+        let since = from.map_or(&[][..], |from| &bytes[from..]);
         // The last line may still be being written.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let whole = since.iter().rposition(is_end).map_or(&[][..], |end| &since[..end]);
+        let whole = std::str::from_utf8(whole).context("the audit log is not text")?;
         whole
             .lines()
             .map(|line| {
