@@ -79,7 +79,9 @@ pub(crate) fn run(tree: &Tree, ready: &Ready) -> Result<()> {
     thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                while let Some(suite) = waiting.lock().expect("no holder panics").pop() {
+                // Taken in a statement of its own: a lock in the condition would be held all along.
+                let next = || waiting.lock().expect("no holder panics").pop();
+                while let Some(suite) = next() {
                     let (title, began) = (suite.title(), Instant::now());
                     let log = logs.join(title.replace('/', "-"));
                     let ended = one(tree, ready, &suite, &log);
