@@ -81,11 +81,11 @@ async fn people(
     let people = addresses(file)?;
     erase::Log::read(folder)?.tenant(tenant, namespace)?;
     let contacts =
-        Contacts::read(&state.clickhouse, tenant, keys::tenant_key(folder, tenant)?).await?;
+        Contacts::read(&state.clickhouse()?, tenant, keys::tenant_key(folder, tenant)?).await?;
     // Of who was erased nothing is written down again: what is left of them says as much.
     let (_, to_note): (Vec<_>, Vec<_>) =
         people.iter().partition(|it| contacts.withdrew(it) == Some(Withdrew::Erased));
-    contacts.withdraw(&state.clickhouse, &to_note, source, now_ms()).await?;
+    contacts.withdraw(&state.clickhouse()?, &to_note, source, now_ms()).await?;
     let asks: Vec<_> = people
         .iter()
         .map(|person| {

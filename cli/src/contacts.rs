@@ -13,7 +13,7 @@ use clickhouse::Row;
 use hmac::{Hmac, Mac};
 use hushmark_event::chain::Hash32;
 use hushmark_policy::{Caps, Day, Mark, TenantId};
-use hushmark_report::Person;
+use hushmark_report::{ClickHouse, Person};
 use hushmark_sender::Address;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -93,11 +93,11 @@ pub(crate) struct Contacts {
 impl Contacts {
     /// Reads the tenant's contacts: keyed hashes and ids, no address.
     pub(crate) async fn read(
-        clickhouse: &str,
+        clickhouse: &ClickHouse,
         tenant: TenantId,
         key: Zeroizing<[u8; 32]>,
     ) -> Result<Self> {
-        let client = hushmark_report::client(clickhouse);
+        let client = clickhouse.client();
         let known = client
             .query("SELECT lookup, contact FROM contacts FINAL WHERE tenant = ?")
             .bind(tenant.0)
@@ -163,8 +163,12 @@ impl Contacts {
     }
 
     /// Every id that any row names people by: two stampings at once may have drawn two.
-    pub(crate) async fn every_id(&self, clickhouse: &str) -> Result<HashMap<Hash32, Vec<Mark>>> {
-        let rows = hushmark_report::client(clickhouse)
+    pub(crate) async fn every_id(
+        &self,
+        clickhouse: &ClickHouse,
+    ) -> Result<HashMap<Hash32, Vec<Mark>>> {
+        let rows = clickhouse
+            .client()
             .query("SELECT DISTINCT lookup, contact FROM contacts WHERE tenant = ?")
             .bind(self.tenant.0)
             .fetch_all::<Known>()
@@ -178,8 +182,9 @@ impl Contacts {
     }
 
     /// Who is on record as having agreed, by their keyed hash.
-    pub(crate) async fn consented(&self, clickhouse: &str) -> Result<HashSet<Hash32>> {
-        let lookups = hushmark_report::client(clickhouse)
+    pub(crate) async fn consented(&self, clickhouse: &ClickHouse) -> Result<HashSet<Hash32>> {
+        let lookups = clickhouse
+            .client()
             .query("SELECT DISTINCT lookup FROM consents WHERE tenant = ?")
             .bind(self.tenant.0)
             .fetch_all::<Agreed>()
@@ -197,12 +202,12 @@ impl Contacts {
     /// Writes down that people's tracking ended, and how they said so. Durable when it returns.
     pub(crate) async fn withdraw(
         &self,
-        clickhouse: &str,
+        clickhouse: &ClickHouse,
         people: &[&Address],
         source: &str,
         now_ms: u64,
     ) -> Result<()> {
-        let client = hushmark_report::client(clickhouse).with_setting("async_insert", "0");
+        let client = clickhouse.client().with_setting("async_insert", "0");
         let at = i64::try_from(now_ms).unwrap_or(i64::MAX);
         let write = async {
             let mut insert = client.insert::<WithdrawalRow<'_>>("withdrawals").await?;
@@ -255,13 +260,13 @@ impl Contacts {
 
     /// Stores the contacts that were added, and hands out whom messages were made for. Done before
     /// any message leaves, so that no hit ever names a contact that nobody knows.
-    pub(crate) async fn store(mut self, clickhouse: &str) -> Result<Vec<u64>> {
+    pub(crate) async fn store(mut self, clickhouse: &ClickHouse) -> Result<Vec<u64>> {
         if self.added.is_empty() {
             return Ok(self.made_for);
         }
         // Not in the list's order.
         self.added.sort_unstable_by_key(|row| row.contact);
-        let client = hushmark_report::client(clickhouse).with_setting("async_insert", "0");
+        let client = clickhouse.client().with_setting("async_insert", "0");
         let write = async {
             let mut insert = client.insert::<ContactRow>("contacts").await?;
             for row in &self.added {

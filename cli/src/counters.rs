@@ -21,8 +21,8 @@ pub(crate) async fn run(data: &Path, options: &Counters) -> Result<()> {
     )?;
     let (name, tenant, campaign) = state.campaign(&options.campaign)?;
     campaigns::known(&state, &options.campaign, campaign).await?;
-    erase::Log::read(&folder)?.is_obeyed(&state.clickhouse).await?;
-    let rows = counters::read(&state.clickhouse, tenant, campaign).await?;
+    erase::Log::read(&folder)?.is_obeyed(&state.clickhouse()?).await?;
+    let rows = counters::read(&state.clickhouse()?, tenant, campaign).await?;
     let mut out = String::new();
     if options.json {
         for row in &rows {

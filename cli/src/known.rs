@@ -20,7 +20,7 @@ pub(crate) async fn campaigns(
     state: &State,
     tenant: TenantId,
 ) -> Result<HashMap<CampaignId, Known>> {
-    let mut all = hushmark_report::people::campaigns(&state.clickhouse, tenant).await?;
+    let mut all = hushmark_report::people::campaigns(&state.clickhouse()?, tenant).await?;
     let refused = Log::read(folder)?.0;
     for known in all.values_mut() {
         lower(known, tenant, &refused, stamp::generation(folder, known.id)?);

@@ -39,7 +39,8 @@ pub(crate) async fn segment(data: &Path, options: &args::Segment) -> Result<()> 
     };
     known::audit(&folder, Read::Segment, target).await?;
     let unseal = known::unseal(&folder, tenant)?;
-    let found = segment::read(&state.clickhouse, name, tenant, (&asked, by(&options.by)), &unseal);
+    let clickhouse = state.clickhouse()?;
+    let found = segment::read(&clickhouse, name, tenant, (&asked, by(&options.by)), &unseal);
     let found = found.await?;
     match options.format {
         args::Format { json: true, .. } => print(&found.json()),
@@ -73,13 +74,13 @@ pub(crate) async fn contact(data: &Path, options: &args::Contact) -> Result<()> 
     };
     let all = known::campaigns(&folder, &state, tenant).await?;
     let key = keys::tenant_key(&folder, tenant)?;
-    let contacts = Contacts::read(&state.clickhouse, tenant, key).await?;
+    let contacts = Contacts::read(&state.clickhouse()?, tenant, key).await?;
     let tombstone = contacts.tombstone(person);
     known::audit(&folder, Read::Contact, Target::Person { tenant, tombstone }).await?;
     let unseal = known::unseal(&folder, tenant)?;
     let name = format!("{}/{}", state.region, options.tenant);
     let lookup = contacts.lookup(person);
-    let page = contact::read(&state.clickhouse, (name, tenant), &lookup, &all, &unseal).await?;
+    let page = contact::read(&state.clickhouse()?, (name, tenant), &lookup, &all, &unseal).await?;
     let page = page.with_context(|| {
         format!(
             "tenant {} has no contact with this address: no mail was stamped for it; check its \
@@ -105,7 +106,7 @@ pub(crate) async fn export(data: &Path, options: &args::Export) -> Result<()> {
     let report = published(&state, &name, (tenant, id)).await?;
     let unseal = known::unseal(&folder, tenant)?;
     let of = (tenant, &one);
-    let export = mailing::read(&state.clickhouse, name, of, report.as_ref(), &unseal).await?;
+    let export = mailing::read(&state.clickhouse()?, name, of, report.as_ref(), &unseal).await?;
     match options.format {
         args::Format { json: true, .. } => print(&export.json()),
         args::Format { csv: true, .. } => print(&export.csv().context("cannot write CSV")?),
@@ -119,7 +120,7 @@ async fn published(
     name: &str,
     of: (TenantId, CampaignId),
 ) -> Result<Option<Report>> {
-    match hushmark_report::campaign(&state.clickhouse, name, of).await {
+    match hushmark_report::campaign(&state.clickhouse()?, name, of).await {
         Ok(report) => Ok(Some(report)),
         Err(ReadError::NotPublished(_)) => Ok(None),
         Err(error) => Err(error.into()),
@@ -142,7 +143,7 @@ pub(crate) async fn log(data: &Path, options: &args::Log) -> Result<()> {
     }
     let unseal = known::unseal(&folder, tenant)?;
     let name = format!("{}/{}", state.region, options.tenant);
-    let log = log::read(&state.clickhouse, (name, tenant), &templates, &unseal).await?;
+    let log = log::read(&state.clickhouse()?, (name, tenant), &templates, &unseal).await?;
     match options.format {
         args::Format { json: true, .. } => print(&log.json()),
         args::Format { csv: true, .. } => {

@@ -8,6 +8,7 @@ use hushmark_crds::policies::LegalHold;
 use hushmark_crds::{CampaignPlan, Manifests};
 use hushmark_policy::retention::{Limit, Step};
 use hushmark_policy::{CampaignId, TenantId};
+use hushmark_report::ClickHouse;
 use serde::{Deserialize, Serialize};
 
 /// A kind of policy.
@@ -141,8 +142,12 @@ struct PolicyRow {
 }
 
 /// Records what policies come to for every campaign. A row replaces the one before it.
-pub(crate) async fn record(clickhouse: &str, manifests: &Manifests, now_ms: u64) -> Result<()> {
-    let client = hushmark_report::client(clickhouse).with_setting("async_insert", "0");
+pub(crate) async fn record(
+    clickhouse: &ClickHouse,
+    manifests: &Manifests,
+    now_ms: u64,
+) -> Result<()> {
+    let client = clickhouse.client().with_setting("async_insert", "0");
     let write = async {
         let mut insert = client.insert::<PolicyRow>("policies").await?;
         for campaign in &manifests.campaigns {

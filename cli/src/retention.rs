@@ -43,7 +43,7 @@ pub(crate) async fn plan(data: &Path, options: &args::PlanPolicy) -> Result<Exit
     let folder = DataFolder::new(data);
     let state = folder.state()?;
     let policy = chosen(&state, &options.policy, options.kind)?;
-    let client = hushmark_report::client(&state.clickhouse);
+    let client = state.clickhouse()?.client();
     let now = now_ms();
     let mut steps = Vec::new();
     for due in due(&policy.limits, Day::of_unix_ms(now)) {
@@ -82,7 +82,7 @@ pub(crate) async fn enforce(data: &Path, options: &args::Enforce) -> Result<()> 
     if kept.plan.is_empty() {
         return print("nothing is due by this plan, and nothing was changed\n");
     }
-    let client = hushmark_report::client(&state.clickhouse).with_setting("async_insert", "0");
+    let client = state.clickhouse()?.client().with_setting("async_insert", "0");
     let steps = check_drift(&client, &kept, &policy).await?;
     let hash = kept.plan.hash();
     let action = Action::EnforcePlan { tenant: policy.tenant, plan: hash };

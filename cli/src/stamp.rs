@@ -116,9 +116,10 @@ pub(crate) async fn stamp(
     }
     let tracking = left(campaign, &refused, fixed.generation);
     let key = keys::tenant_key(&folder, campaign.tenant)?;
-    let mut contacts = Contacts::read(&state.clickhouse, campaign.tenant, key).await?;
+    let clickhouse = state.clickhouse()?;
+    let mut contacts = Contacts::read(&clickhouse, campaign.tenant, key).await?;
     let consents = match manifests.tenant_of(campaign).needs_consent(tracking) {
-        true => Some(Consents::read(&state.clickhouse, campaign.tenant).await?),
+        true => Some(Consents::read(&clickhouse, campaign.tenant).await?),
         false => None,
     };
     let plan = plan(&state, campaign, (newsletter, tracking), fixed, keep_going, now)?;
@@ -131,9 +132,9 @@ pub(crate) async fn stamp(
         discard(&draft);
         bail!("no row of the list can be used, so nothing was written");
     }
-    let made_for = contacts.store(&state.clickhouse).await.inspect_err(|_| discard(&draft))?;
+    let made_for = contacts.store(&clickhouse).await.inspect_err(|_| discard(&draft))?;
     let of = (campaign.tenant, campaign.id);
-    let noted = deliveries::record(&state.clickhouse, of, Event::Sent, today, made_for).await;
+    let noted = deliveries::record(&clickhouse, of, Event::Sent, today, made_for).await;
     noted.inspect_err(|_| discard(&draft))?;
     record(&state, campaign, tracking, &stamped, now).await.inspect_err(|_| discard(&draft))?;
     fs::rename(&draft, out).with_context(|| format!("cannot make {}", out.display()))?;
@@ -350,7 +351,7 @@ async fn record(
         opens: opens as i8,
         clicks: clicks as i8,
     };
-    let client = hushmark_report::client(&state.clickhouse).with_setting("async_insert", "0");
+    let client = state.clickhouse()?.client().with_setting("async_insert", "0");
     let write = async {
         let mut insert = client.insert::<SendRow>("sends").await?;
         insert.write(&row).await?;
