@@ -68,18 +68,20 @@ fn explained(machine: &OneMachine, folder: &Path, people: &dyn Fn(&str) -> Strin
     };
     // Who decides opens, and in which words.
     let opens = |said: String| -> Result<Vec<String>> {
-        ensure!(!said.contains("example.org"), "an address is in it: {said}");
+        ensure!(!said.contains("@example"), "an address is in it: {said}");
         let of = said.lines().skip_while(|line| !line.starts_with("OPENS"));
         let of: Vec<&str> = of.take_while(|line| !line.starts_with("CLICKS")).collect();
         let decides = of.iter().filter(|line| line.ends_with("<- decides"));
-        let decides: Vec<_> = decides.map(|line| line.split_whitespace().collect()).collect();
+        let decides: Vec<Vec<&str>> =
+            decides.map(|line| line.split_whitespace().collect()).collect();
         ensure!(decides.len() == 1, "{said}");
         let words: Vec<&str> = decides.into_iter().flatten().collect();
-        Ok(vec![of[0].to_owned(), words.join(" ")])
+        let first: Vec<&str> = of[0].split_whitespace().collect();
+        Ok(vec![first.join(" "), words.join(" ")])
     };
     let agreed = opens(explain("nadia.patel@example.org", &[])?)?;
     ensure!(agreed[0].starts_with("OPENS individual"), "{agreed:?}");
-    let silent = opens(explain("gamze.garcia@example.org", &[])?)?;
+    let silent = opens(explain("petra.brandt@example.com", &[])?)?;
     let off = ["OPENS off, because they did not consent", NO_CONSENT];
     ensure!(silent == off, "{silent:?}");
     let said = explain("kaja.okafor@example.org", &["--json"])?;
