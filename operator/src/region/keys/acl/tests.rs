@@ -38,7 +38,8 @@ impl Redis {
 
     fn spawn(folder: &tempfile::TempDir) -> Child {
         Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "yes", "--unixsocket"])
+            .args(["--port", "0", "--save", "", "--appendonly", "yes"])
+            .args(["--appendfsync", "always", "--unixsocket"])
             .arg(folder.path().join("redis.sock"))
             .arg("--aclfile")
             .arg(folder.path().join("users.acl"))
