@@ -34,6 +34,16 @@ impl Redis {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.child = Self::spawn(&self.folder);
+        // It takes connections before it has read its file.
+        let has_read =
+            |redis: &Self| redis::cmd("PING").exec(&mut redis.connect(Some(PROBE))).is_ok();
+        for _ in 0..500 {
+            if has_read(self) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("redis does not read its file");
     }
 
     fn spawn(folder: &tempfile::TempDir) -> Child {
