@@ -2,7 +2,7 @@
 //! `individual` names the id; mail of the other modes is noted beside it (see [`deliveries`]), and
 //! nothing in the mail is.
 //!
-//! In reading order: [`ended`] is what the logs say of them, [`turn`] lets one command at a time
+//! In reading order: [`ended`] is what the logs say of them, [`mod@turn`] lets one command at a time
 //! draw ids.
 //!
 //! [`deliveries`]: crate::deliveries
