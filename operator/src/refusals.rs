@@ -10,7 +10,7 @@
 //! What Tenants and Campaigns say (a kill switch, above all) does not wait for the audit log, and
 //! neither do recipients' objections, of which it is told later then. What a person asks for waits.
 //!
-//! [`mod@follow`] does this again and again; `held` and `link` are the logs here and in Redis.
+//! `follow` does this again and again; `held` and `link` are the logs here and in Redis.
 
 mod follow;
 mod held;
