@@ -1,6 +1,7 @@
 //! One request from address to response.
 #![forbid(unsafe_code)]
 
+use crate::access::Access;
 use crate::body::{Body, append_text};
 use crate::engine::{Engine, Piece, Work};
 use crate::failure::{Failure, code};
@@ -24,9 +25,13 @@ const EXCEPTION_CODE: HeaderName = HeaderName::from_static("x-clickhouse-excepti
 const PIECES: usize = 4;
 
 /// Answers a request, whatever it is.
-pub async fn answer(engine: &Arc<Engine>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub async fn answer(
+    engine: &Arc<Engine>,
+    access: &Access,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
-    if from_a_web_page(request.headers()) {
+    if access.is_a_web_page(request.headers()) {
         return plain(StatusCode::FORBIDDEN, "a web page may not use this server\n");
     }
     let bare = request.uri().query().is_none_or(str::is_empty);
@@ -35,7 +40,7 @@ pub async fn answer(engine: &Arc<Engine>, request: Request<Incoming>) -> Respons
             plain(StatusCode::OK, "Ok.\n")
         }
         (&Method::GET | &Method::HEAD, "/") if bare => plain(StatusCode::OK, "Ok.\n"),
-        (&Method::GET | &Method::POST, "/") => statement(engine, request).await,
+        (&Method::GET | &Method::POST, "/") => statement(engine, access, request).await,
         (_, "/" | "/ping" | "/replicas_status") => {
             plain(StatusCode::METHOD_NOT_ALLOWED, "GET or POST\n")
         }
@@ -51,17 +56,18 @@ pub(crate) fn ping_alone(request: &Request<Incoming>) -> Response<Full<Bytes>> {
     }
 }
 
-/// Browsers say so in these headers. Without this check any page that is open on this machine
-/// could send statements here, since the server asks for no password.
-fn from_a_web_page(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site")
-}
-
-async fn statement(engine: &Arc<Engine>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn statement(
+    engine: &Arc<Engine>,
+    access: &Access,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     static UNNAMED: AtomicU64 = AtomicU64::new(1);
     let (parts, incoming) = request.into_parts();
-    let outcome = match Ask::read(&parts) {
-        Err(failure) => Err((None, failure)),
+    let outcome = match access.admit(&parts.headers).and_then(|()| Ask::read(&parts)) {
+        Err(failure) => {
+            Body::new(incoming, false).discard().await;
+            Err((None, failure))
+        }
         Ok(ask) => {
             let id = ask.query_id.clone().unwrap_or_else(|| {
                 format!("{}-{}", std::process::id(), UNNAMED.fetch_add(1, Ordering::Relaxed))
@@ -222,6 +228,10 @@ fn refusal(id: Option<&str>, failure: &Failure, version: &str) -> Response<Full<
     let kind = HeaderValue::from_static("text/plain; charset=UTF-8");
     headers.insert(header::CONTENT_TYPE, kind);
     headers.insert(EXCEPTION_CODE, HeaderValue::from(failure.code));
+    if failure.code == code::REQUIRED_PASSWORD {
+        let scheme = HeaderValue::from_static("Basic realm=\"ClickHouse server HTTP API\"");
+        headers.insert(header::WWW_AUTHENTICATE, scheme);
+    }
     if let Some(id) = id {
         put(headers, QUERY_ID, id);
     }

@@ -19,6 +19,8 @@ pub mod code {
     pub const INCORRECT_DATA: u32 = 117;
     /// Every place is taken.
     pub const TOO_MANY_SIMULTANEOUS_QUERIES: u32 = 202;
+    /// Nobody said who asks.
+    pub const REQUIRED_PASSWORD: u32 = 194;
     /// The client stopped sending.
     pub const SOCKET_TIMEOUT: u32 = 209;
     /// A query with this id still runs.
@@ -29,6 +31,8 @@ pub mod code {
     pub const ABORTED: u32 = 236;
     /// A compressed block cannot be read.
     pub const CANNOT_DECOMPRESS: u32 = 271;
+    /// Who asks is not who they say.
+    pub const AUTHENTICATION_FAILED: u32 = 516;
     /// The engine said something without a code.
     pub const UNKNOWN_EXCEPTION: u32 = 1002;
 }
@@ -73,8 +77,8 @@ impl Failure {
     /// ClickHouse's `exceptionCodeToHTTPStatus`, and 503 where this server has no place.
     pub fn status(&self) -> StatusCode {
         match self.code {
-            194 => StatusCode::UNAUTHORIZED,
-            192 | 193 | 497 | 512 | 516 => StatusCode::FORBIDDEN,
+            code::REQUIRED_PASSWORD => StatusCode::UNAUTHORIZED,
+            192 | 193 | 497 | 512 | code::AUTHENTICATION_FAILED => StatusCode::FORBIDDEN,
             6 | 8 | 12 | 15 | 25 | 26 | 27 | 36 | 37 | 38 | 41 | 44 | 53 | 62 | 72 | 117 | 167
             | 168 | 223 | 321 | 376 | 427 | 441 | 675 | 676 => StatusCode::BAD_REQUEST,
             46 | 47 | 50 | 56 | 60 | 63 | 73 | 78 | 81 | 115 | 152 | 336 | 511 => {

@@ -2,9 +2,10 @@
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
+use hushmark_embedded::access::Access;
 use hushmark_embedded::engine::{Engine, Options};
 use hushmark_embedded::server::{self, Doors};
-use hushmark_hop::Files;
+use hushmark_hop::{Files, PasswordFile};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,12 +26,16 @@ struct Arguments {
     /// The folder that holds the data; made where it is missing.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Where to listen; port 0 takes a free one. There is no password, so only addresses of this
-    /// machine itself are taken unless --allow-remote or --tls is given. With --tls, /ping alone is
-    /// answered here.
+    /// Where to listen; port 0 takes a free one. What is sent here is not encrypted, so only
+    /// addresses of this machine itself are taken unless --allow-remote or --tls is given. With
+    /// --tls, /ping alone is answered here.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8123")]
     listen: SocketAddr,
-    /// Take an address that other machines reach. Whoever reaches it can read and delete all.
+    /// A file with the password of the user `default`. Without one, whoever reaches the port, which
+    /// is every user of this machine, can read and delete all. Read at the start.
+    #[arg(long, env = "HUSHMARK_EMBEDDED_PASSWORD_FILE", value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Take an address that other machines reach.
     #[arg(long)]
     allow_remote: bool,
     /// A folder with ca.crt, tls.crt and tls.key: queries are taken by TLS alone, from clients whose
@@ -72,14 +77,15 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<bool> {
-    let Arguments { lib, data, listen, allow_remote, tls, tls_listen, ready_file, memory_mib } =
-        arguments;
+    let Arguments { lib, data, listen, password_file, allow_remote, .. } = arguments;
+    let Arguments { tls, tls_listen, ready_file, memory_mib, .. } = arguments;
     if !listen.ip().is_loopback() && !allow_remote && tls.is_none() {
         bail!(
-            "{listen} is reachable from other machines and this server asks for no password; \
+            "{listen} is reachable from other machines, and what is sent there is not encrypted; \
                listen on 127.0.0.1, or give --tls or --allow-remote"
         );
     }
+    let access = access(password_file.as_deref(), listen.ip().is_loopback() && tls.is_none())?;
     if let Some(file) = &ready_file {
         remove(file)?;
     }
@@ -109,12 +115,28 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let shutdown = async move {
         tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
     };
-    let closed = server::run(doors, Arc::new(engine), shutdown).await;
+    let closed = server::run(doors, Arc::new(engine), access, shutdown).await;
     if let Some(file) = &ready_file {
         remove(file)?;
     }
     tracing::info!("stopped");
     Ok(closed)
+}
+
+fn access(password_file: Option<&Path>, this_machine_alone: bool) -> anyhow::Result<Access> {
+    let password = password_file.map(PasswordFile::new).transpose()?;
+    let password = password.map(|file| file.read()).transpose()?;
+    match &password {
+        None => {
+            tracing::warn!("no --password-file: whoever reaches the port can read and delete all")
+        }
+        Some(password) if password.is_empty() => {
+            let file = password_file.unwrap_or(Path::new("")).display();
+            bail!("the password file {file} is empty: write a password in it, or leave it out")
+        }
+        Some(_) => {}
+    }
+    Ok(Access::new(password, this_machine_alone))
 }
 
 async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {

@@ -98,7 +98,8 @@ impl Ask {
                     "client_protocol_version: only 0, the plain Native format, is spoken here",
                 ));
             }
-            // There is one user and he needs no password; answers are always sent whole.
+            // There is one user, whose password is not taken from an address; answers are always
+            // sent whole.
             "compress"
             | "session_id"
             | "client_protocol_version"

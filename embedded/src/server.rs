@@ -1,6 +1,7 @@
 //! The HTTP server: accepts, bounds, hands a request to [`crate::answer`], drains.
 #![forbid(unsafe_code)]
 
+use crate::access::Access;
 use crate::answer::{answer, ping_alone};
 use crate::engine::Engine;
 use hyper::server::conn::http1;
@@ -60,8 +61,14 @@ impl Doors {
 
 /// Serves until `shutdown` is ready, then lets the requests under way end and closes the engine.
 /// `false`: the engine could not be closed in time.
-pub async fn run(doors: Doors, engine: Arc<Engine>, shutdown: impl Future<Output = ()>) -> bool {
+pub async fn run(
+    doors: Doors,
+    engine: Arc<Engine>,
+    access: Access,
+    shutdown: impl Future<Output = ()>,
+) -> bool {
     let (stop, stopped) = watch::channel(());
+    let access = Arc::new(access);
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -78,10 +85,11 @@ pub async fn run(doors: Doors, engine: Arc<Engine>, shutdown: impl Future<Output
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, door)) => {
-                let (engine, stopped) = (Arc::clone(&engine), stopped.clone());
+                let behind = (Arc::clone(&engine), Arc::clone(&access));
+                let stopped = stopped.clone();
                 connections.spawn(async move {
                     let _place = place;
-                    enter(stream, door, engine, stopped).await;
+                    enter(stream, door, behind, stopped).await;
                 });
             }
             Err(error) => {
@@ -103,16 +111,19 @@ pub async fn run(doors: Doors, engine: Arc<Engine>, shutdown: impl Future<Output
     engine.close(deadline).await
 }
 
-async fn enter(stream: TcpStream, door: Door, engine: Arc<Engine>, stopped: watch::Receiver<()>) {
+/// The engine, and who may ask it.
+type Behind = (Arc<Engine>, Arc<Access>);
+
+async fn enter(stream: TcpStream, door: Door, behind: Behind, stopped: watch::Receiver<()>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection is gone already");
         return;
     }
     match door {
-        Door::Open => serve(stream, Some(engine), stopped).await,
+        Door::Open => serve(stream, Some(behind), stopped).await,
         Door::PingAlone => serve(stream, None, stopped).await,
         Door::Tls(acceptor) => match timeout(HANDSHAKE_TIME, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => serve(stream, Some(engine), stopped).await,
+            Ok(Ok(stream)) => serve(stream, Some(behind), stopped).await,
             // What is wrong with a certificate is for whoever runs both ends to know.
             Ok(Err(error)) => tracing::info!(%error, "a client was refused"),
             Err(_) => tracing::debug!("a client said nothing"),
@@ -123,14 +134,14 @@ async fn enter(stream: TcpStream, door: Door, engine: Arc<Engine>, stopped: watc
 /// Serves one connection; without an engine, `/ping` alone.
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    engine: Option<Arc<Engine>>,
+    behind: Option<Behind>,
     mut stopped: watch::Receiver<()>,
 ) {
     let service = service_fn(move |request| {
-        let engine = engine.clone();
+        let behind = behind.clone();
         async move {
-            Ok::<_, Infallible>(match &engine {
-                Some(engine) => answer(engine, request).await,
+            Ok::<_, Infallible>(match &behind {
+                Some((engine, access)) => answer(engine, access, request).await,
                 None => ping_alone(&request),
             })
         }

@@ -190,8 +190,9 @@ fn try_post(server: &Server, address: &str, body: &[u8]) {
     let attempt = || -> std::io::Result<()> {
         let mut stream = std::net::TcpStream::connect(&server.address)?;
         let length = body.len();
-        let head =
-            format!("POST /?{address} HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\n");
+        let head = format!(
+            "POST /?{address} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
+        );
         stream.write_all(head.as_bytes())?;
         stream.write_all(body)?;
         stream.read_exact(&mut [0])

@@ -136,6 +136,60 @@ fn a_page_in_a_browser_is_turned_away() {
 }
 
 #[test]
+fn a_page_whose_name_leads_here_is_turned_away() {
+    let (_parent, data) = folder();
+    let server = Server::start(&data);
+    let ask = |host: &str| {
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        let query = escape("SELECT 1");
+        let head =
+            format!("GET /?query={query} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        Reply::read(stream).status
+    };
+    assert_eq!((ask(&server.address), ask("localhost:8123")), (200, 200));
+    assert_eq!((ask("a.example"), ask("127.0.0.1.a.example:8123")), (403, 403));
+}
+
+#[test]
+fn who_does_not_know_the_password_reads_and_changes_nothing() {
+    let (parent, data) = folder();
+    let file = parent.path().join("password");
+    std::fs::write(&file, "a long secret\n").unwrap();
+    let server = Server::start_with(&data, &["--password-file", file.to_str().unwrap()]);
+    let ask = |headers: &str, sql: &str| server.send("POST", "", headers, sql.as_bytes());
+    let create = "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a AS SELECT 7 AS a";
+    let right = "X-ClickHouse-Key: a long secret\r\n";
+    assert_eq!(ask(right, create).status, 200);
+
+    let bare = ask("", "SELECT a FROM t");
+    assert_eq!((bare.status, bare.header("x-clickhouse-exception-code")), (401, Some("194")));
+    assert!(bare.header("www-authenticate").is_some_and(|scheme| scheme.starts_with("basic ")));
+    for wrong in [
+        "X-ClickHouse-Key: another secret\r\n",
+        "X-ClickHouse-User: default\r\nX-ClickHouse-Key: \r\n",
+        "X-ClickHouse-User: admin\r\nX-ClickHouse-Key: a long secret\r\n",
+        // default:wrong
+        "Authorization: Basic ZGVmYXVsdDp3cm9uZw==\r\n",
+    ] {
+        for sql in ["SELECT a FROM t", "SELECT file('/etc/hostname')", "TRUNCATE TABLE t"] {
+            let reply = ask(wrong, sql);
+            assert_eq!(reply.header("x-clickhouse-exception-code"), Some("516"), "{wrong}{sql}");
+            assert_eq!(reply.status, 403);
+        }
+    }
+    // Whoever has it in an address has it in the list of processes too.
+    assert_eq!(server.post("user=default&password=a+long+secret", "SELECT 1").status, 401);
+    assert_eq!(server.get(&format!("query={}", escape("SELECT a FROM t"))).status, 401);
+    // An insert that is refused is read to its end, so that its sender gets to know why.
+    assert_eq!(ask("", &format!("INSERT INTO t VALUES {}", "(1),".repeat(500_000))).status, 401);
+    assert_eq!(ask(right, "SELECT groupArray(a) FROM t").text(), "[7]\n");
+    // default:a long secret
+    let basic = "Authorization: Basic ZGVmYXVsdDphIGxvbmcgc2VjcmV0\r\n";
+    assert_eq!(ask(basic, "SELECT a FROM t").text(), "7\n");
+}
+
+#[test]
 fn a_statement_reaches_nothing_outside_the_engine() {
     let (_parent, data) = folder();
     let server = Server::start(&data);
@@ -229,7 +283,7 @@ fn begin_insert(server: &Server, address: &str, length: usize) -> TcpStream {
     let mut stream = TcpStream::connect(&server.address).unwrap();
     let query = escape("INSERT INTO t FORMAT CSV");
     let head = format!(
-        "POST /?{address}&query={query} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\
+        "POST /?{address}&query={query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
          Content-Length: {length}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();

@@ -26,7 +26,7 @@ fn a_body_over_the_bound_is_refused_and_stores_nothing() {
     let server = Server::start(&data);
     server.ask("CREATE TABLE t (a FixedString(256)) ENGINE = Null");
     let mut stream = TcpStream::connect(&server.address).unwrap();
-    let head = "POST /?query=INSERT+INTO+t+FORMAT+RowBinary HTTP/1.1\r\nHost: t\r\n\
+    let head = "POST /?query=INSERT+INTO+t+FORMAT+RowBinary HTTP/1.1\r\nHost: localhost\r\n\
                 Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
     let chunk = [b"100000\r\n".as_slice(), &[b'x'; 1 << 20], b"\r\n"].concat();
@@ -56,7 +56,7 @@ fn when_every_place_is_taken_and_the_queue_is_full_the_next_is_told_so() {
     let mut inserts: Vec<TcpStream> = (0..72)
         .map(|_| {
             let mut stream = TcpStream::connect(&server.address).unwrap();
-            let head = "POST /?query=INSERT+INTO+t+FORMAT+CSV HTTP/1.1\r\nHost: t\r\n\
+            let head = "POST /?query=INSERT+INTO+t+FORMAT+CSV HTTP/1.1\r\nHost: localhost\r\n\
                         Connection: close\r\nContent-Length: 2\r\n\r\n";
             stream.write_all(head.as_bytes()).unwrap();
             stream
@@ -65,7 +65,7 @@ fn when_every_place_is_taken_and_the_queue_is_full_the_next_is_told_so() {
     // Asked with a row already there, so that it never waits for anything but a place.
     let full = wait_for("the queue to be full", || {
         let mut stream = TcpStream::connect(&server.address).unwrap();
-        let head = "POST /?query=INSERT+INTO+t+FORMAT+CSV HTTP/1.1\r\nHost: t\r\n\
+        let head = "POST /?query=INSERT+INTO+t+FORMAT+CSV HTTP/1.1\r\nHost: localhost\r\n\
                     Connection: close\r\nContent-Length: 2\r\n\r\n1\n";
         stream.write_all(head.as_bytes()).unwrap();
         let mut first = [0; 1];

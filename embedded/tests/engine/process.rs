@@ -14,7 +14,8 @@ fn sigterm_lets_a_statement_end_and_exits_with_0() {
     let mut stream = TcpStream::connect(&server.address).unwrap();
     let query = escape("INSERT INTO t FORMAT CSV");
     let head = format!(
-        "POST /?query_id=last&query={query} HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\n"
+        "POST /?query_id=last&query={query} HTTP/1.1\r\nHost: localhost\r\n\
+         Content-Length: 2\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();
     // Under way once its id is taken.
@@ -66,6 +67,18 @@ fn an_address_that_others_reach_needs_a_word() {
     let (_parent, data) = folder();
     let said = refusal(with(&data, &["--listen", "0.0.0.0:0"]));
     assert!(said.contains("--allow-remote"), "{said}");
+}
+
+#[test]
+fn a_password_file_that_is_missing_or_empty_is_refused() {
+    let (parent, data) = folder();
+    let file = parent.path().join("password");
+    let start = || refusal(with(&data, &["--password-file", file.to_str().unwrap()]));
+    let said = start();
+    assert!(said.contains("cannot read the password file"), "{said}");
+    std::fs::write(&file, "\n").unwrap();
+    let said = start();
+    assert!(said.contains("password file") && said.contains("is empty"), "{said}");
 }
 
 #[test]

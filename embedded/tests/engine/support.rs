@@ -28,10 +28,16 @@ pub(crate) struct Server {
 impl Server {
     /// A server on a data folder; the folder is the caller's, so that it can be started again.
     pub(crate) fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    /// A server with more options.
+    pub(crate) fn start_with(data: &Path, options: &[&str]) -> Self {
         let ready = data.with_extension("ready");
         // A killed server leaves its file.
         std::fs::remove_file(&ready).unwrap_or_default();
-        let mut child = command(data).arg("--ready-file").arg(&ready).spawn().unwrap();
+        let mut command = command(data);
+        let mut child = command.args(options).arg("--ready-file").arg(&ready).spawn().unwrap();
         let address = wait_for("the server to be ready", || {
             assert!(child.try_wait().unwrap().is_none(), "the server ended at once");
             std::fs::read_to_string(&ready).ok()
@@ -71,7 +77,7 @@ impl Server {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let length = body.len();
         let head = format!(
-            "{method} /?{query} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n{headers}\
+            "{method} /?{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\
              Content-Length: {length}\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).unwrap();
