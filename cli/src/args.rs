@@ -126,8 +126,14 @@ pub(crate) struct Up {
     #[arg(long)]
     pub(crate) listen: Option<std::net::SocketAddr>,
     /// A ClickHouse that runs already, instead of one started here
-    #[arg(long, value_name = "URL", value_parser = http_url)]
+    #[arg(long, value_name = "URL", value_parser = clickhouse_url)]
     pub(crate) clickhouse: Option<String>,
+    /// The user of that ClickHouse, where it is not its default user
+    #[arg(long, value_name = "NAME", requires = "clickhouse")]
+    pub(crate) clickhouse_user: Option<String>,
+    /// A file with that user's password
+    #[arg(long, value_name = "FILE", requires = "clickhouse")]
+    pub(crate) clickhouse_password_file: Option<PathBuf>,
     /// Run the demo once everything is ready, and print its reports
     #[arg(long)]
     pub(crate) demo: bool,
@@ -423,6 +429,22 @@ pub(crate) struct Evidence {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// [`http_url`] of a store: who asks it is told by other options.
+fn clickhouse_url(text: &str) -> Result<String, String> {
+    let url = http_url(text)?;
+    let uri: Option<hyper::Uri> = url.parse().ok();
+    let names_somebody =
+        |uri: &hyper::Uri| uri.authority().is_some_and(|it| it.as_str().contains('@'));
+    if uri.as_ref().is_some_and(names_somebody) {
+        return Err(
+            "every user of this machine can read the arguments of a command: leave user and \
+                    password out, and give --clickhouse-user and --clickhouse-password-file"
+                .to_owned(),
+        );
+    }
+    Ok(url.trim_end_matches('/').to_owned())
 }
 
 /// An address with a scheme and a host, left as it was typed.

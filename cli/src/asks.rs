@@ -84,12 +84,12 @@ async fn people(
     let log = erase::Log::read(folder)?;
     log.tenant(tenant, namespace)?;
     let key = keys::tenant_key(folder, tenant)?;
-    let contacts = Contacts::read((folder, &log.0), &state.clickhouse, tenant, key).await?;
+    let contacts = Contacts::read((folder, &log.0), &state.clickhouse()?, tenant, key).await?;
     // Of who was erased nothing is written down again: what is left of them says as much.
     let (_, to_note): (Vec<_>, Vec<_>) =
         people.iter().partition(|it| contacts.withdrew(it) == Some(Withdrew::Erased));
-    contacts.withdraw(&state.clickhouse, &to_note, source, now_ms()).await?;
-    let ids = contacts.ids_now(&state.clickhouse, &people).await?;
+    contacts.withdraw(&state.clickhouse()?, &to_note, source, now_ms()).await?;
+    let ids = contacts.ids_now(&state.clickhouse()?, &people).await?;
     let mut asks = Vec::new();
     for person in &people {
         let tombstone = contacts.tombstone(person);

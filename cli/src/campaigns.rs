@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use clickhouse::Row;
 use hushmark_crds::Manifests;
 use hushmark_policy::CampaignId;
+use hushmark_report::ClickHouse;
 use serde::{Deserialize, Serialize};
 
 use crate::data::State;
@@ -24,8 +25,12 @@ struct CampaignRow<'a> {
 }
 
 /// Records every campaign. A row replaces the one before it.
-pub(crate) async fn record(clickhouse: &str, manifests: &Manifests, now_ms: u64) -> Result<()> {
-    let client = hushmark_report::client(clickhouse).with_setting("async_insert", "0");
+pub(crate) async fn record(
+    clickhouse: &ClickHouse,
+    manifests: &Manifests,
+    now_ms: u64,
+) -> Result<()> {
+    let client = clickhouse.client().with_setting("async_insert", "0");
     let write = async {
         let mut insert = client.insert::<CampaignRow<'_>>("campaigns").await?;
         for campaign in &manifests.campaigns {
@@ -77,7 +82,7 @@ pub(crate) async fn known(state: &State, asked: &str, id: CampaignId) -> Result<
     }
     let query = "SELECT campaign, concat(namespace, '/', name) AS name FROM campaigns FINAL \
                  ORDER BY name";
-    let client = hushmark_report::client(&state.clickhouse);
+    let client = state.clickhouse()?.client();
     let rows: Vec<Known> = client.query_raw(query).fetch_all().await.with_context(|| {
         format!(
             "{asked} is not in the manifests, and ClickHouse cannot be asked whether it ever \

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use clickhouse::Row;
 use hushmark_policy::TenantId;
+use hushmark_report::ClickHouse;
 use hushmark_sender::Address;
 use serde::{Deserialize, Serialize};
 
@@ -36,8 +37,8 @@ struct Known {
 pub(crate) struct Consents(HashSet<Lookup>);
 
 impl Consents {
-    pub(crate) async fn read(clickhouse: &str, tenant: TenantId) -> Result<Self> {
-        let client = hushmark_report::client(clickhouse);
+    pub(crate) async fn read(clickhouse: &ClickHouse, tenant: TenantId) -> Result<Self> {
+        let client = clickhouse.client();
         let known = client
             .query("SELECT DISTINCT lookup FROM consents WHERE tenant = ?")
             .bind(tenant.0)
@@ -60,10 +61,10 @@ pub(crate) async fn consent(data: &Path, options: &args::Consent) -> Result<()> 
     let people = addresses(&options.people)?;
     let log = Log::read(&folder)?;
     log.tenant(tenant, &options.tenant)?;
-    log.is_obeyed(&state.clickhouse).await?;
+    log.is_obeyed(&state.clickhouse()?).await?;
     let key = keys::tenant_key(&folder, tenant)?;
-    let contacts = Contacts::read((&folder, &log.0), &state.clickhouse, tenant, key).await?;
-    let client = hushmark_report::client(&state.clickhouse).with_setting("async_insert", "0");
+    let contacts = Contacts::read((&folder, &log.0), &state.clickhouse()?, tenant, key).await?;
+    let client = state.clickhouse()?.client().with_setting("async_insert", "0");
     let at = i64::try_from(now_ms()).unwrap_or(i64::MAX);
     let write = async {
         let mut insert = client.insert::<ConsentRow<'_>>("consents").await?;

@@ -21,7 +21,7 @@ use hushmark_event::chain::Hash32;
 use hushmark_event::refusal::RefusalLog;
 use hushmark_policy::resolve::Word;
 use hushmark_policy::{Caps, Day, Mark, TenantId};
-use hushmark_report::Person;
+use hushmark_report::{ClickHouse, Person};
 use hushmark_sender::Address;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -116,12 +116,12 @@ impl Contacts {
     /// by the table and by the logs, which outlive a ClickHouse that is restored.
     pub(crate) async fn read(
         (folder, log): (&DataFolder, &RefusalLog),
-        clickhouse: &str,
+        clickhouse: &ClickHouse,
         tenant: TenantId,
         key: Zeroizing<[u8; 32]>,
     ) -> Result<Self> {
         let ended = Ended::read(folder, log, tenant)?;
-        let (client, t) = (hushmark_report::client(clickhouse), tenant.0);
+        let (client, t) = (clickhouse.client(), tenant.0);
         let read = async |query: &str| {
             let rows = client.query_raw(query).fetch_all::<Known>().await;
             rows.context("cannot read the contacts from ClickHouse; is `hushmark up` running?")
@@ -205,10 +205,10 @@ impl Contacts {
     /// new id, or the stamping finds that they withdrew.
     pub(crate) async fn ids_now(
         &self,
-        clickhouse: &str,
+        clickhouse: &ClickHouse,
         people: &[Address],
     ) -> Result<HashMap<Hash32, Vec<Mark>>> {
-        let client = hushmark_report::client(clickhouse);
+        let client = clickhouse.client();
         let mut ids = HashMap::<Hash32, Vec<Mark>>::new();
         for some in people.chunks(NAMED_AT_ONCE) {
             let named = some.iter().map(|it| format!("unhex('{}')", self.found_by(it)));
@@ -226,8 +226,9 @@ impl Contacts {
     }
 
     /// Who is on record as having agreed, by their keyed hash.
-    pub(crate) async fn consented(&self, clickhouse: &str) -> Result<HashSet<Hash32>> {
-        let lookups = hushmark_report::client(clickhouse)
+    pub(crate) async fn consented(&self, clickhouse: &ClickHouse) -> Result<HashSet<Hash32>> {
+        let lookups = clickhouse
+            .client()
             .query("SELECT DISTINCT lookup FROM consents WHERE tenant = ?")
             .bind(self.tenant.0)
             .fetch_all::<Agreed>()
@@ -253,7 +254,7 @@ impl Contacts {
 
     /// How many of those whose messages are tracked ended it since the contacts were read. Asked
     /// once the new ids are stored; see [`ids_now`](Self::ids_now).
-    pub(crate) async fn ended_meanwhile(&self, clickhouse: &str, refused: &Caps) -> Result<usize> {
+    pub(crate) async fn ended_meanwhile(&self, clickhouse: &ClickHouse, refused: &Caps) -> Result<usize> {
         let withdrawn = withdrawn(clickhouse, self.tenant).await?;
         let has_ended = |it: &&Lookup| withdrawn.contains_key(*it) || self.objected(it, refused);
         Ok(self.tracked.iter().filter(has_ended).count())
@@ -273,12 +274,12 @@ impl Contacts {
     /// Writes down that people's tracking ended, and how they said so. Durable when it returns.
     pub(crate) async fn withdraw(
         &self,
-        clickhouse: &str,
+        clickhouse: &ClickHouse,
         people: &[&Address],
         source: &str,
         now_ms: u64,
     ) -> Result<()> {
-        let client = hushmark_report::client(clickhouse).with_setting("async_insert", "0");
+        let client = clickhouse.client().with_setting("async_insert", "0");
         let at = i64::try_from(now_ms).unwrap_or(i64::MAX);
         let write = async {
             let mut insert = client.insert::<WithdrawalRow<'_>>("withdrawals").await?;
@@ -331,14 +332,14 @@ impl Contacts {
 
     /// Stores the contacts that were added, and hands out whom messages were made for. Done before
     /// any message leaves, so that no hit ever names a contact that nobody knows.
-    pub(crate) async fn store(&mut self, clickhouse: &str) -> Result<Vec<u64>> {
+    pub(crate) async fn store(&mut self, clickhouse: &ClickHouse) -> Result<Vec<u64>> {
         let made_for = std::mem::take(&mut self.made_for);
         if self.added.is_empty() {
             return Ok(made_for);
         }
         // Not in the list's order.
         self.added.sort_unstable_by_key(|row| row.contact);
-        let client = hushmark_report::client(clickhouse).with_setting("async_insert", "0");
+        let client = clickhouse.client().with_setting("async_insert", "0");
         let write = async {
             let mut insert = client.insert::<ContactRow>("contacts").await?;
             for row in &self.added {
@@ -352,8 +353,8 @@ impl Contacts {
 }
 
 /// Who ended a tenant's tracking or was erased, as ClickHouse has it.
-async fn withdrawn(clickhouse: &str, tenant: TenantId) -> Result<HashMap<Lookup, Withdrew>> {
-    let rows = hushmark_report::client(clickhouse)
+async fn withdrawn(clickhouse: &ClickHouse, tenant: TenantId) -> Result<HashMap<Lookup, Withdrew>> {
+    let rows = clickhouse.client()
         .query(
             "SELECT lookup, min(source = 'erased') AS is_erased FROM withdrawals \
              WHERE tenant = ? GROUP BY lookup",

@@ -24,9 +24,9 @@ pub(crate) async fn run(data: &Path, options: &Counters) -> Result<()> {
     let of = Target::Campaign { tenant, id: campaign };
     let action = Action::Read { what: Read::Counters, of: of.clone() };
     asks::known_campaign(&folder, &state, (&options.campaign, campaign), action).await?;
-    erase::Log::read(&folder)?.is_obeyed(&state.clickhouse).await?;
+    erase::Log::read(&folder)?.is_obeyed(&state.clickhouse()?).await?;
     known::audit(&folder, Read::Counters, of).await?;
-    let rows = counters::read(&state.clickhouse, tenant, campaign).await?;
+    let rows = counters::read(&state.clickhouse()?, tenant, campaign).await?;
     let mut out = String::new();
     if options.json {
         for row in &rows {

@@ -7,7 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use hushmark_hop::PasswordFile;
 use hushmark_policy::{CampaignId, TenantId};
+use hushmark_report::ClickHouse;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,11 @@ pub(crate) struct State {
     #[serde(default)]
     pub(crate) campaigns: Vec<String>,
     pub(crate) clickhouse: String,
+    #[serde(default)]
+    pub(crate) clickhouse_user: Option<String>,
+    /// Where the password is: the file, never what it holds.
+    #[serde(default)]
+    pub(crate) clickhouse_password_file: Option<PathBuf>,
     pub(crate) edge: String,
     pub(crate) edge_admin: String,
     pub(crate) writer_admin: String,
@@ -147,6 +154,17 @@ fn is_free(lock: &File, how: FlockOperation) -> bool {
 }
 
 impl State {
+    /// ClickHouse, with the password as its file says it now.
+    pub(crate) fn clickhouse(&self) -> Result<ClickHouse> {
+        let read = |file: &PathBuf| PasswordFile::new(file)?.read();
+        let password = self.clickhouse_password_file.as_ref().map(read).transpose()?;
+        Ok(ClickHouse {
+            url: self.clickhouse.clone(),
+            user: self.clickhouse_user.clone(),
+            password,
+        })
+    }
+
     /// The ids and the full name of a campaign given as NAME or NAMESPACE/NAME, or as reports name
     /// it, with the region before. Ids follow from names, so that a report needs no manifest.
     pub(crate) fn campaign(&self, asked: &str) -> Result<(String, TenantId, CampaignId)> {

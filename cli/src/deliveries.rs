@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use clickhouse::Row;
 use hushmark_policy::{CampaignId, Day, TenantId};
+use hushmark_report::ClickHouse;
 use hushmark_report::deliveries::{self, Event};
 use serde::Serialize;
 
@@ -49,7 +50,7 @@ fn rows(
 
 /// Writes down what happened to messages of a campaign. Durable when it returns.
 pub(crate) async fn record(
-    clickhouse: &str,
+    clickhouse: &ClickHouse,
     of: (TenantId, CampaignId),
     event: Event,
     today: Day,
@@ -58,7 +59,7 @@ pub(crate) async fn record(
     if contacts.is_empty() {
         return Ok(());
     }
-    let client = hushmark_report::client(clickhouse).with_setting("async_insert", "0");
+    let client = clickhouse.client().with_setting("async_insert", "0");
     let write = async {
         let mut insert = client.insert::<DeliveryRow>("deliveries").await?;
         for row in rows(of, event, today, contacts) {
@@ -78,10 +79,10 @@ pub(crate) async fn delivered(data: &Path, options: &args::Delivered) -> Result<
     let people = addresses(&options.people)?;
     let log = Log::read(&folder)?;
     log.campaign(tenant, campaign, &name)?;
-    log.is_obeyed(&state.clickhouse).await?;
+    log.is_obeyed(&state.clickhouse()?).await?;
     let key = keys::known_tenant_key(&folder, tenant)?;
-    let contacts = Contacts::read((&folder, &log.0), &state.clickhouse, tenant, key).await?;
-    let mut sent = deliveries::sent(&state.clickhouse, (tenant, campaign)).await?;
+    let contacts = Contacts::read((&folder, &log.0), &state.clickhouse()?, tenant, key).await?;
+    let mut sent = deliveries::sent(&state.clickhouse()?, (tenant, campaign)).await?;
     sent.sort_unstable();
     let had_one = |id: &u64| sent.binary_search(id).is_ok();
     let contact = |person| contacts.known(person).map(|mark| mark.expose()).filter(had_one);
@@ -99,7 +100,7 @@ pub(crate) async fn delivered(data: &Path, options: &args::Delivered) -> Result<
     let event = if options.failed { Event::Failed } else { Event::Delivered };
     let today = Day::of_unix_ms(now_ms());
     let n = named.len() as u64;
-    record(&state.clickhouse, (tenant, campaign), event, today, named.into_iter().collect())
+    record(&state.clickhouse()?, (tenant, campaign), event, today, named.into_iter().collect())
         .await?;
     print(&format!("{name}: {} {} on {today}\n", plural(n, "message"), event.name()))
 }

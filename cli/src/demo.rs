@@ -131,9 +131,9 @@ impl<'a> Morning<'a> {
     async fn read(&self) -> Result<Counters> {
         let mut campaigns = Vec::new();
         for mailing in &self.mailings {
-            campaigns.push(compare::read(&self.state.clickhouse, mailing.ids).await?);
+            campaigns.push(compare::read(&self.state.clickhouse()?, mailing.ids).await?);
         }
-        Ok(Counters { campaigns, own: compare::read_own(&self.state.clickhouse).await? })
+        Ok(Counters { campaigns, own: compare::read_own(&self.state.clickhouse()?).await? })
     }
 
     async fn send(&self, manifests: &Manifests) -> Result<send::Sent> {

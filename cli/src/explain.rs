@@ -170,14 +170,14 @@ impl Here {
                 path.display()
             );
         }
-        Log(self.refused.clone()).is_obeyed(&state.clickhouse).await?;
+        Log(self.refused.clone()).is_obeyed(&state.clickhouse()?).await?;
         let key = keys::known_tenant_key(folder, tenant)?;
         let logs = (folder, &self.refused);
-        let contacts = Contacts::read(logs, &state.clickhouse, tenant, key).await?;
+        let contacts = Contacts::read(logs, &state.clickhouse()?, tenant, key).await?;
         let tombstone = contacts.tombstone(person);
         known::audit(folder, Read::Explanation, Target::Person { tenant, tombstone }).await?;
         let of = (tenant, plan.id);
-        let mut recipient = on_record(&state.clickhouse, of, &contacts, person).await?;
+        let mut recipient = on_record(&state.clickhouse()?, of, &contacts, person).await?;
         if contacts.has_objected(person, self.refused.caps()) && recipient.withdrawal.is_none() {
             recipient.objection = self.objected_at(tenant, contacts.known(person).as_ref())?;
         }
@@ -220,12 +220,12 @@ struct RecordRow {
 
 /// What the tables say of a person.
 async fn on_record(
-    clickhouse: &str,
+    clickhouse: &ClickHouse,
     (tenant, campaign): (TenantId, CampaignId),
     contacts: &Contacts,
     person: &Address,
 ) -> Result<Recipient> {
-    let client = hushmark_report::client(clickhouse);
+    let client = clickhouse.client();
     let lookup = hex::encode(contacts.lookup(person));
     // Of consents the last, of ends the first: from then on it held.
     let query = "SELECT 'consent' AS kind, argMax(c.source, c.at) AS source, \

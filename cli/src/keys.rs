@@ -190,6 +190,13 @@ fn random_file(path: &Path) -> Result<()> {
     files::replace(path, random_key()?.as_ref())
 }
 
+/// Draws a password that is text.
+pub(crate) fn random_password(path: &Path) -> Result<()> {
+    let mut text = Zeroizing::new(hex::encode(random_key()?.as_ref()));
+    text.push('\n');
+    files::replace(path, text.as_bytes())
+}
+
 /// 64 random bits that nobody can guess.
 pub(crate) fn random64() -> u64 {
     let mut bytes = [0; 8];

@@ -26,8 +26,8 @@ pub(crate) async fn campaigns(
     let is_its = |namespace: &&String| TenantId::derive(&state.region, namespace) == tenant;
     let namespace = state.namespaces.iter().find(is_its);
     log.tenant(tenant, namespace.map_or("", String::as_str))?;
-    log.is_obeyed(&state.clickhouse).await?;
-    let mut all = hushmark_report::people::campaigns(&state.clickhouse, tenant).await?;
+    log.is_obeyed(&state.clickhouse()?).await?;
+    let mut all = hushmark_report::people::campaigns(&state.clickhouse()?, tenant).await?;
     for known in all.values_mut() {
         lower(known, tenant, &log.0, stamp::generation(folder, known.id)?);
     }

@@ -41,7 +41,7 @@ pub(crate) async fn segment(data: &Path, options: &args::Segment) -> Result<()> 
     known::audit(&folder, Read::Segment, target).await?;
     let (unseal, ended) = (known::unseal(&folder, tenant)?, known::ended(&folder, tenant)?);
     let whom = Whom { unseal: &unseal, ended: &ended };
-    let found = segment::read(&state.clickhouse, name, tenant, (&asked, by(&options.by)), whom);
+    let found = segment::read(&state.clickhouse()?, name, tenant, (&asked, by(&options.by)), whom);
     let found = found.await?;
     match options.format {
         args::Format { json: true, .. } => print(&found.json()),
@@ -76,14 +76,14 @@ pub(crate) async fn contact(data: &Path, options: &args::Contact) -> Result<()> 
     let all = known::campaigns(&folder, &state, tenant).await?;
     let key = keys::known_tenant_key(&folder, tenant)?;
     let log = Log::read(&folder)?.0;
-    let contacts = Contacts::read((&folder, &log), &state.clickhouse, tenant, key).await?;
+    let contacts = Contacts::read((&folder, &log), &state.clickhouse()?, tenant, key).await?;
     let tombstone = contacts.tombstone(person);
     known::audit(&folder, Read::Contact, Target::Person { tenant, tombstone }).await?;
     let (unseal, ended) = (known::unseal(&folder, tenant)?, known::ended(&folder, tenant)?);
     let whom = Whom { unseal: &unseal, ended: &ended };
     let name = format!("{}/{}", state.region, options.tenant);
     let lookup = contacts.lookup(person);
-    let page = contact::read(&state.clickhouse, (name, tenant), &lookup, &all, whom).await?;
+    let page = contact::read(&state.clickhouse()?, (name, tenant), &lookup, &all, whom).await?;
     let page = page.with_context(|| {
         format!(
             "tenant {} has no contact with this address: no mail was stamped for it; check its \
@@ -110,7 +110,7 @@ pub(crate) async fn export(data: &Path, options: &args::Export) -> Result<()> {
     let (unseal, ended) = (known::unseal(&folder, tenant)?, known::ended(&folder, tenant)?);
     let whom = Whom { unseal: &unseal, ended: &ended };
     let of = (tenant, &one);
-    let export = mailing::read(&state.clickhouse, name, of, report.as_ref(), whom).await?;
+    let export = mailing::read(&state.clickhouse()?, name, of, report.as_ref(), whom).await?;
     match options.format {
         args::Format { json: true, .. } => print(&export.json()),
         args::Format { csv: true, .. } => print(&export.csv().context("cannot write CSV")?),
@@ -124,7 +124,7 @@ async fn published(
     name: &str,
     of: (TenantId, CampaignId),
 ) -> Result<Option<Report>> {
-    match hushmark_report::campaign(&state.clickhouse, name, of).await {
+    match hushmark_report::campaign(&state.clickhouse()?, name, of).await {
         Ok(report) => Ok(Some(report)),
         Err(ReadError::NotPublished(_)) => Ok(None),
         Err(error) => Err(error.into()),
@@ -148,7 +148,7 @@ pub(crate) async fn log(data: &Path, options: &args::Log) -> Result<()> {
     let (unseal, ended) = (known::unseal(&folder, tenant)?, known::ended(&folder, tenant)?);
     let whom = Whom { unseal: &unseal, ended: &ended };
     let name = format!("{}/{}", state.region, options.tenant);
-    let log = log::read(&state.clickhouse, (name, tenant), &templates, whom).await?;
+    let log = log::read(&state.clickhouse()?, (name, tenant), &templates, whom).await?;
     match options.format {
         args::Format { json: true, .. } => print(&log.json()),
         args::Format { csv: true, .. } => {

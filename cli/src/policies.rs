@@ -10,6 +10,7 @@ use hushmark_crds::policies::LegalHold;
 use hushmark_crds::{CampaignPlan, Manifests};
 use hushmark_policy::retention::{Limit, Step};
 use hushmark_policy::{CampaignId, TenantId};
+use hushmark_report::ClickHouse;
 use serde::{Deserialize, Serialize};
 
 use crate::data::State;
@@ -150,7 +151,7 @@ pub(crate) async fn on_hold(
     let manifests = manifests(state)?;
     let mut held = held_by(&manifests, tenant);
     let is_named = |id: u64| manifests.campaigns.iter().any(|campaign| campaign.id.0 == id);
-    let last = hushmark_report::client(&state.clickhouse)
+    let last = state.clickhouse()?.client()
         .query("SELECT campaign FROM policies FINAL WHERE tenant = ? AND held")
         .bind(tenant.0)
         .fetch_all::<u64>()
@@ -158,7 +159,7 @@ pub(crate) async fn on_hold(
         .context("cannot read from ClickHouse what was on hold; is `hushmark up` running?")?;
     let unnamed: Vec<u64> = last.into_iter().filter(|id| !is_named(*id)).collect();
     if !unnamed.is_empty() {
-        let known = hushmark_report::people::campaigns(&state.clickhouse, tenant).await?;
+        let known = hushmark_report::people::campaigns(&state.clickhouse()?, tenant).await?;
         for id in unnamed.into_iter().map(CampaignId) {
             let name = known.get(&id).map_or_else(|| id.to_string(), |known| known.name.clone());
             let said = format!(
@@ -206,8 +207,12 @@ struct PolicyRow {
 }
 
 /// Records what policies come to for every campaign. A row replaces the one before it.
-pub(crate) async fn record(clickhouse: &str, manifests: &Manifests, now_ms: u64) -> Result<()> {
-    let client = hushmark_report::client(clickhouse).with_setting("async_insert", "0");
+pub(crate) async fn record(
+    clickhouse: &ClickHouse,
+    manifests: &Manifests,
+    now_ms: u64,
+) -> Result<()> {
+    let client = clickhouse.client().with_setting("async_insert", "0");
     let write = async {
         let mut insert = client.insert::<PolicyRow>("policies").await?;
         for campaign in &manifests.campaigns {

@@ -44,8 +44,8 @@ pub(crate) async fn plan(data: &Path, options: &args::PlanPolicy) -> Result<Exit
     let folder = DataFolder::new(data);
     let state = folder.state()?;
     let policy = chosen(&state, &options.policy, options.kind)?;
-    Log::read(&folder)?.is_obeyed(&state.clickhouse).await?;
-    let client = hushmark_report::client(&state.clickhouse);
+    Log::read(&folder)?.is_obeyed(&state.clickhouse()?).await?;
+    let client = state.clickhouse()?.client();
     let now = now_ms();
     let mut steps = Vec::new();
     for due in due(&policy.limits, Day::of_unix_ms(now)) {
@@ -80,7 +80,7 @@ pub(crate) async fn enforce(data: &Path, options: &args::Enforce) -> Result<()> 
     let _one_at_a_time = plans.lock()?;
     let kept = plans.find(&options.plan)?;
     let now = now_ms();
-    let client = hushmark_report::client(&state.clickhouse).with_setting("async_insert", "0");
+    let client = state.clickhouse()?.client().with_setting("async_insert", "0");
     let hash = kept.plan.hash();
     let action = Action::EnforcePlan { tenant: kept.plan.tenant(), plan: hash };
     let today = Day::of_unix_ms(now);

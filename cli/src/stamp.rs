@@ -103,7 +103,7 @@ pub(crate) async fn stamp(
     let _turn = contacts::turn(&folder, campaign.tenant).await?;
     let log = Log::read(&folder)?;
     log.campaign(campaign.tenant, campaign.id, &campaign.full_name())?;
-    log.is_obeyed(&state.clickhouse).await?;
+    log.is_obeyed(&state.clickhouse()?).await?;
     let refused = log.0;
     let now = now_ms();
     let today = Day::of_unix_ms(now);
@@ -121,10 +121,10 @@ pub(crate) async fn stamp(
     }
     let tracking = left(campaign, &refused, fixed.generation);
     let key = keys::tenant_key(&folder, campaign.tenant)?;
-    let read = Contacts::read((&folder, &refused), &state.clickhouse, campaign.tenant, key);
+    let read = Contacts::read((&folder, &refused), &state.clickhouse()?, campaign.tenant, key);
     let mut contacts = read.await?;
     let consents = match manifests.tenant_of(campaign).needs_consent(tracking) {
-        true => Some(Consents::read(&state.clickhouse, campaign.tenant).await?),
+        true => Some(Consents::read(&clickhouse, campaign.tenant).await?),
         false => None,
     };
     let plan = plan(&state, campaign, (newsletter, tracking), fixed, keep_going, now)?;
@@ -137,10 +137,10 @@ pub(crate) async fn stamp(
         discard(&draft);
         bail!("no row of the list can be used, so nothing was written");
     }
-    let made_for = contacts.store(&state.clickhouse).await.inspect_err(|_| discard(&draft))?;
+    let made_for = contacts.store(&state.clickhouse()?).await.inspect_err(|_| discard(&draft))?;
     nobody_ended(&folder, &state, &contacts).await.inspect_err(|_| discard(&draft))?;
     let of = (campaign.tenant, campaign.id);
-    let noted = deliveries::record(&state.clickhouse, of, Event::Sent, today, made_for).await;
+    let noted = deliveries::record(&clickhouse, of, Event::Sent, today, made_for).await;
     noted.inspect_err(|_| discard(&draft))?;
     record(&state, campaign, tracking, &stamped, now).await.inspect_err(|_| discard(&draft))?;
     fs::rename(&draft, out).with_context(|| format!("cannot make {}", out.display()))?;
@@ -160,7 +160,7 @@ pub(crate) async fn stamp(
 /// from now on is a contact already, whose id the refusal log names.
 async fn nobody_ended(folder: &DataFolder, state: &State, contacts: &Contacts) -> Result<()> {
     let refused = Log::read(folder)?.0;
-    let ended = contacts.ended_meanwhile(&state.clickhouse, refused.caps()).await?;
+    let ended = contacts.ended_meanwhile(&state.clickhouse()?, refused.caps()).await?;
     if ended > 0 {
         bail!(
             "{} ended their tracking while their mail was stamped, so no message was written: run \
@@ -381,7 +381,7 @@ async fn record(
         opens: opens as i8,
         clicks: clicks as i8,
     };
-    let client = hushmark_report::client(&state.clickhouse).with_setting("async_insert", "0");
+    let client = state.clickhouse()?.client().with_setting("async_insert", "0");
     let write = async {
         let mut insert = client.insert::<SendRow>("sends").await?;
         insert.write(&row).await?;

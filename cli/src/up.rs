@@ -49,7 +49,7 @@ pub(crate) async fn run(data: &Path, options: Up) -> Result<()> {
     keys::make(&folder, today, manifests.region.longest_tracking_days)?;
     keys::rotate(&folder, manifests.region.rotate_keys_every, SystemTime::now())?;
 
-    let engine = engine::choose(&folder, options.clickhouse.as_deref())?;
+    let engine = engine::choose(&folder, &options)?;
     let mut children = Children::new(&folder, state(&options, &manifests, listen, &engine)?);
     let started = tokio::select! {
         started = start(&folder, &mut children, &manifests, &engine) => started.map(Some),
@@ -136,6 +136,8 @@ fn state(
         namespaces: manifests.tenants.iter().map(|tenant| tenant.namespace.clone()).collect(),
         campaigns: manifests.campaigns.iter().map(|campaign| campaign.id.to_string()).collect(),
         clickhouse: engine.url().to_owned(),
+        clickhouse_user: engine.user().map(str::to_owned),
+        clickhouse_password_file: engine.password_file().map(Path::to_owned),
         edge: format!("http://{listen}"),
         edge_admin: free()?.to_string(),
         writer_admin: free()?.to_string(),
@@ -179,8 +181,9 @@ async fn start(
             })
             .await?;
     }
-    campaigns::record(&state.clickhouse, manifests, now_ms()).await?;
-    policies::record(&state.clickhouse, manifests, now_ms()).await?;
+    let clickhouse = state.clickhouse()?;
+    campaigns::record(&clickhouse, manifests, now_ms()).await?;
+    policies::record(&clickhouse, manifests, now_ms()).await?;
     children.save()?;
     println!("ready after {:.1} s", begun.elapsed().as_secs_f64());
     println!("  pixels and links   {} (listening on {})", state.base_url, state.edge);

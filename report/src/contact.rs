@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::deliveries::Event;
 use crate::export;
 use crate::people::{self, Bytes, Known, Person, Whom, leads_to_nobody};
-use crate::read::{ReadError, client};
+use crate::read::{ClickHouse, ReadError};
 use crate::text::Moment;
 
 /// What is known of a contact.
@@ -85,14 +85,14 @@ struct HitsRow {
 /// # Errors
 /// [`ReadError`].
 pub async fn read(
-    url: &str,
+    clickhouse: &ClickHouse,
     (name, tenant): (String, TenantId),
     lookup: &[u8; 32],
     known: &HashMap<CampaignId, Known>,
     whom: Whom<'_>,
 ) -> Result<Option<Page>, ReadError> {
-    let client = client(url);
-    let failed = |source| ReadError::ClickHouse { url: url.to_owned(), source };
+    let client = clickhouse.client();
+    let failed = |source| ReadError::ClickHouse { url: clickhouse.url.clone(), source };
     let lookup: String = lookup.iter().map(|byte| format!("{byte:02x}")).collect();
     let query = "SELECT contact, sealed, toUInt16(toDate(at)) AS since \
         FROM contacts FINAL WHERE tenant = ? AND lookup = unhex(?)";

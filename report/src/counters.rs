@@ -4,7 +4,7 @@ use clickhouse::Row;
 use hushmark_policy::{CampaignId, TenantId};
 use serde::{Deserialize, Serialize};
 
-use crate::read::{ReadError, client};
+use crate::read::{ClickHouse, ReadError};
 
 /// What stands above the raw counters wherever they are printed.
 pub const WARNING: &str = "raw counters: below any minimum group, for operators alone; they can \
@@ -41,15 +41,16 @@ const COUNTERS: &str = "SELECT toString(kind) AS kind, toString(dimension) AS di
 /// # Errors
 /// [`ReadError::ClickHouse`].
 pub async fn read(
-    url: &str,
+    clickhouse: &ClickHouse,
     tenant: TenantId,
     campaign: CampaignId,
 ) -> Result<Vec<Counter>, ReadError> {
-    client(url)
+    clickhouse
+        .client()
         .query(COUNTERS)
         .bind(tenant.0)
         .bind(campaign.0)
         .fetch_all()
         .await
-        .map_err(|source| ReadError::ClickHouse { url: url.to_owned(), source })
+        .map_err(|source| ReadError::ClickHouse { url: clickhouse.url.clone(), source })
 }

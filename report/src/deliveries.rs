@@ -5,7 +5,7 @@ use clickhouse::Row;
 use hushmark_policy::{CampaignId, Day, TenantId};
 use serde::{Deserialize, Serialize};
 
-use crate::read::{ReadError, client};
+use crate::read::{ClickHouse, ReadError};
 
 /// What happened to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -48,7 +48,7 @@ pub(crate) struct Delivery {
 
 /// All deliveries of a campaign, by day.
 pub(crate) async fn of_campaign(
-    url: &str,
+    clickhouse: &ClickHouse,
     (tenant, campaign): (TenantId, CampaignId),
 ) -> Result<Vec<Delivery>, ReadError> {
     #[derive(Row, Deserialize)]
@@ -59,9 +59,10 @@ pub(crate) async fn of_campaign(
     }
     let query = "SELECT contact, toUInt8(event) AS event, toUInt16(day) AS day \
         FROM deliveries FINAL WHERE tenant = ? AND campaign = ? ORDER BY day, event, contact";
-    let ask = client(url).query(query).bind(tenant.0).bind(campaign.0);
+    let ask = clickhouse.client().query(query).bind(tenant.0).bind(campaign.0);
     let rows = ask.fetch_all::<Stored>().await;
-    let rows = rows.map_err(|source| ReadError::ClickHouse { url: url.to_owned(), source })?;
+    let rows =
+        rows.map_err(|source| ReadError::ClickHouse { url: clickhouse.url.clone(), source })?;
     let of = |row: Stored| {
         let (event, day) = (Event::from_u8(row.event)?, Day(row.day));
         Ok(Delivery { contact: row.contact, event, day })
@@ -74,12 +75,12 @@ pub(crate) async fn of_campaign(
 /// # Errors
 /// [`ReadError::ClickHouse`].
 pub async fn sent(
-    url: &str,
+    clickhouse: &ClickHouse,
     (tenant, campaign): (TenantId, CampaignId),
 ) -> Result<Vec<u64>, ReadError> {
     let query = "SELECT DISTINCT contact FROM deliveries \
         WHERE tenant = ? AND campaign = ? AND event = 'sent'";
-    let ask = client(url).query(query).bind(tenant.0).bind(campaign.0);
+    let ask = clickhouse.client().query(query).bind(tenant.0).bind(campaign.0);
     let rows = ask.fetch_all::<u64>().await;
-    rows.map_err(|source| ReadError::ClickHouse { url: url.to_owned(), source })
+    rows.map_err(|source| ReadError::ClickHouse { url: clickhouse.url.clone(), source })
 }

@@ -25,4 +25,4 @@ pub mod text;
 
 pub use model::{Cell, KindReport, Report, Uniques};
 pub use people::{Ended, Known, Person, Whom};
-pub use read::{ReadError, campaign, client, erased};
+pub use read::{ClickHouse, ReadError, campaign, erased};

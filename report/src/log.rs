@@ -16,7 +16,7 @@ use serde::Deserialize;
 use crate::days;
 use crate::model::Report;
 use crate::people::{self, Known, Person, Whom};
-use crate::read::{ReadError, client};
+use crate::read::{ClickHouse, ReadError};
 
 pub use render::shuffled;
 
@@ -127,7 +127,7 @@ pub fn released(known: &Known, report: &Report) -> Vec<Bucket> {
 /// # Errors
 /// [`ReadError`].
 pub async fn read(
-    url: &str,
+    clickhouse: &ClickHouse,
     (name, tenant): (String, TenantId),
     templates: &[(Known, Option<Report>)],
     whom: Whom<'_>,
@@ -144,7 +144,7 @@ pub async fn read(
         .filter(|known| Kind::ALL.iter().any(|kind| known.mode(*kind) == Mode::Individual))
         .collect();
     if !individual.is_empty() {
-        log.rows = rows(url, tenant, &individual, whom).await?;
+        log.rows = rows(clickhouse, tenant, &individual, whom).await?;
         if log.rows.len() as u64 >= ROWS_MAX {
             log.notes.push(format!("of individual mail the newest {ROWS_MAX} hits are here"));
         }
@@ -179,7 +179,7 @@ fn notes(k: u32) -> Vec<String> {
 
 /// The hits of those whose tracking did not end.
 async fn rows(
-    url: &str,
+    clickhouse: &ClickHouse,
     tenant: TenantId,
     templates: &[&Known],
     whom: Whom<'_>,
@@ -206,10 +206,11 @@ async fn rows(
           (SELECT lookup FROM withdrawals WHERE tenant = {t})) \
          ORDER BY at DESC LIMIT {ROWS_MAX}"
     );
-    let hits = client(url).query_raw(&query).fetch_all::<Hit>().await;
-    let hits = hits.map_err(|source| ReadError::ClickHouse { url: url.to_owned(), source })?;
+    let hits = clickhouse.client().query_raw(&query).fetch_all::<Hit>().await;
+    let hits =
+        hits.map_err(|source| ReadError::ClickHouse { url: clickhouse.url.clone(), source })?;
     let contacts = format!("SELECT contact FROM hits WHERE {among}");
-    let people = people::addresses(url, tenant, &contacts, false, whom).await?;
+    let people = people::addresses(clickhouse, tenant, &contacts, false, whom).await?;
     let names: HashMap<u64, &Known> = templates.iter().map(|known| (known.id.0, *known)).collect();
     let mut rows = Vec::with_capacity(hits.len());
     for hit in hits.into_iter().rev().filter(|hit| !whom.ended.contains_key(&hit.contact)) {

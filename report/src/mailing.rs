@@ -15,7 +15,7 @@ use crate::deliveries::{self, Event};
 use crate::export;
 use crate::model::{KindReport, Report};
 use crate::people::{self, ANONYMIZED_CONTACT, ANONYMIZED_DATA, Ended, Known, Person, Whom};
-use crate::read::{ReadError, client};
+use crate::read::{ClickHouse, ReadError};
 use crate::text::Moment;
 
 /// Everything in the file.
@@ -40,7 +40,7 @@ pub struct Mailing {
 /// # Errors
 /// [`ReadError`].
 pub async fn read(
-    url: &str,
+    clickhouse: &ClickHouse,
     campaign: String,
     (tenant, known): (TenantId, &Known),
     report: Option<&Report>,
@@ -53,11 +53,11 @@ pub async fn read(
         let among =
             |table| format!("SELECT contact FROM {table} WHERE tenant = {t} AND campaign = {id}");
         let contacts = format!("{} UNION DISTINCT {}", among("deliveries"), among("hits"));
-        people = people::addresses(url, tenant, &contacts, true, whom).await?;
+        people = people::addresses(clickhouse, tenant, &contacts, true, whom).await?;
     }
     let person = |contact| people.get(&contact).cloned().flatten();
     let mut all = BTreeMap::new();
-    for row in deliveries::of_campaign(url, (tenant, known.id)).await? {
+    for row in deliveries::of_campaign(clickhouse, (tenant, known.id)).await? {
         *all.entry((row.event, row.day, person(row.contact))).or_default() += 1;
     }
     let mut mailing = Mailing {
@@ -69,7 +69,7 @@ pub async fn read(
         notes: Vec::new(),
     };
     if names_people {
-        mailing.hits = rows(url, (tenant, known), &people, whom.ended).await?;
+        mailing.hits = rows(clickhouse, (tenant, known), &people, whom.ended).await?;
     } else {
         mailing.add_published(known, report);
     }
@@ -79,7 +79,7 @@ pub async fn read(
 
 /// Hits of those whose tracking did not end, from rows.
 async fn rows(
-    url: &str,
+    clickhouse: &ClickHouse,
     (tenant, known): (TenantId, &Known),
     people: &HashMap<u64, Option<Person>>,
     ended: &Ended,
@@ -95,10 +95,11 @@ async fn rows(
         count() AS raw FROM hits WHERE tenant = ? AND campaign = ? AND contact NOT IN \
         (SELECT contact FROM contacts FINAL WHERE tenant = ? AND lookup IN \
          (SELECT lookup FROM withdrawals WHERE tenant = ?)) GROUP BY contact, kind, day";
-    let (client, t) = (client(url), tenant.0);
+    let (client, t) = (clickhouse.client(), tenant.0);
     let ask = client.query(query).bind(t).bind(known.id.0).bind(t).bind(t);
     let rows = ask.fetch_all::<Hits>().await;
-    let rows = rows.map_err(|source| ReadError::ClickHouse { url: url.to_owned(), source })?;
+    let rows =
+        rows.map_err(|source| ReadError::ClickHouse { url: clickhouse.url.clone(), source })?;
     let mut all = BTreeMap::new();
     for row in rows.into_iter().filter(|row| !ended.contains_key(&row.contact)) {
         let kind = if row.kind == 0 { Kind::Open } else { Kind::Click };

@@ -9,7 +9,7 @@ use hushmark_policy::{CampaignId, Day, Kind, MailType, Mode, TenantId, Tracking}
 use serde::Deserialize;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::read::{ReadError, client};
+use crate::read::{ClickHouse, ReadError};
 
 /// What stands in the place of an address where it is not told.
 pub const ANONYMIZED_CONTACT: &str = "Anonymized contact";
@@ -113,7 +113,7 @@ pub const fn leads_to_nobody(mode: Mode) -> Option<&'static str> {
 /// # Errors
 /// [`ReadError`] when ClickHouse cannot be asked, or says what this program does not know.
 pub async fn campaigns(
-    url: &str,
+    clickhouse: &ClickHouse,
     tenant: TenantId,
 ) -> Result<HashMap<CampaignId, Known>, ReadError> {
     #[derive(Row, Deserialize)]
@@ -130,8 +130,8 @@ pub async fn campaigns(
         kind: u8,
         mode: u8,
     }
-    let client = client(url);
-    let failed = |source| ReadError::ClickHouse { url: url.to_owned(), source };
+    let client = clickhouse.client();
+    let failed = |source| ReadError::ClickHouse { url: clickhouse.url.clone(), source };
     let manifests = "SELECT campaign, name, toUInt8(mail_type) AS mail_type, \
         toUInt8(opens) AS opens, toUInt8(clicks) AS clicks FROM campaigns FINAL WHERE tenant = ?";
     let rows = client.query(manifests).bind(tenant.0).fetch_all::<Manifest>().await;
@@ -208,7 +208,7 @@ impl<'de> Deserialize<'de> for Bytes {
 /// The addresses of contacts that a query names, by id. Those whose tracking ended are among them
 /// only where `with_withdrawn` says so.
 pub(crate) async fn addresses(
-    url: &str,
+    clickhouse: &ClickHouse,
     tenant: TenantId,
     contacts: &str,
     with_withdrawn: bool,
@@ -225,8 +225,8 @@ pub(crate) async fn addresses(
          AND contact IN ({contacts}) AND NOT ({withdrawn} \
          AND lookup IN (SELECT lookup FROM withdrawals WHERE tenant = {tenant}))"
     );
-    let rows = client(url).query_raw(&query).fetch_all::<Sealed>().await;
-    let rows = rows.map_err(|source| ReadError::ClickHouse { url: url.to_owned(), source })?;
+    let rows = clickhouse.client().query_raw(&query).fetch_all::<Sealed>().await;
+    let rows = rows.map_err(|source| ReadError::ClickHouse { url: clickhouse.url.clone(), source })?;
     let is_told = |row: &Sealed| with_withdrawn || !whom.ended.contains_key(&row.contact);
     let open = |row: Sealed| (row.contact, (whom.unseal)(row.contact, &row.sealed.0));
     Ok(rows.into_iter().filter(is_told).map(open).collect())

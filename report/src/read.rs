@@ -6,6 +6,7 @@ use clickhouse::{Client, Compression, Row};
 use hushmark_event::cell::Dimension;
 use hushmark_policy::{CampaignId, Kind, Mode, TenantId};
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use crate::model::{Cell, KindReport, Report, Uniques, sort};
 
@@ -38,10 +39,29 @@ pub enum ReadError {
     Unknown(String),
 }
 
-/// A client for the tables. Answers are small and local, so they are not compressed.
-#[must_use]
-pub fn client(url: &str) -> Client {
-    Client::default().with_url(url).with_compression(Compression::None)
+/// Where ClickHouse is and who asks.
+pub struct ClickHouse {
+    /// `http://host:port`.
+    pub url: String,
+    /// The user, where one is needed.
+    pub user: Option<String>,
+    /// The password, where one is needed.
+    pub password: Option<Zeroizing<String>>,
+}
+
+impl ClickHouse {
+    /// A client for the tables. Answers are small and local, so they are not compressed.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        let mut client = Client::default().with_url(&self.url).with_compression(Compression::None);
+        if let Some(user) = &self.user {
+            client = client.with_user(user);
+        }
+        if let Some(password) = &self.password {
+            client = client.with_password(password.as_str());
+        }
+        client
+    }
 }
 
 #[derive(Row, Deserialize)]
@@ -82,12 +102,12 @@ const CELLS: &str = "SELECT toString(kind) AS kind, toString(dimension) AS dimen
 /// # Errors
 /// [`ReadError`] when ClickHouse cannot be asked, or nothing was published yet.
 pub async fn campaign(
-    url: &str,
+    clickhouse: &ClickHouse,
     name: &str,
     (tenant, campaign): (TenantId, CampaignId),
 ) -> Result<Report, ReadError> {
-    let client = client(url);
-    let failed = |source| ReadError::ClickHouse { url: url.to_owned(), source };
+    let client = clickhouse.client();
+    let failed = |source| ReadError::ClickHouse { url: clickhouse.url.clone(), source };
     let ask = |sql: &str| client.query(sql).bind(tenant.0).bind(campaign.0);
     let kinds = ask(KINDS).fetch_all::<KindRow>().await.map_err(failed)?;
     let cells = ask(CELLS).fetch_all::<CellRow>().await.map_err(failed)?;
@@ -122,15 +142,16 @@ pub async fn campaign(
 ///
 /// # Errors
 /// [`ReadError::Behind`] names the first that is missing.
-pub async fn erased(url: &str, demanded: &[u64]) -> Result<(), ReadError> {
+pub async fn erased(clickhouse: &ClickHouse, demanded: &[u64]) -> Result<(), ReadError> {
     if demanded.is_empty() {
         return Ok(());
     }
-    let ended: BTreeSet<u64> = client(url)
+    let ended: BTreeSet<u64> = clickhouse
+        .client()
         .query_raw("SELECT DISTINCT n FROM erased WHERE name = ''")
         .fetch_all::<u64>()
         .await
-        .map_err(|source| ReadError::ClickHouse { url: url.to_owned(), source })?
+        .map_err(|source| ReadError::ClickHouse { url: clickhouse.url.clone(), source })?
         .into_iter()
         .collect();
     match demanded.iter().find(|n| !ended.contains(n)) {

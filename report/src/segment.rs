@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use hushmark_policy::{CampaignId, Kind, TenantId};
 
 use crate::people::{self, Known, Person, Whom, leads_to_nobody};
-use crate::read::ReadError;
+use crate::read::{ClickHouse, ReadError};
 
 /// By what contacts are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub struct Segment {
 /// # Errors
 /// [`ReadError`].
 pub async fn read(
-    url: &str,
+    clickhouse: &ClickHouse,
     of: String,
     tenant: TenantId,
     (campaigns, by): (&[Known], By),
@@ -77,7 +77,7 @@ pub async fn read(
         |known: &&Known| by.kind().is_none_or(|kind| leads_to_nobody(known.mode(kind)).is_none());
     let ids: Vec<CampaignId> = campaigns.iter().filter(told).map(|known| known.id).collect();
     let contacts = contacts(tenant, &ids, by);
-    let found = people::addresses(url, tenant, &contacts, by.kind().is_none(), whom).await?;
+    let found = people::addresses(clickhouse, tenant, &contacts, by.kind().is_none(), whom).await?;
     let (all, mut people) = (found.len(), found.into_values().flatten().collect::<Vec<Person>>());
     people.sort_unstable();
     let unreadable = (all - people.len()) as u64;

@@ -49,6 +49,20 @@ pub fn post(address: SocketAddr, path: &str, body: &[u8], patience: Duration) ->
     exchange(connect(address, patience)?, address, &post_line(path, body), body)
 }
 
+/// Posts a statement to ClickHouse, with a password.
+///
+/// # Errors
+/// As [`get`].
+pub fn post_with_password(
+    address: SocketAddr,
+    password: &str,
+    sql: &[u8],
+    patience: Duration,
+) -> Result<Answer> {
+    let line = format!("{}X-ClickHouse-Key: {password}\r\n", post_line("/", sql));
+    exchange(connect(address, patience)?, address, &line, sql)
+}
+
 /// Posts a body to a path by TLS, to one whose certificate bears the host's name.
 ///
 /// # Errors

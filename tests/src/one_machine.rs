@@ -8,9 +8,11 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use hushmark_writer::store::Address;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::http::{self, Answer};
 use crate::ports;
 use crate::process::{Process, Recipe};
 use crate::tools::Tools;
@@ -133,6 +135,37 @@ impl OneMachine {
     /// As [`OneMachine::edge`].
     pub fn clickhouse(&self) -> Result<SocketAddr> {
         self.state_text("clickhouse")?.parse().context("ClickHouse has no address")
+    }
+
+    /// The password that ClickHouse asks for, as `up` drew it.
+    ///
+    /// # Errors
+    /// As [`OneMachine::edge`].
+    pub fn clickhouse_password(&self) -> Result<String> {
+        let file = self.state_text("clickhouse_password_file")?;
+        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
+        Ok(text.trim().to_owned())
+    }
+
+    /// ClickHouse, as the writer asks it.
+    ///
+    /// # Errors
+    /// As [`OneMachine::edge`].
+    pub fn store(&self) -> Result<Address> {
+        let url = format!("http://{}", self.clickhouse()?);
+        let password = Some(self.clickhouse_password()?.into());
+        Ok(Address { url, tls: None, user: None, password })
+    }
+
+    /// Runs a statement that has to succeed.
+    ///
+    /// # Errors
+    /// What ClickHouse says.
+    pub fn query(&self, sql: &str) -> Result<Answer> {
+        let (address, password) = (self.clickhouse()?, self.clickhouse_password()?);
+        let answer = http::post_with_password(address, &password, sql.as_bytes(), PATIENCE * 2)?;
+        ensure!(answer.status == 200, "ClickHouse refuses `{sql}`: {}", answer.text());
+        Ok(answer)
     }
 
     /// What tracked links begin with.

@@ -97,9 +97,7 @@ impl Sent {
     }
 
     fn number(&self, sql: &str) -> Result<u64> {
-        let answer = http::post(self.machine.clickhouse()?, "/", sql.as_bytes(), PATIENCE)?;
-        ensure!(answer.status == 200, "{sql}: {}", answer.text());
-        answer.text().trim().parse().context("no number")
+        self.machine.query(sql)?.text().trim().parse().context("no number")
     }
 
     fn wait(&self, what: &str, done: impl Fn() -> Result<bool>) -> Result<()> {

@@ -114,10 +114,7 @@ impl Scene {
     }
 
     fn query(&self, sql: &str) -> Result<Vec<u8>> {
-        let answer =
-            http::post(self.up.clickhouse()?, "/", sql.as_bytes(), Duration::from_secs(10))?;
-        ensure!(answer.status == 200, "{sql}: {}", answer.text());
-        Ok(answer.body)
+        Ok(self.up.query(sql)?.body)
     }
 
     fn json(&self, arguments: &[&str]) -> Result<serde_json::Value> {

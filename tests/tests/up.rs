@@ -4,10 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use hushmark_tests::http;
 use hushmark_tests::one_machine::{OneMachine, QUICKSTART, run};
 use hushmark_tests::tools::Tools;
 use rustix::process::{Pid, Signal, kill_process};
@@ -28,6 +31,63 @@ fn a_second_up_on_the_folder_is_refused_and_disturbs_nothing() -> Result<()> {
     ensure!(complained.contains("is in use by `hushmark up` with process id"), "{complained}");
     ensure!(up.children()? == before && before.values().all(|pid| lives(*pid)));
     up.stop()?;
+    Ok(())
+}
+
+/// The engine's port is open to every user of the machine; what is in it is the owner's alone.
+#[test]
+fn who_cannot_read_the_data_folder_reads_and_changes_nothing_by_the_engines_port() -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let data = tempfile::tempdir()?;
+    let up = OneMachine::start(&Tools::from_env()?, data.path())?;
+    let address = up.clickhouse()?;
+    let password = up.clickhouse_password()?;
+    let statements = [
+        "SELECT count() FROM hits".to_owned(),
+        format!("SELECT file('{}')", data.path().join("refusal.key").display()),
+        "ALTER TABLE withdrawals DELETE WHERE 1".to_owned(),
+        "INSERT INTO consents (tenant) VALUES (1)".to_owned(),
+    ];
+    for sql in &statements {
+        let bare = http::post(address, "/", sql.as_bytes(), PATIENCE)?;
+        ensure!(bare.status == 401, "{sql}: {}\n{}", bare.head, bare.text());
+        let wrong = http::post_with_password(address, "guess", sql.as_bytes(), PATIENCE)?;
+        ensure!(wrong.status == 403, "{sql}: {}\n{}", wrong.head, wrong.text());
+    }
+    ensure!(up.query("SELECT count() FROM withdrawals")?.text() == "0\n");
+
+    // Whoever has the folder has the password, and nobody else sees it.
+    let file = data.path().join("clickhouse.password");
+    ensure!(fs::metadata(&file)?.permissions().mode() & 0o777 == 0o600);
+    for pid in up.children()?.values() {
+        for told in ["cmdline", "environ"] {
+            let told = fs::read(format!("/proc/{pid}/{told}"))?;
+            ensure!(!String::from_utf8_lossy(&told).contains(&password), "it is in {pid}'s {told}");
+        }
+    }
+    let state = fs::read_to_string(data.path().join("state.json"))?;
+    ensure!(!state.contains(&password) && !up.said().contains(&password));
+    for log in fs::read_dir(data.path().join("logs"))? {
+        let log = log?.path();
+        ensure!(!fs::read_to_string(&log)?.contains(&password), "it is in {}", log.display());
+    }
+    up.stop()?;
+
+    let again = OneMachine::start(&Tools::from_env()?, data.path())?;
+    ensure!(again.clickhouse_password()? != password, "what was known once is known no more");
+    again.query("SELECT count() FROM hits")?;
+    again.stop()?;
+    Ok(())
+}
+
+#[test]
+fn a_user_or_a_password_is_not_taken_where_everybody_reads_it() -> Result<()> {
+    let (tools, data) = (Tools::from_env()?, tempfile::tempdir()?);
+    let url = "http://someone:secret@127.0.0.1:8123";
+    let output = run(&tools, data.path(), &["up", QUICKSTART, "--clickhouse", url])?;
+    let complained = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(2), "{}", output.status);
+    ensure!(complained.contains("--clickhouse-password-file"), "{complained}");
     Ok(())
 }
 

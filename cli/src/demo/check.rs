@@ -140,7 +140,8 @@ impl Morning<'_> {
     ) -> Result<Option<Report>> {
         loop {
             let read =
-                hushmark_report::campaign(&self.state.clickhouse, &mailing.name, mailing.ids).await;
+                hushmark_report::campaign(&self.state.clickhouse()?, &mailing.name, mailing.ids)
+                    .await;
             match read {
                 Ok(report) if u64::from(report.epoch) > since => return Ok(Some(report)),
                 Err(ReadError::NotPublished(_)) if mailing.is_off() => return Ok(None),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result};
 use hushmark_event::cell::Dimension;
 use hushmark_policy::{CampaignId, Kind, TenantId};
-use hushmark_report::counters;
+use hushmark_report::{ClickHouse, counters};
 
 use super::expect::{Cells, Numbers, Place};
 
@@ -14,7 +14,7 @@ const LINES: usize = 40;
 
 /// Reads every counter of a campaign.
 pub(super) async fn read(
-    clickhouse: &str,
+    clickhouse: &ClickHouse,
     (tenant, campaign): (TenantId, CampaignId),
 ) -> Result<Cells> {
     let mut cells = Cells::new();
@@ -37,7 +37,7 @@ pub(super) struct Own {
 }
 
 /// Reads what the writer counts for itself: it has no tenant and no campaign.
-pub(super) async fn read_own(clickhouse: &str) -> Result<Own> {
+pub(super) async fn read_own(clickhouse: &ClickHouse) -> Result<Own> {
     let rows = counters::read(clickhouse, TenantId(0), CampaignId(0)).await?;
     let sum = |dimension: &str| {
         rows.iter().filter(|row| row.dimension == dimension).map(|row| row.raw).sum()

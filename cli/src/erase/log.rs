@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 use hushmark_event::refusal::RefusalLog;
 use hushmark_policy::{CampaignId, Day, TenantId};
+use hushmark_report::ClickHouse;
 
 use crate::data::DataFolder;
 use crate::files;
@@ -44,7 +45,7 @@ impl Log {
 
     /// Fails while ClickHouse may hold what the log demands to be gone: an erasure is under way, or
     /// a backup from before one was restored. Whoever shows anything stored asks this first.
-    pub(crate) async fn is_obeyed(&self, clickhouse: &str) -> Result<()> {
+    pub(crate) async fn is_obeyed(&self, clickhouse: &ClickHouse) -> Result<()> {
         let demanded: Vec<u64> = self.0.erasures().all().iter().map(|it| it.n).collect();
         Ok(hushmark_report::erased(clickhouse, &demanded).await?)
     }

@@ -96,22 +96,27 @@ fn read(folder: &DataFolder, key: &VerifyingKey) -> Result<Vec<Received>> {
 /// How far it is, as far as ClickHouse tells.
 async fn progress(state: &State, asked: usize, done: usize) -> String {
     let of = if asked > 1 { format!("{done} of {asked} receipts; ") } else { String::new() };
-    let client = hushmark_report::client(&state.clickhouse);
     let query = "SELECT \
                  assumeNotNull((SELECT count() FROM system.mutations WHERE NOT is_done)), \
                  assumeNotNull((SELECT uniqExact(n) FROM (SELECT n FROM erased GROUP BY n \
                  HAVING countIf(name = '') = 0))), \
                  assumeNotNull((SELECT arrayStringConcat(groupArray(table || '/' || name), ', ') \
                  FROM system.detached_parts WHERE database = currentDatabase()))";
-    match client.query_raw(query).fetch_one::<(u64, u64, String)>().await {
-        Err(_) => format!("{of}waiting for ClickHouse"),
-        Ok((0, 0, _)) => format!("{of}refused from now on; waiting for the writer"),
-        Ok((0, _, detached)) if !detached.is_empty() => format!(
+    let told = match state.clickhouse() {
+        Ok(clickhouse) => {
+            clickhouse.client().query_raw(query).fetch_one::<(u64, u64, String)>().await.ok()
+        }
+        Err(_) => None,
+    };
+    match told {
+        None => format!("{of}waiting for ClickHouse"),
+        Some((0, 0, _)) => format!("{of}refused from now on; waiting for the writer"),
+        Some((0, _, detached)) if !detached.is_empty() => format!(
             "{of}waiting: nobody can see what is in detached parts, attach or drop them: {detached}"
         ),
-        Ok((0, ..)) => {
+        Some((0, ..)) => {
             format!("{of}rows are removed; waiting until their old parts are gone from the disk")
         }
-        Ok(_) => format!("{of}rows are being removed"),
+        Some(_) => format!("{of}rows are being removed"),
     }
 }

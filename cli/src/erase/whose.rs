@@ -81,8 +81,8 @@ async fn people(
 ) -> Result<Vec<Whose>> {
     let key = keys::known_tenant_key(folder, tenant)?;
     let people = addresses(file)?;
-    let contacts = Contacts::read((folder, &log.0), &state.clickhouse, tenant, key).await?;
-    let consented = contacts.consented(&state.clickhouse).await?;
+    let contacts = Contacts::read((folder, &log.0), &state.clickhouse()?, tenant, key).await?;
+    let consented = contacts.consented(&state.clickhouse()?).await?;
     let (mut found, mut unknown) = (BTreeMap::new(), Vec::new());
     for (n, person) in (1..).zip(&people) {
         let lookup = contacts.found_by(person);

@@ -130,7 +130,13 @@ pub(super) fn writer(folder: &DataFolder, manifests: &Manifests, state: &State) 
     let region = &manifests.region;
     let mut arguments = Arguments::default();
     arguments.flag("--redis", folder.redis_url());
-    arguments.flag("--clickhouse", &state.clickhouse);
+    arguments.flag("--clickhouse", &state.clickhouse()?);
+    if let Some(user) = &state.clickhouse_user {
+        arguments.flag("--clickhouse-user", user);
+    }
+    if let Some(file) = &state.clickhouse_password_file {
+        arguments.flag("--clickhouse-password-file", file);
+    }
     arguments.flag("--ring", folder.path("ring/batch"));
     arguments.flag("--salts", folder.path("ring/salt"));
     arguments.flag("--admin", &state.writer_admin);

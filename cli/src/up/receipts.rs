@@ -32,7 +32,7 @@ pub(super) async fn hand_out(
     if auditor.pending().is_empty() {
         return Ok(());
     }
-    let clickhouse = folder.state()?.clickhouse;
+    let clickhouse = folder.state()?.clickhouse()?;
     let entries: Vec<String> = auditor.pending().keys().map(ToString::to_string).collect();
     let query = format!(
         "SELECT n, toString(name) AS name, max(e.rows) AS rows, max(e.parts) AS parts, \
@@ -40,7 +40,7 @@ pub(super) async fn hand_out(
          FROM erased AS e WHERE n IN ({}) GROUP BY n, name ORDER BY n, name",
         entries.join(",")
     );
-    let client = hushmark_report::client(&clickhouse);
+    let client = clickhouse.client();
     let rows: Vec<ErasedRow> =
         client.query_raw(&query).fetch_all().await.context("cannot see what is erased")?;
     let mut by_entry = BTreeMap::<u64, Vec<ErasedRow>>::new();

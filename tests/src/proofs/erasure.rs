@@ -39,7 +39,7 @@ pub(super) fn prove(run: &Run) -> Result<Figures> {
     let morning = report::morning(run.seed(), hits, campaigns, 100_000);
     let salts = scene.machine.data().join("ring/salt");
     let nothing = &mut Expected::of(Vec::new());
-    let took = loader::load(scene.machine.clickhouse()?, &salts, &morning, nothing)?;
+    let took = loader::load(&scene.machine.store()?, &salts, &morning, nothing)?;
     figures.measure("loading took", took.as_secs_f64(), "s");
     // The reader who reads most of what was loaded is that person, too: before stampings waited for
     // one another, two at once named somebody by two ids.

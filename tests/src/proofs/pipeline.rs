@@ -185,7 +185,7 @@ fn rows_on_disk(run: &Run, figures: &mut Figures) -> Result<()> {
     let (hits, campaigns) = run.size((8_000_000, 80), (200_000, 2));
     let morning = super::report::morning(run.seed(), hits, campaigns, 100_000);
     let took = loader::load(
-        stack.clickhouse.address,
+        &stack.clickhouse.in_the_open(),
         &stack.keys.salt_folder(),
         &morning,
         &mut Expected::of(Vec::new()),

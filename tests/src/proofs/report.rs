@@ -43,8 +43,12 @@ pub(super) fn prove(run: &Run) -> Result<Figures> {
     let writer = &stack.writers[0];
     writer.process.terminate(Duration::from_secs(60))?;
     let mut expected = Expected::of(asked(campaigns));
-    let took =
-        loader::load(stack.clickhouse.address, &stack.keys.salt_folder(), &morning, &mut expected)?;
+    let took = loader::load(
+        &stack.clickhouse.in_the_open(),
+        &stack.keys.salt_folder(),
+        &morning,
+        &mut expected,
+    )?;
     figures.exactly("hits stored", stored(&stack)?, hits, "hits");
     figures.tell("campaigns", campaigns, "campaigns");
     figures.measure("loading took", took.as_secs_f64(), "s");

@@ -23,7 +23,6 @@ use super::report::loader;
 use super::report::morning::{self, Morning};
 use crate::bitmap::Bitmap;
 use crate::figure::{Figures, progress};
-use crate::http;
 use crate::keys::today;
 use crate::load::{Job, Load};
 use crate::one_machine::OneMachine;
@@ -105,7 +104,7 @@ fn load(run: &Run, up: &OneMachine) -> Result<u64> {
         let readers = run.size(20_000, 500);
         let mail = Morning::new(seed, (of_a_month, CAMPAIGNS, readers), span, today().plus(2));
         let salts = up.data().join("ring/salt");
-        loader::load(up.clickhouse()?, &salts, &mail, &mut Expected::of(Vec::new()))?;
+        loader::load(&up.store()?, &salts, &mail, &mut Expected::of(Vec::new()))?;
         to_ms = first.start_ms();
         first = Day(first.0 - 1).month().first_day();
     }
@@ -303,7 +302,5 @@ impl Scene {
 }
 
 fn query(up: &OneMachine, sql: &str) -> Result<String> {
-    let answer = http::post(up.clickhouse()?, "/", sql.as_bytes(), Duration::from_secs(120))?;
-    ensure!(answer.status == 200, "the engine refuses `{sql}`: {}", answer.text());
-    Ok(answer.text())
+    up.query(sql).map(|answer| answer.text())
 }

@@ -14,7 +14,6 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use super::Run;
 use crate::figure::{Figures, Spread};
-use crate::http;
 use crate::letters::{self, Letter};
 use crate::one_machine::OneMachine;
 use edges::Edge;
@@ -211,7 +210,5 @@ fn count(machine: &OneMachine, kind: &str, since: u64) -> Result<u64> {
     let sql = format!(
         "SELECT count() FROM hits WHERE tenant != 0 AND kind = '{kind}' AND at >= toDateTime({since}, 'UTC')"
     );
-    let answer = http::post(machine.clickhouse()?, "/", sql.as_bytes(), PATIENCE)?;
-    ensure!(answer.status == 200, "{}", answer.text());
-    answer.text().trim().parse().context("ClickHouse counts in words")
+    machine.query(&sql)?.text().trim().parse().context("ClickHouse counts in words")
 }

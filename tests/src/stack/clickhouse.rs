@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use hushmark_writer::store::Address;
 
 use super::authority::{End, Hops};
 use crate::http::{self, Answer};
@@ -65,6 +66,12 @@ impl ClickHouse {
             None => format!("http://{}", self.address),
             Some((address, _)) => format!("https://{address}"),
         }
+    }
+
+    /// Where hits are loaded as a writer does.
+    #[must_use]
+    pub fn in_the_open(&self) -> Address {
+        Address { url: format!("http://{}", self.address), tls: None, user: None, password: None }
     }
 
     fn post(&self, sql: &str, patience: Duration) -> Result<Answer> {

@@ -94,9 +94,7 @@ impl Scene {
     }
 
     pub(in crate::proofs) fn query(&self, sql: &str) -> Result<String> {
-        let answer = http::post(self.machine.clickhouse()?, "/", sql.as_bytes(), PATIENCE)?;
-        ensure!(answer.status == 200, "{sql}: {}", answer.text());
-        Ok(answer.text().trim().to_owned())
+        Ok(self.machine.query(sql)?.text().trim().to_owned())
     }
 
     pub(in crate::proofs) fn number(&self, sql: &str) -> Result<u64> {

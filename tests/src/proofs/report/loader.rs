@@ -3,7 +3,6 @@
 //! would.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -51,14 +50,12 @@ struct Block {
 /// # Errors
 /// What the engine says.
 pub(in crate::proofs) fn load(
-    clickhouse: SocketAddr,
+    address: &Address,
     salts: &Path,
     morning: &Morning,
     expected: &mut Expected,
 ) -> Result<Duration> {
     let salts = Ring::load(salts)?;
-    let url = format!("http://{clickhouse}");
-    let address = Address { url, tls: None, user: None, password: None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(migrate::migrate(&address.client())).context("cannot apply the schema")?;
     let began = Instant::now();
@@ -66,7 +63,7 @@ pub(in crate::proofs) fn load(
     let (made, blocks) = sync_channel(1);
     std::thread::scope(|scope| {
         let maker = scope.spawn(move || make(morning, &salts, expected, &made));
-        runtime.block_on(store(&address, &blocks, morning.hits, began))?;
+        runtime.block_on(store(address, &blocks, morning.hits, began))?;
         drop(blocks);
         maker.join().map_err(|_| anyhow!("the thread that makes rows panicked"))?
     })?;
