@@ -82,6 +82,15 @@ usage, 3 something is due or would change.")]
 The policy has mode: enforce. It stops before anything is changed where the plan is an old one, the
 policy or its campaigns changed, a legal hold keeps them, or other rows are due than announced.")]
     Enforce(Enforce),
+    /// Complete a campaign: forget who was on its list, and keep how many
+    #[command(
+        after_help = "Contacts, counters and what was published stay. Until its last day of \
+                            tracking its hits go on being counted. It cannot be undone.
+
+Example:
+  hushmark complete spring"
+    )]
+    Complete(Complete),
     /// Erase people, a campaign or a tenant, and print a receipt that anyone can verify
     #[command(
         after_help = "It cannot be undone. Nothing of it is counted any more within a second; \
@@ -210,6 +219,18 @@ pub(crate) struct Enforce {
     /// The hash that `hushmark plan` printed
     #[arg(long, value_name = "HASH", value_parser = crate::retention::hash)]
     pub(crate) plan: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Group)]
+pub(crate) struct Complete {
+    /// The campaign: NAME or NAMESPACE/NAME
+    pub(crate) campaign: String,
+    /// Do not ask whether it is meant
+    #[arg(long, short)]
+    pub(crate) yes: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -84,6 +84,7 @@ async fn run(args: Args) -> Result<ExitCode> {
         Command::Takedown(options) => asks::takedown(&args.data, &options).await,
         Command::Plan(options) => return plan(&args.data, options).await,
         Command::Enforce(options) => retention::enforce(&args.data, &options).await,
+        Command::Complete(options) => retention::complete(&args.data, &options).await,
         Command::Erase(options) => erase::run(&args.data, &options).await,
         Command::Receipt(command) => return receipts::verify_receipts(&command),
         Command::Audit(command) => return receipts::verify_log(&command),

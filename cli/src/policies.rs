@@ -186,7 +186,7 @@ fn held_by(manifests: &Manifests, tenant: TenantId) -> BTreeMap<CampaignId, Stri
 
 /// What forbids every removal from a campaign: a hold of its retention policy wins over every other
 /// policy of it.
-fn hold<'a>(manifests: &'a Manifests, campaign: &CampaignPlan) -> Option<&'a LegalHold> {
+pub(crate) fn hold<'a>(manifests: &'a Manifests, campaign: &CampaignPlan) -> Option<&'a LegalHold> {
     let name = campaign.retention_policy.as_ref()?;
     let is_its = |namespace: &str, policy: &str| namespace == campaign.namespace && policy == name;
     let policy = manifests.retention.iter().find(|one| is_its(&one.namespace, &one.name))?;

@@ -2,9 +2,10 @@
 //! and then removed under that hash, and nothing else.
 //!
 //! In reading order: [`mod@plan`] is what is announced, [`kept`] where it lies until it is carried out,
-//! [`stores`] what no policy reaches, [`say`] how it reads. [`crate::policies`] finds the policy;
+//! [`stores`] what no policy reaches, [`completed`] how a recipient list goes, [`say`] how it reads. [`crate::policies`] finds the policy;
 //! which rows are meant and how they go is the writer's (`hushmark_writer::retention`).
 
+mod completed;
 mod kept;
 mod plan;
 mod say;
@@ -28,6 +29,7 @@ use crate::policies::{Policy, manifests, policy};
 use crate::report::print;
 use crate::up::now_ms;
 use crate::{args, asks};
+pub(crate) use completed::complete;
 pub(crate) use kept::hash;
 use kept::{Kept, Plans};
 use plan::{Plan, rows};

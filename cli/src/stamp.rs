@@ -221,6 +221,11 @@ pub(crate) fn fixed_generation(folder: &DataFolder, campaign: CampaignId) -> Res
     Ok(fixed_already(folder, campaign)?.map(|fixed| fixed.generation))
 }
 
+/// The last day on which hits of a campaign count, if its first message was made.
+pub(crate) fn last_day(folder: &DataFolder, campaign: CampaignId) -> Result<Option<Day>> {
+    Ok(fixed_already(folder, campaign)?.map(|fixed| Day(fixed.last_day)))
+}
+
 fn fixed_already(folder: &DataFolder, campaign: CampaignId) -> Result<Option<Fixed>> {
     let path = folder.path("stamps").join(format!("{campaign}.json"));
     let Some(bytes) = files::read_if_there(&path)? else { return Ok(None) };

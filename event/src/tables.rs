@@ -46,6 +46,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { number: 9, name: "retention", sql: include_str!("../sql/0009_retention.sql") },
     Migration { number: 10, name: "erased", sql: include_str!("../sql/0010_erased.sql") },
     Migration { number: 11, name: "audit", sql: include_str!("../sql/0011_audit.sql") },
+    Migration { number: 12, name: "completed", sql: include_str!("../sql/0012_completed.sql") },
 ];
 
 /// The two tables that hits land in, each repeatable without the other.

@@ -200,7 +200,12 @@ impl Page {
         }
         for mail in &self.mail {
             out += &format!("\n{} ({})\n", mail.campaign, mail.mail_type.name());
-            for event in Event::ALL {
+            let is_forgotten = mail.events.is_empty();
+            if is_forgotten {
+                // There are rows of hits alone.
+                out += "  its recipient list went when the campaign was completed\n";
+            }
+            for event in Event::ALL.into_iter().filter(|_| !is_forgotten) {
                 let days = mail.days(event);
                 if event == Event::Sent || !days.is_empty() {
                     let on = if days.is_empty() { String::new() } else { " on ".to_owned() };
@@ -208,7 +213,8 @@ impl Page {
                     out += &format!("  {name:<10}{n}{on}{}\n", days.join(", "));
                 }
             }
-            if mail.days(Event::Delivered).is_empty() && mail.days(Event::Failed).is_empty() {
+            let nobody_said = [Event::Delivered, Event::Failed].map(|it| mail.days(it).is_empty());
+            if !is_forgotten && nobody_said == [true, true] {
                 out += "  delivered 0: nobody has said so\n";
             }
             for (kind, hits) in mail.hits() {

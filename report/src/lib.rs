@@ -10,6 +10,7 @@
 //! come a [`segment`], a [`contact`]'s page, a campaign's [`mailing`] and the [`log`] of transactional
 //! mail; `days` is what the last two may say of hits whose readers are not known.
 
+pub mod completed;
 pub mod contact;
 pub mod counters;
 mod days;

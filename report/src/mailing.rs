@@ -10,6 +10,7 @@ use clickhouse::Row;
 use hushmark_policy::{Day, Kind, Mode, TenantId};
 use serde::Deserialize;
 
+use crate::completed::{self, Completed};
 use crate::days;
 use crate::deliveries::{self, Event};
 use crate::export;
@@ -60,6 +61,11 @@ pub async fn read(
     for row in deliveries::of_campaign(clickhouse, (tenant, known.id)).await? {
         *all.entry((row.event, row.day, person(row.contact))).or_default() += 1;
     }
+    let completed = completed::of(url, tenant, std::iter::once(known.id)).await?;
+    let completed = completed.get(&known.id);
+    for ((event, day), n) in completed.into_iter().flat_map(|it| &it.messages) {
+        *all.entry((*event, *day, None)).or_default() += n;
+    }
     let mut mailing = Mailing {
         schema: 1,
         campaign,
@@ -74,6 +80,7 @@ pub async fn read(
         mailing.add_published(known, report);
     }
     mailing.notes.extend(notes(known, report));
+    mailing.notes.extend(completed.map(Completed::told));
     Ok(mailing)
 }
 

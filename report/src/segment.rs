@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use hushmark_policy::{CampaignId, Kind, TenantId};
 
+use crate::completed;
 use crate::people::{self, Known, Person, Whom, leads_to_nobody};
 use crate::read::{ClickHouse, ReadError};
 
@@ -81,7 +82,14 @@ pub async fn read(
     let (all, mut people) = (found.len(), found.into_values().flatten().collect::<Vec<Person>>());
     people.sort_unstable();
     let unreadable = (all - people.len()) as u64;
-    Ok(Segment { schema: 1, of, by, people, unreadable, because: because(campaigns, by) })
+    let mut because = because(campaigns, by);
+    if by.kind().is_none() {
+        let gone = completed::of(url, tenant, campaigns.iter().map(|known| known.id)).await?;
+        because.extend(campaigns.iter().filter_map(|known| {
+            Some(format!("0 of {}: {}", known.name, gone.get(&known.id)?.told()))
+        }));
+    }
+    Ok(Segment { schema: 1, of, by, people, unreadable, because })
 }
 
 /// The query of the contacts' ids.

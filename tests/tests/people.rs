@@ -203,6 +203,7 @@ fn mail_is_known_in_every_mode_and_readers_in_individual_alone() -> Result<()> {
     log(&scene)?;
     whoever_withdraws_is_in_no_list_of_readers(&scene)?;
     whoever_looks_is_in_the_audit_log(&scene)?;
+    a_completed_campaign_forgets_who_was_on_its_list(&scene, folder.path())?;
     scene.up.stop()?;
     Ok(())
 }
@@ -385,5 +386,60 @@ fn whoever_looks_is_in_the_audit_log(scene: &Scene) -> Result<()> {
         ensure!(log.contains(&format!(r#""action":{{"read":{{"what":"{what}""#)), "{what}: {log}");
     }
     ensure!(!log.contains("example.org"), "an address is in the audit log");
+    Ok(())
+}
+
+fn a_completed_campaign_forgets_who_was_on_its_list(scene: &Scene, manifests: &Path) -> Result<()> {
+    // Nothing else names contacts beside campaigns: hits do so by their policy, where they are rows.
+    let both = "SELECT table FROM system.columns WHERE database = currentDatabase() AND \
+                name IN ('campaign', 'contact') AND table NOT LIKE '%\\_in' AND \
+                table NOT LIKE '%\\_shape' GROUP BY table HAVING count() = 2 ORDER BY table FORMAT TSV";
+    ensure!(scene.query(both)? == b"deliveries\nhits\n", "another table says who had whose mail");
+
+    let campaign = "spring-anonymous";
+    let counts = |csv: &str| {
+        let of = |event: &str| csv.matches(&format!(",{event},")).count();
+        [of("sent"), of("delivered"), of("failed")]
+    };
+    let before = scene.ask("", &["export", campaign, "--csv"])?;
+    let asked = scene.refused("", &["complete", campaign])?;
+    ensure!(asked.contains("say --yes where nobody can be asked"), "{asked}");
+    let said = scene.said("", &["complete", campaign, "--yes"])?;
+    insta::assert_snapshot!(said, @r"
+    completed: local/acme/spring-anonymous on TODAY; its recipient list went, with 40 people on it. What stays is how many:
+      sent      TODAY               40
+      delivered TODAY               30
+      failed    TODAY                1
+    ");
+    let rows = format!(
+        "SELECT count() FROM deliveries WHERE campaign = (SELECT campaign FROM campaigns FINAL \
+         WHERE name = '{campaign}') FORMAT TSV"
+    );
+    ensure!(scene.query(&rows)? == b"0\n", "rows of the list are there");
+    ensure!(scene.segment(campaign, "--sent")?.is_empty());
+    let said = scene.said("", &["segment", "--campaign", campaign, "--delivered"])?;
+    ensure!(said.contains("completed on TODAY, and its recipient list went"), "{said}");
+    let page = scene.said(&address(2), &["contact", "--tenant", "acme", "--person", "-"])?;
+    ensure!(!page.contains(campaign) && page.contains("spring-individual"), "{page}");
+    let after = scene.ask("", &["export", campaign, "--csv"])?;
+    ensure!(counts(&after) == counts(&before) && !after.contains("example.org"), "{after}");
+    ensure!(scene.segment("spring-individual", "--sent")? == all(0..PEOPLE), "another's list");
+    let again = scene.refused("", &["complete", campaign, "--yes"])?;
+    ensure!(again.contains("and no mail was stamped since: nothing was changed"), "{again}");
+    let late = scene.refused(&address(2), &["delivered", campaign, "--people", "-"])?;
+    ensure!(late.contains("its recipient list went"), "{late}");
+
+    // A plan shows what is left of lists, and a legal hold keeps one.
+    let plan = scene.output("", &["plan", "two-years"])?;
+    let plan = String::from_utf8_lossy(&plan.stdout).into_owned();
+    ensure!(plan.contains("in 5 lists; 1 list went, counted"), "{plan}");
+    let policies = fs::read_to_string(manifests.join("policies.yaml"))?;
+    let held = policies.replacen("  keep:", "  legalHold:\n    reason: a court asked\n  keep:", 1);
+    fs::write(manifests.join("policies.yaml"), held)?;
+    let kept = scene.refused("", &["complete", "spring-individual", "--yes"])?;
+    ensure!(kept.contains("a legal hold keeps acme/spring-individual (a court asked)"), "{kept}");
+    ensure!(scene.segment("spring-individual", "--sent")? == all(0..PEOPLE), "it was held");
+    let log = fs::read_to_string(scene.up.data().join("audit/log.jsonl"))?;
+    ensure!(log.matches(r#""action":{"complete":{"tenant":"#).count() == 1, "{log}");
     Ok(())
 }

@@ -10,6 +10,7 @@
 //! row's time its day, [`overdue`] tells what no enforcing took.
 
 mod days;
+mod lists;
 mod overdue;
 mod sql;
 
@@ -19,6 +20,7 @@ use clickhouse::{Client, Row};
 use hushmark_policy::retention::Step;
 use serde::{Deserialize, Serialize};
 
+pub use lists::{List, Messages, forget, list};
 pub use overdue::{Overdue, overdue};
 pub use sql::Reach;
 

@@ -6,14 +6,14 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use clickhouse::Client;
 use hushmark_event::redis_keys::DEAD;
-use hushmark_policy::{Day, TenantId};
+use hushmark_policy::{CampaignId, Day, TenantId};
 use hushmark_writer::days::HOLD_DAYS;
 use redis::aio::MultiplexedConnection;
 use serde::Serialize;
 
 use crate::data::DataFolder;
-use crate::stamp::plural;
-use crate::up::refusals::connect;
+use crate::stamp::{last_day, plural};
+use crate::up::{now_ms, refusals::connect};
 
 /// One store, and what a policy reaches there.
 #[derive(Clone, Debug, Serialize)]
@@ -59,6 +59,7 @@ pub(crate) async fn beyond(
         }
         _ => "none".to_owned(),
     };
+    let (lists, over) = lists(folder, client, tenant).await?;
     let lane_logs = bytes(&folder.path("edge"));
     let say =
         |store, holds: String, because: &str| Beyond { store, holds, because: because.into() };
@@ -83,17 +84,50 @@ pub(crate) async fn beyond(
             format!("{} with a sealed address", plural(contacts, "contact")),
             "people and not hits: they stay until they are erased",
         ),
-        say(
-            "recipient lists",
-            "none".to_owned(),
-            "the list stays beside the manifest, and no copy is kept",
-        ),
+        say("recipient lists", lists, &over),
         say(
             "logs",
             "refusals and audit".to_owned(),
             "what was refused and who asked for what stays; no hit is in it",
         ),
     ])
+}
+
+/// Who had whose mail, and of how many campaigns that is known though they are over.
+async fn lists(folder: &DataFolder, client: &Client, tenant: TenantId) -> Result<(String, String)> {
+    let kept = client
+        .query("SELECT campaign, count() FROM deliveries FINAL WHERE tenant = ? GROUP BY campaign")
+        .bind(tenant.0)
+        .fetch_all::<(u64, u64)>()
+        .await
+        .context("cannot count the recipient lists")?;
+    let gone: u64 = client
+        .query("SELECT uniqExact(run) FROM completed WHERE tenant = ? AND event = ''")
+        .bind(tenant.0)
+        .fetch_one()
+        .await
+        .context("cannot count the recipient lists that went")?;
+    let (today, mut over) = (Day::of_unix_ms(now_ms()), 0);
+    for (campaign, _) in &kept {
+        let last = last_day(folder, CampaignId(*campaign))?;
+        over += u64::from(last.is_some_and(|last| last < today));
+    }
+    let rows: u64 = kept.iter().map(|(_, rows)| rows).sum();
+    let holds = format!(
+        "{} in {}; {} went, counted",
+        plural(rows, "row"),
+        plural(kept.len() as u64, "list"),
+        plural(gone, "list")
+    );
+    let because = match over {
+        0 => "each goes when its campaign is completed: `hushmark complete`".to_owned(),
+        _ => format!(
+            "each goes when its campaign is completed; the last day of tracking of {} is over: \
+             `hushmark complete`",
+            plural(over, "campaign")
+        ),
+    };
+    Ok((holds, because))
 }
 
 /// How many lanes there are in Redis, and how many batches wait in them.

@@ -108,6 +108,15 @@ pub enum Action {
     RotateKeys,
     /// Erase.
     Erase(Target),
+    /// Complete a campaign: who was on its list is forgotten.
+    Complete {
+        /// Whose.
+        #[serde(with = "tenant_id")]
+        tenant: TenantId,
+        /// Which.
+        #[serde(with = "campaign_id")]
+        id: CampaignId,
+    },
     /// Carry out what a retention or anonymization policy's plan announced.
     EnforcePlan {
         /// Whose data.

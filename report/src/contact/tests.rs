@@ -44,3 +44,17 @@ fn whoever_ended_their_tracking_has_no_hits_any_more() {
     assert!(page.mail.iter().all(|mail| mail.opens.raw == 0 && mail.opens.first.is_none()));
     assert!(page.text().contains("ended their tracking on 2026-11-22"));
 }
+
+#[test]
+fn of_a_list_that_went_nothing_is_said_but_hits_that_a_policy_keeps() {
+    let known = HashMap::from([known(1, "spring", Mode::Individual)]);
+    let hits = [HitsRow { campaign: 1, kind: 0, raw: 3, human: 2, first: 1_795_300_000 }];
+    let mail = mail(&known, &[], &hits, false).unwrap();
+    let text = Page { mail, ..page(None) }.text();
+    let said = text.split_once("spring (campaign)\n").unwrap().1;
+    insta::assert_snapshot!(said, @r"
+      its recipient list went when the campaign was completed
+      opens     3, 2 human; first 2026-11-21 22:26:40 UTC
+      clicks    0
+    ");
+}

@@ -35,6 +35,7 @@ const fn table(name: &'static str, person: Option<Person>, campaign: bool) -> Ta
 pub(super) const TABLES: &[Table] = &[
     table("hits", Some(Person::Contact), true),
     table("deliveries", Some(Person::Contact), true),
+    table("completed", None, true),
     table("counters", None, true),
     table("sends", None, true),
     table("campaigns", None, true),
