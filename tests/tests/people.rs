@@ -407,9 +407,9 @@ fn a_completed_campaign_forgets_who_was_on_its_list(scene: &Scene, manifests: &P
     let said = scene.said("", &["complete", campaign, "--yes"])?;
     insta::assert_snapshot!(said, @r"
     completed: local/acme/spring-anonymous on TODAY; its recipient list went, with 40 people on it. What stays is how many:
-      sent      TODAY               40
-      delivered TODAY               30
-      failed    TODAY                1
+      sent      TODAY          40
+      delivered TODAY          30
+      failed    TODAY           1
     ");
     let rows = format!(
         "SELECT count() FROM deliveries WHERE campaign = (SELECT campaign FROM campaigns FINAL \
