@@ -3,6 +3,8 @@
 //! In order: messages are written beside the target folder, contacts, whom messages were made for
 //! and their number are stored, and only then does the folder get its name. A stamping that fails leaves nothing.
 
+mod draft;
+
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io;
@@ -31,6 +33,7 @@ use crate::keys::{self, random64};
 use crate::report::print;
 use crate::up::{now_ms, refusals::Applied};
 use crate::{args, files, sealing};
+use draft::Draft;
 
 /// What a campaign's first message fixed, so that `overall` URLs stay the same for everyone.
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -128,22 +131,20 @@ pub(crate) async fn stamp(
         false => None,
     };
     let plan = plan(&state, campaign, (newsletter, tracking), fixed, keep_going, now)?;
-    let draft = draft_folder(out)?;
+    let draft = Draft::beside(out)?;
     let whom = Whom { refused: refused.caps(), consents: consents.as_ref() };
-    let stamped = write_messages(&plan, list, &sealer, (&mut contacts, &whom), (&draft, today));
-    let stamped = stamped.inspect_err(|_| discard(&draft))?;
+    let into = (draft.folder(), today);
+    let stamped = write_messages(&plan, list, &sealer, (&mut contacts, &whom), into)?;
     say(&stamped);
     if stamped.messages == 0 {
-        discard(&draft);
         bail!("no row of the list can be used, so nothing was written");
     }
-    let made_for = contacts.store(&state.clickhouse()?).await.inspect_err(|_| discard(&draft))?;
-    nobody_ended(&folder, &state, &contacts).await.inspect_err(|_| discard(&draft))?;
+    let made_for = contacts.store(&clickhouse).await?;
+    nobody_ended(&folder, &state, &contacts).await?;
     let of = (campaign.tenant, campaign.id);
-    let noted = deliveries::record(&clickhouse, of, Event::Sent, today, made_for).await;
-    noted.inspect_err(|_| discard(&draft))?;
-    record(&state, campaign, tracking, &stamped, now).await.inspect_err(|_| discard(&draft))?;
-    fs::rename(&draft, out).with_context(|| format!("cannot make {}", out.display()))?;
+    deliveries::record(&clickhouse, of, Event::Sent, today, made_for).await?;
+    record(&state, campaign, tracking, &stamped, now).await?;
+    draft.keep_as(out)?;
     Ok(Done {
         campaign: campaign.full_name(),
         folder: out.to_owned(),
@@ -185,30 +186,6 @@ fn decided(asked: &Effective, mode: Mode) -> String {
         return asked.to_string();
     }
     format!("{mode}, because the refusal log leaves no more of it")
-}
-
-/// A folder beside `out`, which must not hold anything yet.
-fn draft_folder(out: &Path) -> Result<PathBuf> {
-    match fs::read_dir(out).map(|mut entries| entries.next().is_none()) {
-        Ok(false) => bail!("{} is not empty: give another folder with --out", out.display()),
-        Ok(true) => {
-            fs::remove_dir(out).with_context(|| format!("cannot replace {}", out.display()))?;
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", out.display())),
-    }
-    let mut name = out.file_name().context("--out names no folder")?.to_owned();
-    name.push(format!(".{:016x}.partial", random64()));
-    let draft = out.with_file_name(name);
-    files::private_folder(&draft)?;
-    Ok(draft)
-}
-
-/// What cannot be removed is named `.partial`, and nobody sends it.
-fn discard(draft: &Path) {
-    if let Err(error) = fs::remove_dir_all(draft) {
-        eprintln!("cannot remove {}: {error}", draft.display());
-    }
 }
 
 /// The generation that a campaign's first message fixed; the first one where there was none.

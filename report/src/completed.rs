@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::deliveries::Event;
 use crate::people;
-use crate::read::{ReadError, client};
+use crate::read::{ClickHouse, ReadError};
 
 /// A list that went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Completed {
 /// # Errors
 /// [`ReadError`].
 pub async fn of(
-    url: &str,
+    clickhouse: &ClickHouse,
     tenant: TenantId,
     campaigns: impl Iterator<Item = CampaignId>,
 ) -> Result<BTreeMap<CampaignId, Completed>, ReadError> {
@@ -64,8 +64,8 @@ pub async fn of(
           GROUP BY campaign, run, event, day) GROUP BY campaign, event, day",
         t = tenant.0
     );
-    let rows = client(url).query_raw(&query).fetch_all::<Stored>().await;
-    let rows = rows.map_err(|source| ReadError::ClickHouse { url: url.to_owned(), source })?;
+    let rows = clickhouse.client().query_raw(&query).fetch_all::<Stored>().await;
+    let rows = rows.map_err(|source| ReadError::ClickHouse { url: clickhouse.url.clone(), source })?;
     let mut all = BTreeMap::<CampaignId, Completed>::new();
     for row in rows {
         let completed = all.entry(CampaignId(row.campaign));

@@ -36,6 +36,7 @@ const PROGRAMS: [(&str, &[&[&str]]); 6] = [
             &["withdraw"],
             &["consent"],
             &["takedown"],
+            &["complete"],
             &["erase"],
             &["receipt", "verify"],
             &["audit", "verify"],

@@ -58,9 +58,9 @@ pub(crate) async fn complete(data: &Path, options: &args::Complete) -> Result<()
     campaigns::known(&state, &options.campaign, id).await?;
     let log = Log::read(&folder)?;
     log.campaign(tenant, id, &name)?;
-    log.is_obeyed(&state.clickhouse).await?;
+    log.is_obeyed(&state.clickhouse()?).await?;
     let _one_at_a_time = Plans::open(&folder)?.lock()?;
-    let client = hushmark_report::client(&state.clickhouse).with_setting("async_insert", "0");
+    let client = state.clickhouse()?.client().with_setting("async_insert", "0");
     is_not_held(&state, &client, of).await?;
     let (found, run) = (list(&client, of).await.context(CANNOT_COUNT)?, last(&client, of).await?);
     let unfinished = run.filter(|run| run.ended.is_none());
