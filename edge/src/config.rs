@@ -134,6 +134,12 @@ pub struct Config {
     #[arg(value_parser = duration)]
     pub drain_timeout: Duration,
 
+    /// Hits that figures of hits move on by, at the least: the minimum group, so that they tell of
+    /// nobody alone; 1 for exact ones
+    #[arg(long, env = "HUSHMARK_EDGE_METRICS_STEP", value_name = "HITS", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub metrics_step: u32,
+
     /// What its heartbeat calls it: a pod's name; the machine's by default, which a pod's is
     #[arg(long, env = "HUSHMARK_EDGE_NAME", value_name = "POD")]
     pub name: Option<String>,

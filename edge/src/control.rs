@@ -2,13 +2,14 @@
 //!
 //! In reading order: [`reload`] keeps keys, ring and places fresh, [`refusals`] follows the refusal
 //! log, [`pulse`] says in Redis that this edge lives and watches Redis's memory, [`admin`] answers
-//! operators with what [`metrics`] counts. The logs of dead processes are replayed here as well.
+//! operators with what [`metrics`] counts, of [`traffic`] no more than tells of many. The logs of dead processes are replayed here as well.
 
 pub(crate) mod admin;
 mod metrics;
 pub(crate) mod pulse;
 pub(crate) mod refusals;
 pub(crate) mod reload;
+mod traffic;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::known::Shared;
 use crate::link::RedisAt;
 use crate::replay;
 use crate::stats::{CoreStats, Count};
+pub(crate) use traffic::Traffic;
 
 /// What all parts of the control thread, and the cores, look at.
 pub(crate) struct Control {
@@ -38,6 +40,7 @@ pub(crate) struct Control {
     /// Logs of dead processes wait for Redis.
     pub(crate) dead_logs: AtomicBool,
     pub(crate) counts: Counts,
+    pub(crate) traffic: Traffic,
     /// Records that earlier processes of this folder dropped.
     pub(crate) dropped_before: u64,
 }

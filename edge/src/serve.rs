@@ -19,7 +19,7 @@ use crate::config::{Config, ForwardHeaderName};
 use crate::conn::Limits;
 use crate::control::refusals::Copy;
 use crate::control::reload::Files;
-use crate::control::{self, Control, Counts, admin, pulse, refusals, reload};
+use crate::control::{self, Control, Counts, Traffic, admin, pulse, refusals, reload};
 use crate::door::Door;
 use crate::door::tls::{self, Certificate, TlsFiles};
 use crate::handler::Rules;
@@ -107,6 +107,7 @@ impl Edge {
             draining: AtomicBool::new(false),
             dead_logs: AtomicBool::new(true),
             counts: Counts::default(),
+            traffic: Traffic::new(config.metrics_step),
             dropped_before,
         };
         let (control, reload) = (Arc::new(control), Arc::default());

@@ -9,12 +9,14 @@
 //! 5. [`cap`]: what the refusal log does to a message that was already sent.
 //! 6. [`objected`]: who is counted no more by their own word.
 //! 7. [`shown`]: the minimum group, and what an epoch may publish.
-//! 8. [`retention`]: what is due on a day.
+//! 8. [`pace`]: how figures of traffic, which know no campaign, move on.
+//! 9. [`retention`]: what is due on a day.
 
 pub mod cap;
 pub mod id;
 pub mod mode;
 pub mod objected;
+pub mod pace;
 pub mod resolve;
 pub mod retention;
 pub mod shown;
@@ -24,4 +26,5 @@ pub use cap::{Cap, Caps, Scope};
 pub use id::{CampaignId, Generation, Mark, TenantId};
 pub use mode::{Kind, MailType, Mode, Place, Tracking};
 pub use objected::{Objected, ObjectedMessage};
+pub use pace::Pace;
 pub use time::{Day, Month};

@@ -280,6 +280,7 @@ fn edge(
         ("--ring", text(&keys.batch_folder())?),
         ("--redis", redis.url()),
         ("--lane-log", text(&folder)?),
+        ("--metrics-step", "1".into()),
         ("--threads", shape.threads.to_string()),
         ("--refusal-key", text(&keys.refusal_key())?),
     ]);
@@ -315,6 +316,7 @@ fn writer(
         ("--state", text(&folder)?),
         ("--epoch-seconds", "10".into()),
         ("--window-seconds", shape.window_seconds.to_string()),
+        ("--metrics-step", "1".into()),
     ]);
     if let Some(hops) = hops {
         args.extend(hops.options(End::Writer, "redis")?);

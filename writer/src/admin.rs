@@ -24,7 +24,6 @@ const CONNECTIONS: usize = 32;
 const HEADER_TIME: Duration = Duration::from_secs(5);
 
 /// What the admin port tells.
-#[derive(Default)]
 pub struct Status {
     /// What keeps this writer from storing hits.
     pub trouble: watch::Sender<Option<Trouble>>,
@@ -35,6 +34,13 @@ pub struct Status {
 }
 
 impl Status {
+    /// Nothing is known yet; figures of hits will move on in steps of so many.
+    #[must_use]
+    pub fn new(metrics_step: u32) -> Self {
+        let (trouble, ready) = (watch::Sender::default(), AtomicBool::new(false));
+        Self { trouble, ready, metrics: Metrics::new(metrics_step) }
+    }
+
     /// What keeps this writer from storing hits, or that nothing does.
     pub fn troubled(&self, trouble: Option<Trouble>) {
         self.trouble.send_if_modified(|known| {

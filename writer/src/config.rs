@@ -74,6 +74,11 @@ pub struct Config {
     #[arg(long, env = "HUSHMARK_WRITER_MINIMUM_GROUP", default_value_t = 10,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub minimum_group: u32,
+    /// Hits that figures of hits move on by, at the least: the minimum group, so that they tell of
+    /// nobody alone; 1 for exact ones.
+    #[arg(long, env = "HUSHMARK_WRITER_METRICS_STEP", value_name = "HITS", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub metrics_step: u32,
     /// Seconds that a hit waits for what its mark does next; 0 judges no behaviour.
     #[arg(long, env = "HUSHMARK_WRITER_WINDOW_SECONDS", default_value_t = 10,
           value_parser = clap::value_parser!(u32).range(0..=60))]

@@ -1,6 +1,11 @@
-//! What the writer tells about itself. No label names a tenant or a campaign.
+//! What the writer tells about itself. No label names a tenant or a campaign, and figures of hits
+//! move on with many of them and never with one.
 
+use std::sync::{Mutex, PoisonError};
+
+use hushmark_policy::Pace;
 use hushmark_policy::retention::Step;
+use prometheus::proto::{Counter, Gauge as ToldGauge, MetricFamily, MetricType};
 use prometheus::{
     Encoder as _, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
@@ -10,9 +15,26 @@ use crate::cells::Tally;
 use crate::entry::DeadReason;
 use crate::judge::Drop;
 
+/// What moves on with the hits that are stored, and is told as it was when enough of them were.
+const OF_HITS: [&str; 3] = [
+    "hushmark_writer_insert_seconds",
+    "hushmark_writer_stored_hits_total",
+    "hushmark_writer_voids_total",
+];
+
+/// What is told as it is, in whole steps.
+const WAITING: [&str; 2] = ["hushmark_writer_lag_entries", "hushmark_writer_lag_hits"];
+
+/// Seconds that the lag is told in, where hits are told in steps: more than it is while all is well,
+/// because the age of a lonely hit says when it came.
+const LAG_STEP: f64 = 30.0;
+
 /// Every figure.
 pub struct Metrics {
     registry: Registry,
+    /// How hits are told of, and what was told last.
+    told: Mutex<(Pace, Vec<MetricFamily>)>,
+    is_exact: bool,
     /// Whether this writer holds the lease.
     pub working: IntGauge,
     /// Age of the oldest record that is not stored.
@@ -60,8 +82,10 @@ fn made<T: prometheus::core::Collector + Clone + 'static>(
     figure
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+impl Metrics {
+    /// Figures of hits in steps of so many; 1 for exact ones.
+    #[must_use]
+    pub fn new(step: u32) -> Self {
         let registry = Registry::new();
         let r = &registry;
         let gauge = |name, help| made(r, IntGauge::new(name, help));
@@ -108,11 +132,11 @@ impl Default for Metrics {
             overdue,
             erasures_due: gauge("hushmark_writer_erasures_due", "Erasures that have not ended."),
             registry,
+            told: Mutex::new((Pace::new(step), Vec::new())),
+            is_exact: step <= 1,
         }
     }
-}
 
-impl Metrics {
     /// Adds what one cut stored.
     pub fn add(&self, tally: &Tally) {
         self.stored.inc_by(tally.hits);
@@ -128,9 +152,129 @@ impl Metrics {
     #[must_use]
     pub fn text(&self) -> Vec<u8> {
         let mut text = Vec::new();
-        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+        if let Err(error) = TextEncoder::new().encode(&self.told(), &mut text) {
             tracing::warn!(%error, "metrics could not be written");
         }
         text
+    }
+
+    /// The figures as they may be told now.
+    fn told(&self) -> Vec<MetricFamily> {
+        let mut families = self.registry.gather();
+        if self.is_exact {
+            return families;
+        }
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let (pace, of_hits) = &mut *told;
+        let mut random = [0; 8];
+        // Without random numbers figures stay as they are.
+        if getrandom::fill(&mut random).is_ok()
+            && pace.moves_on(self.stored.get() + self.voids.get(), u64::from_be_bytes(random))
+        {
+            let moving = families.iter().filter(|family| OF_HITS.contains(&family.name()));
+            *of_hits = moving.cloned().map(|family| rounded(family, pace)).collect();
+        }
+        for family in &mut families {
+            if let Some(as_told) = of_hits.iter().find(|told| told.name() == family.name()) {
+                *family = as_told.clone();
+            } else if WAITING.contains(&family.name()) {
+                *family = rounded(std::mem::take(family), pace);
+            } else if family.name() == "hushmark_writer_lag_seconds" {
+                for metric in family.mut_metric() {
+                    let lag = metric.get_gauge().get_value();
+                    metric.set_gauge(gauge(lag - lag % LAG_STEP));
+                }
+            }
+        }
+        families
+    }
+}
+
+fn gauge(value: f64) -> ToldGauge {
+    let mut gauge = ToldGauge::default();
+    gauge.set_value(value);
+    gauge
+}
+
+/// A figure in whole steps. Of a histogram the sum becomes that of as many observations as are told.
+fn rounded(mut family: MetricFamily, pace: &Pace) -> MetricFamily {
+    let kind = family.get_field_type();
+    let whole = |value: f64| pace.rounded(value as u64) as f64;
+    for metric in family.mut_metric() {
+        match kind {
+            MetricType::COUNTER => {
+                let mut counter = Counter::default();
+                counter.set_value(whole(metric.get_counter().get_value()));
+                metric.set_counter(counter);
+            }
+            MetricType::GAUGE => {
+                metric.set_gauge(gauge(whole(metric.get_gauge().get_value())));
+            }
+            _ => {
+                let mut histogram = metric.get_histogram().clone();
+                let all = histogram.get_sample_count();
+                let share = pace.rounded(all) as f64 / all.max(1) as f64;
+                histogram.set_sample_count(pace.rounded(all));
+                histogram.set_sample_sum(histogram.get_sample_sum() * share);
+                let mut buckets = histogram.get_bucket().to_vec();
+                for bucket in &mut buckets {
+                    bucket.set_cumulative_count(pace.rounded(bucket.cumulative_count()));
+                }
+                histogram.set_bucket(buckets);
+                metric.set_histogram(histogram);
+            }
+        }
+    }
+    family
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(metrics: &Metrics, name: &str) -> f64 {
+        let text = String::from_utf8(metrics.text()).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        line.unwrap().parse().unwrap()
+    }
+
+    fn told(metrics: &Metrics) -> [f64; 5] {
+        [
+            "hushmark_writer_stored_hits_total",
+            "hushmark_writer_insert_seconds_count",
+            "hushmark_writer_lag_hits",
+            "hushmark_writer_lag_entries",
+            "hushmark_writer_lag_seconds",
+        ]
+        .map(|name| value(metrics, name))
+    }
+
+    fn one_hit(metrics: &Metrics, n: i64) {
+        metrics.stored.inc();
+        metrics.insert_seconds.observe(0.02);
+        metrics.lag_hits.set(n % 10);
+        metrics.lag_entries.set(n % 7);
+        metrics.lag_seconds.set(11.5);
+    }
+
+    #[test]
+    fn no_figure_tells_of_one_hit() {
+        let metrics = Metrics::new(10);
+        let nothing = told(&metrics);
+        for n in 1..10 {
+            one_hit(&metrics, n);
+            assert_eq!(told(&metrics), nothing, "after {n} hits");
+        }
+        for n in 10..20 {
+            one_hit(&metrics, n);
+        }
+        assert_eq!(told(&metrics), [10.0, 10.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn with_a_step_of_one_figures_are_exact() {
+        let metrics = Metrics::new(1);
+        one_hit(&metrics, 3);
+        assert_eq!(told(&metrics), [1.0, 1.0, 3.0, 3.0, 11.5]);
     }
 }

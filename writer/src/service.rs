@@ -106,7 +106,7 @@ impl Service {
         Keys::load(config.ring.clone(), config.salts.clone())?;
         let claim = folder::claim(&config.state)?;
         Refusals::load(&config.state, &config.refusal_key)?;
-        let status = Arc::default();
+        let status = Arc::new(Status::new(config.metrics_step));
         Ok(Self { config, redis, clickhouse, clickhouse_password, status, _claim: claim })
     }
 

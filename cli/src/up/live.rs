@@ -25,7 +25,7 @@ pub(super) async fn figures(state: &State) {
                     of("hushmark_writer_stored_hits_total"),
                     of("hushmark_writer_lag_seconds"),
                     of("hushmark_writer_dead_letters_total"),
-                    http::metric(edge, "hushmark_edge_dropped_total").unwrap_or(0.0),
+                    http::metric(edge, "hushmark_edge_dropped_records_total").unwrap_or(0.0),
                 )
             }
             (Err(error), _) | (_, Err(error)) => format!("waiting: {error:#}"),

@@ -8,13 +8,15 @@ use prometheus::proto::{
 use prometheus::{Encoder as _, TextEncoder};
 
 use super::Control;
-use crate::stats::{CoreStats, Count, Histogram, TAKEN_DOWN};
+use super::traffic::{Figures, Merged};
+use crate::stats::{CoreStats, Count, TAKEN_DOWN};
 
 /// All metrics as text.
 pub(super) fn text(control: &Control) -> Vec<u8> {
     let mut families = Vec::new();
-    requests(control, &mut families);
-    lanes(control, &mut families);
+    let figures = control.traffic.figures(&control.cores);
+    requests(control, &figures, &mut families);
+    lanes(control, &figures, &mut families);
     process(control, &mut families);
     let mut text = Vec::with_capacity(16 << 10);
     if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
@@ -23,27 +25,27 @@ pub(super) fn text(control: &Control) -> Vec<u8> {
     text
 }
 
-fn requests(control: &Control, families: &mut Vec<MetricFamily>) {
+fn requests(control: &Control, figures: &Figures, families: &mut Vec<MetricFamily>) {
     let sum = |of: fn(&CoreStats) -> &Count| sum(control, of);
     families.push(counters(
         "hushmark_edge_hits_total",
         "Requests that were counted",
-        [("kind", "open", sum(|s| &s.opens)), ("kind", "click", sum(|s| &s.clicks))],
+        [("kind", "open", figures.opens), ("kind", "click", figures.clicks)],
     ));
     families.push(counter(
         "hushmark_edge_voids_total",
         "Requests with a valid token that policy forbids to count",
-        sum(|s| &s.voids),
+        figures.voids,
     ));
     families.push(counter(
         "hushmark_edge_objections_total",
         "Objections that were recorded, repeats among them",
-        sum(|s| &s.objections),
+        figures.objections,
     ));
     families.push(counter(
         "hushmark_edge_answered_total",
         "Requests that were answered, whatever the answer",
-        sum(|s| &s.answered),
+        figures.answered,
     ));
     let reasons = Refusal::ALL.iter().map(|why| why.name()).chain(["taken_down"]).enumerate();
     debug_assert_eq!(Refusal::ALL.len(), TAKEN_DOWN);
@@ -52,7 +54,7 @@ fn requests(control: &Control, families: &mut Vec<MetricFamily>) {
         "Tokens that were refused",
         reasons.map(|(n, why)| {
             let refused = control.cores.iter().map(|core| core.refused[n].get()).sum();
-            ("reason", why, refused)
+            ("reason", why, control.traffic.rounded(refused))
         }),
     ));
     families.push(counter(
@@ -68,13 +70,13 @@ fn requests(control: &Control, families: &mut Vec<MetricFamily>) {
     families.push(gauge(
         "hushmark_edge_connections",
         "Open connections",
-        sum(|s| &s.connections) as f64,
+        control.traffic.rounded(sum(|s| &s.connections)) as f64,
     ));
     families.push(counters(
         "hushmark_edge_connections_total",
         "Connections, by what became of them",
         [
-            ("outcome", "accepted", sum(|s| &s.accepted)),
+            ("outcome", "accepted", figures.accepted),
             ("outcome", "turned_away", sum(|s| &s.turned_away)),
             ("outcome", "timed_out", sum(|s| &s.timed_out)),
             ("outcome", "proxy_refused", sum(|s| &s.proxy_refused)),
@@ -84,20 +86,20 @@ fn requests(control: &Control, families: &mut Vec<MetricFamily>) {
         "hushmark_edge_tls_handshakes_total",
         "TLS handshakes, by how they ended",
         [
-            ("outcome", "done", sum(|s| &s.handshakes)),
+            ("outcome", "done", figures.handshakes),
             ("outcome", "failed", sum(|s| &s.handshakes_failed)),
         ],
     ));
 }
 
-fn lanes(control: &Control, families: &mut Vec<MetricFamily>) {
+fn lanes(control: &Control, figures: &Figures, families: &mut Vec<MetricFamily>) {
     let sum = |of: fn(&CoreStats) -> &Count| sum(control, of);
     families.push(counters(
         "hushmark_edge_batches_total",
         "Batches, by where they became durable",
         [
-            ("to", "redis", sum(|s| &s.to_redis)),
-            ("to", "lane_log", sum(|s| &s.to_log)),
+            ("to", "redis", figures.to_redis),
+            ("to", "lane_log", figures.to_log),
             ("to", "dropped", sum(|s| &s.dropped_batches)),
         ],
     ));
@@ -134,13 +136,13 @@ fn lanes(control: &Control, families: &mut Vec<MetricFamily>) {
     families.push(histogram(
         "hushmark_edge_batch_records",
         "Records in a batch",
-        control.cores.iter().map(|core| &core.batch_records),
+        &figures.batch_records,
         1,
     ));
     families.push(histogram(
         "hushmark_edge_commit_seconds",
         "From a batch's leaving until it was durable",
-        control.cores.iter().map(|core| &core.commit_us),
+        &figures.commit_us,
         1_000_000,
     ));
 }
@@ -230,32 +232,18 @@ fn gauge(name: &str, help: &str, value: f64) -> MetricFamily {
     family(name, help, MetricType::GAUGE, vec![metric])
 }
 
-/// Merges the cores' histograms; so many observed units are one of the metric's.
-fn histogram<'a, const N: usize>(
-    name: &str,
-    help: &str,
-    cores: impl Iterator<Item = &'a Histogram<N>> + Clone,
-    units: u32,
-) -> MetricFamily {
-    let mut merged = [(0, 0); N];
-    for core in cores.clone() {
-        for (slot, (bound, count)) in merged.iter_mut().zip(core.buckets()) {
-            *slot = (bound, slot.1 + count);
-        }
-    }
-    let mut below = 0;
-    let buckets = merged.into_iter().map(|(bound, count)| {
-        below += count;
+/// A histogram; so many observed units are one of the metric's.
+fn histogram(name: &str, help: &str, merged: &Merged, units: u32) -> MetricFamily {
+    let buckets = merged.buckets.iter().map(|(bound, below)| {
         let mut bucket = Bucket::default();
-        bucket.set_upper_bound(bound as f64 / f64::from(units));
-        bucket.set_cumulative_count(below);
+        bucket.set_upper_bound(*bound as f64 / f64::from(units));
+        bucket.set_cumulative_count(*below);
         bucket
     });
     let mut histogram = ProtoHistogram::default();
     histogram.set_bucket(buckets.collect());
-    histogram.set_sample_count(cores.clone().map(|core| core.total.get()).sum());
-    histogram
-        .set_sample_sum(cores.map(|core| core.sum.get()).sum::<u64>() as f64 / f64::from(units));
+    histogram.set_sample_count(merged.total);
+    histogram.set_sample_sum(merged.sum as f64 / f64::from(units));
     let mut metric = Metric::default();
     metric.set_histogram(histogram);
     family(name, help, MetricType::HISTOGRAM, vec![metric])

@@ -86,6 +86,7 @@ impl Region {
             ("--refusal-key", path("refusal.pub")),
             ("--redis", format!("unix://{}", path("redis.sock"))),
             ("--lane-log", path("lane-log")),
+            ("--metrics-step", "1".to_owned()),
             ("--threads", "1".to_owned()),
         ]
         .into_iter()

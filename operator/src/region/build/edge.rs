@@ -78,6 +78,7 @@ fn arguments(region: &ValidatedRegion) -> Value {
     for (name, value) in redis_access(region).arguments {
         arguments.flag(name, value);
     }
+    arguments.flag("--metrics-step", region.minimum_group.to_string());
     arguments.flag("--lane-log", LANES.1);
     arguments.flag("--lane-log-max-bytes", region.lane_log_bytes.to_string());
     if let Some(threads) = region.threads {

@@ -65,6 +65,7 @@ fn arguments(region: &ValidatedRegion) -> Value {
     arguments.flag("--refusal-key", "/etc/hushmark/refusal/refusal.pub");
     arguments.flag("--epoch-seconds", region.epoch_seconds.to_string());
     arguments.flag("--minimum-group", region.minimum_group.to_string());
+    arguments.flag("--metrics-step", region.minimum_group.to_string());
     arguments.into_value()
 }
 

@@ -51,6 +51,7 @@ impl Edge {
             ("--refusal-key", file("refusal.pub")),
             ("--redis", format!("unix://{}", file("redis/redis.sock"))),
             ("--lane-log", lane_log.display().to_string()),
+            ("--metrics-step", "1".to_owned()),
             ("--threads", "1".to_owned()),
         ];
         let args = args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
