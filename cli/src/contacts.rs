@@ -254,7 +254,11 @@ impl Contacts {
 
     /// How many of those whose messages are tracked ended it since the contacts were read. Asked
     /// once the new ids are stored; see [`ids_now`](Self::ids_now).
-    pub(crate) async fn ended_meanwhile(&self, clickhouse: &ClickHouse, refused: &Caps) -> Result<usize> {
+    pub(crate) async fn ended_meanwhile(
+        &self,
+        clickhouse: &ClickHouse,
+        refused: &Caps,
+    ) -> Result<usize> {
         let withdrawn = withdrawn(clickhouse, self.tenant).await?;
         let has_ended = |it: &&Lookup| withdrawn.contains_key(*it) || self.objected(it, refused);
         Ok(self.tracked.iter().filter(has_ended).count())
@@ -354,7 +358,8 @@ impl Contacts {
 
 /// Who ended a tenant's tracking or was erased, as ClickHouse has it.
 async fn withdrawn(clickhouse: &ClickHouse, tenant: TenantId) -> Result<HashMap<Lookup, Withdrew>> {
-    let rows = clickhouse.client()
+    let rows = clickhouse
+        .client()
         .query(
             "SELECT lookup, min(source = 'erased') AS is_erased FROM withdrawals \
              WHERE tenant = ? GROUP BY lookup",

@@ -10,8 +10,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use clickhouse::Row;
 use hushmark_policy::{CampaignId, Day, TenantId};
-use hushmark_report::{ClickHouse, completed};
 use hushmark_report::deliveries::{self, Event};
+use hushmark_report::{ClickHouse, completed};
 use serde::Serialize;
 
 use crate::asks::{addresses, persons};
@@ -89,7 +89,7 @@ pub(crate) async fn delivered(data: &Path, options: &args::Delivered) -> Result<
     let found: Vec<Option<u64>> = people.iter().map(contact).collect();
     let strangers = found.iter().filter(|contact| contact.is_none()).count();
     if strangers > 0 {
-        let gone = completed::of(&state.clickhouse, tenant, std::iter::once(campaign)).await?;
+        let gone = completed::of(&state.clickhouse()?, tenant, std::iter::once(campaign)).await?;
         if let Some(completed) = gone.get(&campaign).filter(|_| sent.is_empty()) {
             bail!("{}; nothing was changed", completed.told());
         }

@@ -16,6 +16,7 @@ use hushmark_crds::{CampaignPlan, EffectivePolicy, Manifests, Region, Tenant, Ty
 use hushmark_event::audit::{Read, Target};
 use hushmark_event::refusal::{Allowed, Entry, Mail, RefusalLog, Refuses};
 use hushmark_policy::{CampaignId, Day, MailType, Mark, TenantId};
+use hushmark_report::ClickHouse;
 use hushmark_sender::Address;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;

@@ -41,8 +41,8 @@ pub(crate) async fn segment(data: &Path, options: &args::Segment) -> Result<()> 
     known::audit(&folder, Read::Segment, target).await?;
     let (unseal, ended) = (known::unseal(&folder, tenant)?, known::ended(&folder, tenant)?);
     let whom = Whom { unseal: &unseal, ended: &ended };
-    let found = segment::read(&state.clickhouse()?, name, tenant, (&asked, by(&options.by)), whom);
-    let found = found.await?;
+    let (clickhouse, asked) = (state.clickhouse()?, (&asked[..], by(&options.by)));
+    let found = segment::read(&clickhouse, name, tenant, asked, whom).await?;
     match options.format {
         args::Format { json: true, .. } => print(&found.json()),
         args::Format { csv: true, .. } => {

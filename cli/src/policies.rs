@@ -151,7 +151,9 @@ pub(crate) async fn on_hold(
     let manifests = manifests(state)?;
     let mut held = held_by(&manifests, tenant);
     let is_named = |id: u64| manifests.campaigns.iter().any(|campaign| campaign.id.0 == id);
-    let last = state.clickhouse()?.client()
+    let last = state
+        .clickhouse()?
+        .client()
         .query("SELECT campaign FROM policies FINAL WHERE tenant = ? AND held")
         .bind(tenant.0)
         .fetch_all::<u64>()

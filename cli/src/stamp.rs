@@ -124,7 +124,8 @@ pub(crate) async fn stamp(
     }
     let tracking = left(campaign, &refused, fixed.generation);
     let key = keys::tenant_key(&folder, campaign.tenant)?;
-    let read = Contacts::read((&folder, &refused), &state.clickhouse()?, campaign.tenant, key);
+    let clickhouse = state.clickhouse()?;
+    let read = Contacts::read((&folder, &refused), &clickhouse, campaign.tenant, key);
     let mut contacts = read.await?;
     let consents = match manifests.tenant_of(campaign).needs_consent(tracking) {
         true => Some(Consents::read(&clickhouse, campaign.tenant).await?),

@@ -65,7 +65,8 @@ pub async fn of(
         t = tenant.0
     );
     let rows = clickhouse.client().query_raw(&query).fetch_all::<Stored>().await;
-    let rows = rows.map_err(|source| ReadError::ClickHouse { url: clickhouse.url.clone(), source })?;
+    let rows =
+        rows.map_err(|source| ReadError::ClickHouse { url: clickhouse.url.clone(), source })?;
     let mut all = BTreeMap::<CampaignId, Completed>::new();
     for row in rows {
         let completed = all.entry(CampaignId(row.campaign));

@@ -61,7 +61,7 @@ pub async fn read(
     for row in deliveries::of_campaign(clickhouse, (tenant, known.id)).await? {
         *all.entry((row.event, row.day, person(row.contact))).or_default() += 1;
     }
-    let completed = completed::of(url, tenant, std::iter::once(known.id)).await?;
+    let completed = completed::of(clickhouse, tenant, std::iter::once(known.id)).await?;
     let completed = completed.get(&known.id);
     for ((event, day), n) in completed.into_iter().flat_map(|it| &it.messages) {
         *all.entry((*event, *day, None)).or_default() += n;

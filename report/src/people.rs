@@ -226,7 +226,8 @@ pub(crate) async fn addresses(
          AND lookup IN (SELECT lookup FROM withdrawals WHERE tenant = {tenant}))"
     );
     let rows = clickhouse.client().query_raw(&query).fetch_all::<Sealed>().await;
-    let rows = rows.map_err(|source| ReadError::ClickHouse { url: clickhouse.url.clone(), source })?;
+    let rows =
+        rows.map_err(|source| ReadError::ClickHouse { url: clickhouse.url.clone(), source })?;
     let is_told = |row: &Sealed| with_withdrawn || !whom.ended.contains_key(&row.contact);
     let open = |row: Sealed| (row.contact, (whom.unseal)(row.contact, &row.sealed.0));
     Ok(rows.into_iter().filter(is_told).map(open).collect())

@@ -84,7 +84,8 @@ pub async fn read(
     let unreadable = (all - people.len()) as u64;
     let mut because = because(campaigns, by);
     if by.kind().is_none() {
-        let gone = completed::of(url, tenant, campaigns.iter().map(|known| known.id)).await?;
+        let gone =
+            completed::of(clickhouse, tenant, campaigns.iter().map(|known| known.id)).await?;
         because.extend(campaigns.iter().filter_map(|known| {
             Some(format!("0 of {}: {}", known.name, gone.get(&known.id)?.told()))
         }));

@@ -7,12 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use hushmark_tests::http;
 use hushmark_tests::letters::{self, Letter};
 use hushmark_tests::one_machine::{OneMachine, QUICKSTART};
 use hushmark_tests::tools::Tools;
 
-const PATIENCE: Duration = Duration::from_secs(30);
 /// The voice that decides where somebody has to be asked and was not.
 const NO_CONSENT: &str = "the recipient's consent none on record: off <- decides";
 
@@ -59,9 +57,7 @@ fn who_did_not_consent_gets_the_same_mail_without_tracking() -> Result<()> {
 
     // A ClickHouse that is restored from before all that knows neither contacts nor withdrawals.
     for table in ["withdrawals", "contacts"] {
-        let sql = format!("TRUNCATE TABLE {table}");
-        let answer = http::post(machine.clickhouse()?, "/", sql.as_bytes(), PATIENCE)?;
-        ensure!(answer.status == 200, "{}", answer.text());
+        machine.query(&format!("TRUNCATE TABLE {table}"))?;
     }
     let agreed = tracked("spring-individual", "restored")?;
     ensure!(agreed == ["nadia.patel@example.org"], "{agreed:?}");

@@ -8,7 +8,6 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use hushmark_tests::http;
 use hushmark_tests::letters::{self, Letter};
 use hushmark_tests::one_machine::{OneMachine, QUICKSTART};
 use hushmark_tests::tools::Tools;
@@ -109,9 +108,7 @@ impl Scene {
     }
 
     fn query(&self, sql: &str) -> Result<String> {
-        let answer = http::post(self.machine.clickhouse()?, "/", sql.as_bytes(), PATIENCE)?;
-        ensure!(answer.status == 200, "{sql}: {}", answer.text());
-        Ok(answer.text())
+        Ok(self.machine.query(sql)?.text())
     }
 
     fn number(&self, sql: &str) -> Result<u64> {

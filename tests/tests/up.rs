@@ -60,9 +60,12 @@ fn who_cannot_read_the_data_folder_reads_and_changes_nothing_by_the_engines_port
     let file = data.path().join("clickhouse.password");
     ensure!(fs::metadata(&file)?.permissions().mode() & 0o777 == 0o600);
     for pid in up.children()?.values() {
-        for told in ["cmdline", "environ"] {
-            let told = fs::read(format!("/proc/{pid}/{told}"))?;
-            ensure!(!String::from_utf8_lossy(&told).contains(&password), "it is in {pid}'s {told}");
+        for what in ["cmdline", "environ"] {
+            let told = fs::read(format!("/proc/{pid}/{what}"))?;
+            ensure!(
+                !String::from_utf8_lossy(&told).contains(&password),
+                "it is in the {what} of {pid}"
+            );
         }
     }
     let state = fs::read_to_string(data.path().join("state.json"))?;

@@ -64,8 +64,7 @@ async fn with_rows(
         )
     };
     let query = format!("{} UNION DISTINCT {}", of("hits"), of("deliveries"));
-    let found =
-        state.clickhouse()?.client().query_raw(&query).fetch_all::<u64>().await;
+    let found = state.clickhouse()?.client().query_raw(&query).fetch_all::<u64>().await;
     let found = found.context("cannot read from ClickHouse what a legal hold keeps")?;
     Ok(found.into_iter().map(CampaignId).collect())
 }

@@ -142,6 +142,9 @@ fn action(action: &Action) -> String {
         Action::Takedown(TakenDown::Kid(kid)) => format!("take down key {kid}"),
         Action::RotateKeys => "make a new key".into(),
         Action::Erase(whose) => format!("erase {}", target(whose)),
+        Action::Complete { tenant, id } => {
+            format!("forget who was on the list of campaign {id} of tenant {tenant}")
+        }
         Action::EnforcePlan { tenant, plan } => {
             format!("carry out the plan {plan} for tenant {tenant}")
         }

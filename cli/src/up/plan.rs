@@ -107,6 +107,7 @@ pub(super) fn edge(folder: &DataFolder, manifests: &Manifests, state: &State) ->
     arguments.flag("--refusal-key", folder.path("refusal.pub"));
     arguments.flag("--redis", folder.redis_url());
     arguments.flag("--lane-log", folder.path("edge"));
+    arguments.flag("--metrics-step", region.minimum_group.to_string());
     if let Some(threads) = region.edge_threads {
         arguments.flag("--threads", threads.to_string());
     }
@@ -130,7 +131,7 @@ pub(super) fn writer(folder: &DataFolder, manifests: &Manifests, state: &State) 
     let region = &manifests.region;
     let mut arguments = Arguments::default();
     arguments.flag("--redis", folder.redis_url());
-    arguments.flag("--clickhouse", &state.clickhouse()?);
+    arguments.flag("--clickhouse", &state.clickhouse);
     if let Some(user) = &state.clickhouse_user {
         arguments.flag("--clickhouse-user", user);
     }
@@ -144,5 +145,6 @@ pub(super) fn writer(folder: &DataFolder, manifests: &Manifests, state: &State) 
     arguments.flag("--state", folder.path("writer"));
     arguments.flag("--epoch-seconds", region.epoch.as_secs().to_string());
     arguments.flag("--minimum-group", region.minimum_group.to_string());
+    arguments.flag("--metrics-step", region.minimum_group.to_string());
     Ok(Start { name: "writer", program: sibling("hushmark-writer")?, arguments: arguments.into() })
 }

@@ -12,7 +12,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::people::Person;
-use crate::http;
 use crate::letters::{self, Letter};
 use crate::one_machine::OneMachine;
 use crate::tools::Tools;
@@ -195,11 +194,7 @@ impl Scene {
 
     /// What ClickHouse answers, as it is.
     pub(super) fn ask(&self, sql: &str) -> Result<Vec<u8>> {
-        let answer = http::post(self.machine.clickhouse()?, "/", sql.as_bytes(), PATIENCE)?;
-        if answer.status != 200 {
-            bail!("the engine refuses `{sql:.500}`: {:.2000}", answer.text());
-        }
-        Ok(answer.body)
+        Ok(self.machine.query(sql)?.body)
     }
 
     pub(super) fn text(&self, sql: &str) -> Result<String> {
