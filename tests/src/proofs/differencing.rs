@@ -5,6 +5,7 @@
 mod attacker;
 mod lists;
 mod released;
+mod traffic;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,7 +53,10 @@ pub(super) fn prove(run: &Run) -> Result<Figures> {
     let name =
         "where only small cells are left out, singled out by the total less what is shown of it";
     figures.at_least(name, found, run.size(10, 1), "groups");
+    let name = "numbers of a status that are not the report's";
+    figures.exactly(name, with.only_in_status, 0, "numbers");
     lists::prove(run, &mut random, &mut figures);
+    traffic::prove(run, &mut random, &mut figures);
     Ok(figures)
 }
 
@@ -112,6 +116,8 @@ struct Outcome {
     shown: u64,
     claims: u64,
     wrong: u64,
+    /// Epochs whose status says another total than the report.
+    only_in_status: u64,
     found: BTreeMap<Family, u64>,
     examples: Vec<String>,
 }
@@ -140,6 +146,7 @@ fn attack(random: &mut Rng, campaigns: u64, guard: Guard) -> Outcome {
             let all = [seen.raw, seen.human, seen.uniq_raw, seen.uniq_human];
             all.into_iter().flatten().count() as u64
         };
+        outcome.only_in_status += history.only_in_status;
         let last = history.releases.last();
         outcome.shown += last.map_or(0, |(_, last)| last.values().map(numbers).sum());
         let (claims, pairs) = attacker::attack(&history, random);

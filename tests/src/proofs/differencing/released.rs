@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use hushmark_event::Total;
 use hushmark_event::cell::Dimension;
 use hushmark_policy::shown::Shown;
-use hushmark_writer::publish::rules::{Place, Terms};
+use hushmark_writer::publish::rules::{Place, Terms, told};
 
 use super::world::{BEGIN_SECONDS, Counters, World};
 
@@ -26,6 +27,8 @@ pub(super) struct History {
     pub(super) releases: Vec<(u32, Release)>,
     /// Whether numbers stay as they were where the guard holds them back.
     pub(super) guarded: bool,
+    /// Epochs whose status says another total than the report.
+    pub(super) only_in_status: u64,
 }
 
 /// What a report shows of what an epoch wrote.
@@ -43,6 +46,12 @@ pub(super) fn seen(shown: &BTreeMap<Place, Shown>) -> Release {
     cells.map(|(place, shown)| (place.clone(), cell(shown))).collect()
 }
 
+/// A status's numbers, which are a total's.
+fn of_status(total: Total) -> Seen {
+    let Total { raw, human, messages, human_messages } = total;
+    Seen { raw, human, uniq_raw: messages, uniq_human: human_messages }
+}
+
 /// What decides what is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Guard {
@@ -57,7 +66,7 @@ pub(super) enum Guard {
 /// A reader who asks every minute, of a campaign that the writer's own rules publish every minute.
 pub(super) fn polled(world: &World, k: u64, guard: Guard) -> History {
     let (mut counters, mut before) = (Counters::default(), BTreeMap::new());
-    let mut releases: Vec<(u32, Release)> = Vec::new();
+    let (mut releases, mut only_in_status): (Vec<(u32, Release)>, _) = (Vec::new(), 0);
     let mut events = world.events.iter().peekable();
     // The last hour settles after the last hit.
     for minute in 0..world.minutes + 80 {
@@ -70,12 +79,21 @@ pub(super) fn polled(world: &World, k: u64, guard: Guard) -> History {
                 let epoch = BEGIN_SECONDS + (minute + 1) * 60;
                 let terms = Terms { recipients: world.recipients, k, epoch };
                 before = counters.counted().shown(world.mode, &before, &terms);
-                seen(&before)
+                let release = seen(&before);
+                let total = release.get(&(Dimension::Total, String::new())).copied();
+                let status = told(world.mode, &before).map(of_status);
+                only_in_status += u64::from(status != Some(total.unwrap_or_default()));
+                release
             }
             Guard::OwnSide => counters.from(world.mode, k),
             Guard::None => counters.from(world.mode, 0),
         };
         releases.push((minute, release));
     }
-    History { recipients: world.recipients, releases, guarded: guard == Guard::Ours }
+    History {
+        recipients: world.recipients,
+        releases,
+        guarded: guard == Guard::Ours,
+        only_in_status,
+    }
 }
