@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use hushmark_policy::{CampaignId, Kind, TenantId};
+use hushmark_policy::{CampaignId, Kind, Mode, TenantId};
 
 use crate::completed;
 use crate::people::{self, Known, Person, Whom, leads_to_nobody};
@@ -119,9 +119,10 @@ fn because(campaigns: &[Known], by: By) -> Vec<String> {
     let Some(kind) = by.kind() else { return Vec::new() };
     let mut modes = BTreeMap::<_, Vec<&str>>::new();
     for known in campaigns {
-        modes.entry(known.mode(kind)).or_default().push(&known.name);
+        modes.entry(known.mode(kind) as u8).or_default().push(&known.name);
     }
     let sentence = |(mode, mut names): (_, Vec<&str>)| {
+        let mode = Mode::from_u8(mode)?;
         let why = leads_to_nobody(mode)?;
         names.sort_unstable();
         let who = by.name();

@@ -161,7 +161,7 @@ impl Housekeeping {
             "SELECT table, partition_id, count() AS parts, \
              countIf(level = 0 AND modification_time < now() - {UNMERGED_SECONDS}) AS stale \
              FROM system.parts WHERE active AND database = currentDatabase() AND table IN \
-             ('counters', 'hits', 'published', 'published_campaigns') \
+             ('counters', 'hits', 'last_opens', 'published', 'published_campaigns') \
              GROUP BY table, partition_id ORDER BY table, partition_id"
         );
         let partitions: Vec<Partition> = self.client.query_raw(&query).fetch_all().await?;
