@@ -62,7 +62,7 @@ impl Mailing {
 
     /// Whether nothing of it is tracked.
     pub(super) fn is_off(&self) -> bool {
-        self.tracking.opens.max(self.tracking.clicks) == Mode::Off
+        self.tracking.is_off()
     }
 }
 

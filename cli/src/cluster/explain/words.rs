@@ -28,6 +28,10 @@ pub(crate) const fn stored(mode: Mode) -> &'static str {
             "counters, and a row a hit with the contact's random id. The address is sealed \
              elsewhere"
         }
+        Mode::LastOpenDay => {
+            "the day of each contact's last open with the contact's random id, overwritten by the \
+             next: no campaign, no moment, no count. Nothing is counted"
+        }
     }
 }
 
@@ -44,6 +48,9 @@ fn shown(mode: Mode, minimum_group: u32, epoch: &str) -> String {
              {minimum_group} people"
         ),
         Mode::Individual => format!("every hit of a contact; totals once every {epoch}"),
+        Mode::LastOpenDay => {
+            "the day, on the contact's page, and who has not opened since a day; no figure".to_owned()
+        }
     }
 }
 

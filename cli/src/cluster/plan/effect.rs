@@ -202,11 +202,17 @@ fn consent(old: Option<Mode>, new: Option<Mode>) -> Option<Line> {
 fn mode(what: &str, from: Mode, to: Mode, because: Option<DecidedBy>) -> Option<Line> {
     let because = because.map(|by| format!(", because {}", by.because())).unwrap_or_default();
     let text = format!("{what} {from} -> {to}{because}");
-    match to.cmp(&from) {
-        std::cmp::Ordering::Less => Some(Line::new(Direction::Tightens, text)),
-        std::cmp::Ordering::Greater => Some(Line::new(Direction::Loosens, text)),
-        std::cmp::Ordering::Equal => None,
+    if from == to {
+        return None;
     }
+    let direction = match (from.allows(to), to.allows(from)) {
+        (true, _) => Direction::Tightens,
+        (_, true) => Direction::Loosens,
+        // Of counting and the day of a last open neither is more: mail that was sent is left with
+        // what both allow, which is nothing.
+        _ => return Some(Line { direction: Direction::Other, reaches_sent_mail: true, text }),
+    };
+    Some(Line::new(direction, text))
 }
 
 fn campaigns(old: Option<&Campaign>, new: &Campaign, before: &World, after: &World) -> Vec<Line> {
