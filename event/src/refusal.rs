@@ -12,8 +12,8 @@ use std::collections::HashSet;
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use hushmark_policy::{
-    CampaignId, Cap, Caps, Day, Generation, Kind, MailType, Mark, Mode, ObjectedMessage, Place, Scope,
-    TenantId, Tracking,
+    CampaignId, Cap, Caps, Day, Generation, Kind, MailType, Mark, Mode, ObjectedMessage, Place,
+    Scope, TenantId, Tracking,
 };
 use serde::{Deserialize, Serialize};
 

@@ -16,13 +16,17 @@ pub(crate) async fn of(
                  HAVING count() > 0";
     let ask = clickhouse.client().query(query).bind(tenant.0).bind(contact);
     let day = ask.fetch_optional::<u16>().await;
-    let day = day.map_err(|source| ReadError::ClickHouse { url: clickhouse.url.clone(), source })?;
+    let day =
+        day.map_err(|source| ReadError::ClickHouse { url: clickhouse.url.clone(), source })?;
     Ok(day.map(Day))
 }
 
 /// The query of contacts who opened on a day or later.
 pub(crate) fn since(tenant: TenantId, day: Day) -> String {
-    format!("SELECT contact FROM last_opens WHERE tenant = {} AND day >= toDate({})", tenant.0, day.0)
+    format!(
+        "SELECT contact FROM last_opens WHERE tenant = {} AND day >= toDate({})",
+        tenant.0, day.0
+    )
 }
 
 /// The query of contacts whom mail of these campaigns was made for on a day or later, with a pixel of

@@ -144,7 +144,8 @@ const UNSEEN: &str = "not opened is: no open was seen. Whoever blocks pictures, 
 /// One sentence a mode that leads to nobody.
 fn because(campaigns: &[Known], by: By) -> Vec<String> {
     if by.is_of_last_opens() && !campaigns.iter().any(|known| by.is_told_by(known)) {
-        let said = "no campaign keeps the day of the last open: give spec.tracking.opens: lastOpenDay";
+        let said =
+            "no campaign keeps the day of the last open: give spec.tracking.opens: lastOpenDay";
         return vec![said.to_owned()];
     }
     if matches!(by, By::NotOpenedSince(_)) {

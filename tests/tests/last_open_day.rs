@@ -119,14 +119,20 @@ fn one_day_a_contact_is_kept_and_goes_with_them() -> Result<()> {
     let all = "SELECT uniqExact(contact) FROM last_opens";
     scene.wait("four days are kept", all, 4)?;
     // What was yesterday's is overwritten by today's: as if all had opened the day before.
-    scene.up.query("ALTER TABLE last_opens UPDATE day = day - 1 WHERE 1 SETTINGS mutations_sync = 2")?;
+    scene
+        .up
+        .query("ALTER TABLE last_opens UPDATE day = day - 1 WHERE 1 SETTINGS mutations_sync = 2")?;
     ensure!(scene.segment("--opened-since", yesterday)? == ["ann", "ben", "cy", "dan"]);
     ensure!(scene.segment("--opened-since", today)?.is_empty());
     ensure!(scene.contact("ann")?.contains(&format!("last open on {yesterday}, ")));
     scene.open("ann")?;
     scene.open("cy")?;
     scene.open("dan")?;
-    scene.wait("three days are today's", "SELECT count() FROM last_opens WHERE day = today('UTC')", 3)?;
+    scene.wait(
+        "three days are today's",
+        "SELECT count() FROM last_opens WHERE day = today('UTC')",
+        3,
+    )?;
     scene.up.query("OPTIMIZE TABLE last_opens FINAL")?;
     ensure!(scene.number("SELECT count() FROM last_opens")? == 4, "more than one row a contact");
     ensure!(scene.segment("--opened-since", today)? == ["ann", "cy", "dan"]);
@@ -154,12 +160,16 @@ fn nothing_else_is_stored(scene: &Scene) -> Result<()> {
 
 fn what_is_told(scene: &Scene) -> Result<()> {
     let said = scene.up.ask(&["segment", "--tenant", "acme", "--opened"])?;
-    let because = "0 who opened hygiene: opens are lastOpenDay, only the day of a contact's last open";
+    let because =
+        "0 who opened hygiene: opens are lastOpenDay, only the day of a contact's last open";
     ensure!(said.contains(because), "{said}");
     let said = || scene.up.ask(&["report", "hygiene"]);
     scene.up.wait("an epoch told it", |_| said().is_ok())?;
     let (report, kept) = (said()?, "only the day of each contact's last open is kept");
-    ensure!(report.contains(&format!("OPENS  lastOpenDay: {kept}; nothing is counted")), "{report}");
+    ensure!(
+        report.contains(&format!("OPENS  lastOpenDay: {kept}; nothing is counted")),
+        "{report}"
+    );
     let page = scene.letter("eve")?.page.as_deref().context("no page")?;
     let page = http::get(scene.up.edge()?, page, ANSWERS_WITHIN)?.text();
     ensure!(page.contains("on which day you last opened a mail of this sender"), "{page}");

@@ -59,10 +59,7 @@ fn page(seed: &Seed, other: u8) -> Claims {
         claims.mark = claims.mode.has_mark().then(|| Mark::new(seed.7));
         let is_anonymous = opens == Mode::Anonymous || clicks == Mode::Anonymous;
         let both = tracking.names_contact() && is_anonymous;
-        claims.apart = Some(Apart {
-            tracking,
-            message: both.then(|| Mark::new(!seed.7)),
-        });
+        claims.apart = Some(Apart { tracking, message: both.then(|| Mark::new(!seed.7)) });
     }
     claims
 }

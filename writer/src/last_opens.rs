@@ -60,7 +60,8 @@ mod tests {
     #[test]
     fn contacts_are_named_and_nothing_else_is() {
         let contact = br#"{"n":1,"at_ms":0,"refuses":{"contact":{"tenant":"0000000000000001","id":"00000000000000aa"}}}"#;
-        let takedown = br#"{"n":2,"at_ms":0,"refuses":{"takedown":{"url":"https://example.org/x"}}}"#;
+        let takedown =
+            br#"{"n":2,"at_ms":0,"refuses":{"takedown":{"url":"https://example.org/x"}}}"#;
         let found = named([&contact[..], &takedown[..], &contact[..]].into_iter());
         assert_eq!(found.into_iter().collect::<Vec<_>>(), ["(1,170)"]);
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use hushmark_crds::CampaignPlan;
-use hushmark_policy::{CampaignId, Mode, TenantId, Tracking};
+use hushmark_policy::{CampaignId, TenantId, Tracking};
 
 use super::mail::{self, Letter, Page};
 use crate::data::{DataFolder, State};

@@ -318,11 +318,15 @@ impl Session {
             let sent = match target {
                 Target::Counters => {
                     let row = |at: (Lane, u64)| CounterRow::ledger(at, month, position);
-                    connection.insert_again(target.landing(), &stored.map(row).collect::<Vec<_>>()).await
+                    connection
+                        .insert_again(target.landing(), &stored.map(row).collect::<Vec<_>>())
+                        .await
                 }
                 Target::Hits => {
                     let row = |at: (Lane, u64)| HitRow::ledger(at, month, position);
-                    connection.insert_again(target.landing(), &stored.map(row).collect::<Vec<_>>()).await
+                    connection
+                        .insert_again(target.landing(), &stored.map(row).collect::<Vec<_>>())
+                        .await
                 }
             };
             if let Err(error) = sent {

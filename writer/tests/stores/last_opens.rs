@@ -65,7 +65,8 @@ fn a_later_day_overwrites_an_earlier_one_and_nothing_else_is_stored() {
 #[test]
 fn a_machine_keeps_nobody_and_an_individual_hit_that_was_capped_keeps_its_day_alone() {
     let stack = Stack::start();
-    let cap = r#"{"cap":{"scope":"all","up_to":1,"opens":"lastOpenDay","clicks":"off","place":"none"}}"#;
+    let cap =
+        r#"{"cap":{"scope":"all","up_to":1,"opens":"lastOpenDay","clicks":"off","place":"none"}}"#;
     refuse(&stack, &[serde_json::from_str(cap).unwrap()]);
     let machines = [Verdict::Scanner, Verdict::Prefetch, Verdict::Bot, Verdict::AppleProxy];
     let mut hits: Vec<Hit> =
@@ -91,15 +92,8 @@ fn whoever_objects_or_is_erased_is_gone() {
     // A minute is too long for a test.
     stack.query("ALTER TABLE last_opens MODIFY SETTING old_parts_lifetime = 1");
     let id = |n: u64| format!("{n:016x}");
-    let erased = Erased::Person {
-        tenant: id(1),
-        lookup: Hash32([5; 32]),
-        contacts: vec![id(8)],
-    };
-    refuse(&stack, &[
-        Refuses::Contact { tenant: id(1), id: id(7) },
-        Refuses::Erase(erased),
-    ]);
+    let erased = Erased::Person { tenant: id(1), lookup: Hash32([5; 32]), contacts: vec![id(8)] };
+    refuse(&stack, &[Refuses::Contact { tenant: id(1), id: id(7) }, Refuses::Erase(erased)]);
     let ended = || stack.query("SELECT count() FROM erased WHERE n = 2 AND name = ''") != "0";
     wait_or("the erasure to end", || stack.logs(), ended);
     let noted = "SELECT max(rows) FROM erased WHERE n = 2 AND name = 'last_opens'";

@@ -49,7 +49,8 @@ fn shown(mode: Mode, minimum_group: u32, epoch: &str) -> String {
         ),
         Mode::Individual => format!("every hit of a contact; totals once every {epoch}"),
         Mode::LastOpenDay => {
-            "the day, on the contact's page, and who has not opened since a day; no figure".to_owned()
+            "the day, on the contact's page, and who has not opened since a day; no figure"
+                .to_owned()
         }
     }
 }

@@ -309,7 +309,12 @@ fn limits(
     let keep = found.map(|policy| policy.spec.keep);
     let kept = [
         ("rows of single hits", "rowsDays", keep.and_then(|keep| keep.rows_days), is_individual),
-        ("counters and figures", "countersDays", keep.and_then(|keep| keep.counters_days), is_counted),
+        (
+            "counters and figures",
+            "countersDays",
+            keep.and_then(|keep| keep.counters_days),
+            is_counted,
+        ),
     ];
     for (what, field, days, matters) in kept {
         if !matters {
