@@ -235,7 +235,7 @@ fn data(explained: &Explained, asks_consent: bool) -> Vec<Item> {
             "the connection's address and the program's name are looked at in memory, to tell \
              people from machines; neither is stored",
         ));
-        if explained.place != Place::None {
+        if explained.place != Place::None && is_any(explained, Mode::counts) {
             data.push(Item::new(
                 "place",
                 "the country that the address is in, found by a database on the spot; nothing finer",
