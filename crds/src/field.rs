@@ -17,7 +17,7 @@ pub struct Modes {
     #[schemars(schema_with = "mode")]
     pub opens: Mode,
     /// What a click may tell: "off", overall, anonymous or individual.
-    #[schemars(schema_with = "counting")]
+    #[schemars(schema_with = "mode_of_clicks")]
     pub clicks: Mode,
 }
 
@@ -45,11 +45,20 @@ pub(crate) fn mode(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "title": "mode", "enum": names })
 }
 
-/// The schema of a mode where the day of a last open alone can be none: of clicks, and of ceilings,
-/// which say how much may be told and not what for.
-pub(crate) fn counting(_: &mut SchemaGenerator) -> Schema {
+/// The schema of a mode of clicks, of which no day is kept alone.
+pub(crate) fn mode_of_clicks(_: &mut SchemaGenerator) -> Schema {
+    counting("mode of clicks")
+}
+
+/// The schema of a ceiling, which says how much may be told and not what for: none allows the day of a
+/// last open alone.
+pub(crate) fn ceiling(_: &mut SchemaGenerator) -> Schema {
+    counting("ceiling")
+}
+
+fn counting(title: &str) -> Schema {
     let names: Vec<&str> = Mode::of(Kind::Click).map(Mode::name).collect();
-    json_schema!({ "type": "string", "title": "mode", "enum": names })
+    json_schema!({ "type": "string", "title": title, "enum": names })
 }
 
 /// The schema of the lowest mode that needs consent: mail that is not tracked needs none, and the day

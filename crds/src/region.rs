@@ -360,10 +360,10 @@ pub enum Acknowledgement {
 pub struct Ceilings {
     /// The most that an open may tell: "off", overall, anonymous or individual. The last allows
     /// lastOpenDay, too.
-    #[schemars(schema_with = "field::counting")]
+    #[schemars(schema_with = "field::ceiling")]
     pub opens: Mode,
     /// The most that a click may tell: "off", overall, anonymous or individual.
-    #[schemars(schema_with = "field::counting")]
+    #[schemars(schema_with = "field::ceiling")]
     pub clicks: Mode,
     /// The finest place that may be kept: none or country.
     #[serde(default = "field::no_place")]

@@ -177,7 +177,7 @@ pub struct TypeStatus {
     #[schemars(schema_with = "field::mode")]
     pub opens: Mode,
     /// The most that a click may tell.
-    #[schemars(schema_with = "field::counting")]
+    #[schemars(schema_with = "field::mode_of_clicks")]
     pub clicks: Mode,
     /// The finest place that may be kept.
     #[schemars(schema_with = "field::place")]

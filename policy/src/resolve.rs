@@ -54,7 +54,7 @@ pub struct Asked {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{who} asks for {asked} {kind}s, and the region allows at most {ceiling}: \
-     ask for {ceiling} or less, or raise the region's ceiling"
+     ask for {ceiling} or less, or raise the region's ceiling{}", .asked.above()
 )]
 pub struct AboveCeiling {
     /// Who asked, in words.
@@ -65,6 +65,16 @@ pub struct AboveCeiling {
     pub asked: Mode,
     /// What the Region allows.
     pub ceiling: Mode,
+}
+
+impl Mode {
+    /// What a ceiling has to be for a mode that stands in no order with it.
+    const fn above(self) -> &'static str {
+        match self {
+            Self::LastOpenDay => " to individual, because somebody's day is kept",
+            _ => "",
+        }
+    }
 }
 
 /// The mode that holds for one kind of hit of a campaign.
