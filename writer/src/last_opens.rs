@@ -2,6 +2,7 @@
 //! no more. Storing them is the session's.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use clickhouse::Client;
 use clickhouse::error::Result;
@@ -10,15 +11,20 @@ use hushmark_event::refusal::{Entry, Refuses};
 /// Contacts in one statement: a pair takes at most 44 bytes of a statement's 256 KiB.
 const AT_ONCE: usize = 4_000;
 
+/// Time for the merge to be answered.
+const MERGE_TIME: Duration = Duration::from_secs(300);
+
 /// Merges all parts into one, in which a contact has the newest of its days alone. Merges in the
 /// background would leave an earlier day in a part of its own for as long as they like.
 pub(crate) async fn overwrite(client: &Client) -> Result<()> {
     let query = "SELECT count() FROM system.parts WHERE active AND database = currentDatabase() \
                  AND table = 'last_opens'";
-    if client.query_raw(query).fetch_one::<u64>().await? > 1 {
-        client.query_raw("OPTIMIZE TABLE last_opens FINAL").execute().await?;
+    if client.query_raw(query).fetch_one::<u64>().await? <= 1 {
+        return Ok(());
     }
-    Ok(())
+    let merging = client.query_raw("OPTIMIZE TABLE last_opens FINAL").execute();
+    // It goes on in the server after that.
+    tokio::time::timeout(MERGE_TIME, merging).await.unwrap_or(Ok(()))
 }
 
 /// Removes the days of contacts whom entries of the refusal log name. Erasures remove theirs, and

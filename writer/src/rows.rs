@@ -1,4 +1,5 @@
-//! The rows of the two landing tables and of `last_opens`, in RowBinary order. `event/sql` is their description.
+//! The rows of the two landing tables and of `last_opens`, in RowBinary order. `event/sql` is their
+//! description.
 
 use clickhouse::Row;
 use hushmark_event::Lane;

@@ -124,8 +124,15 @@ pub(crate) fn say(explained: &Explained, paint: Paint) -> String {
 /// Who is asked before mail tracks them.
 fn consent(explained: &Explained) -> String {
     let Consent { tenant, from, is_asked } = &explained.consent;
-    let without =
-        "whoever is not on record as having agreed gets the same mail without any tracking";
+    let keeps_a_day = explained.mail.iter().any(|mail| mail.mode == Mode::LastOpenDay);
+    let without = format!(
+        "whoever is not on record as having agreed gets the same mail {}",
+        if keeps_a_day {
+            "with no tracking but the day of the last open"
+        } else {
+            "without any tracking"
+        }
+    );
     match (from, is_asked, explained.kind == "tenant") {
         (None, ..) => {
             format!("nobody is asked: spec.consentFrom of Tenant {tenant} says nothing")
@@ -134,6 +141,10 @@ fn consent(explained: &Explained) -> String {
         (Some(from), true, _) => {
             format!("asked for, because Tenant {tenant} wants it from {from} on: {without}")
         }
+        (Some(from), false, _) if keeps_a_day => format!(
+            "not asked for: Tenant {tenant} wants it from {from} on, and the day of a last open needs \
+             none"
+        ),
         (Some(from), false, _) => format!(
             "not asked for: Tenant {tenant} wants it from {from} on, and this mail tells less"
         ),
