@@ -40,7 +40,8 @@ pub(crate) enum Command {
 
 Examples:
   hushmark segment --campaign spring --not-delivered
-  hushmark segment --tenant acme --delivered --csv > next-list.csv")]
+  hushmark segment --tenant acme --delivered --csv > next-list.csv
+  hushmark segment --tenant acme --not-opened-since 2026-06-01")]
     Segment(Segment),
     /// Show the page of one contact: their mail, and what may be told of it
     #[command(after_help = "Examples:

@@ -60,6 +60,8 @@ const fn by(asked: &args::By) -> By {
         args::By { delivered: true, .. } => By::Delivered,
         args::By { opened: true, .. } => By::Opened,
         args::By { clicked: true, .. } => By::Clicked,
+        args::By { opened_since: Some(day), .. } => By::OpenedSince(*day),
+        args::By { not_opened_since: Some(day), .. } => By::NotOpenedSince(*day),
         args::By { .. } => By::NotDelivered,
     }
 }

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use clickhouse::Row;
 use hushmark_crds::{CampaignPlan, Manifests};
 use hushmark_event::refusal::{Allowed, Mail, RefusalLog};
-use hushmark_policy::resolve::Effective;
+use hushmark_policy::resolve::{Effective, Untracked};
 use hushmark_policy::{CampaignId, Caps, Day, Generation, Mode, Tracking};
 use hushmark_report::deliveries::Event;
 use hushmark_sender::{
@@ -51,8 +51,11 @@ pub(crate) struct Done {
     pub(crate) folder: PathBuf,
     pub(crate) messages: u64,
     pub(crate) recipients: u64,
-    /// People among them whose messages carry no tracking: they ended it, or did not consent.
+    /// People among them whose messages carry no tracking, or only what needs no consent: they ended
+    /// it, or did not consent.
     pub(crate) untracked: u64,
+    /// People among those of whom the day of the last open is kept all the same: it needs no consent.
+    pub(crate) exempt: u64,
     pub(crate) left_out: usize,
     /// What opens and clicks may tell, and who decided it.
     pub(crate) opens: String,
@@ -73,10 +76,16 @@ pub(crate) async fn run(data: &Path, options: &args::Stamp) -> Result<()> {
         done.opens,
         done.clicks
     );
-    if done.untracked > 0 {
-        let theirs = plural(done.untracked, "recipient");
+    if done.untracked > done.exempt {
+        let theirs = plural(done.untracked - done.exempt, "recipient");
         said += &format!(
             "  {theirs} ended their tracking or did not consent: their messages carry none\n"
+        );
+    }
+    if done.exempt > 0 {
+        let theirs = plural(done.exempt, "recipient");
+        said += &format!(
+            "  {theirs} did not consent: of their messages the day of the last open alone is kept\n"
         );
     }
     print(&said)
@@ -152,6 +161,7 @@ pub(crate) async fn stamp(
         messages: stamped.messages,
         recipients: stamped.recipients,
         untracked: stamped.withdrawn,
+        exempt: stamped.exempt,
         left_out: stamped.left_out.len(),
         opens: decided(&campaign.opens, tracking.opens),
         clicks: decided(&campaign.clicks, tracking.clicks),
@@ -306,15 +316,20 @@ fn write_messages(
     let from = Sources {
         random: &mut random64,
         contact: &mut contact,
-        is_withdrawn: &|address: &Address| {
+        untracked: &|address: &Address| {
             let mut contacts = contacts.borrow_mut();
             let agreed = whom.consents.is_some_and(|consents| consents.has(&contacts, address));
             let word = contacts.word(address, whom.refused, agreed);
-            let is_untracked = word.untracked(whom.consents.is_some()).is_some();
-            if !is_untracked {
+            let untracked = word.untracked(whom.consents.is_some());
+            let is_tracked = match untracked {
+                None => true,
+                Some(Untracked::NoConsent) => !plan.tracking.exempt().is_off(),
+                Some(_) => false,
+            };
+            if is_tracked {
                 contacts.note_tracked(address);
             }
-            is_untracked
+            untracked
         },
         made_for: &mut made_for,
         sink: &mut sink,
@@ -347,13 +362,14 @@ struct SendRow {
 async fn record(
     state: &State,
     campaign: &CampaignPlan,
-    Tracking { opens, clicks }: Tracking,
+    tracking: Tracking,
     stamped: &Stamped,
     now: u64,
 ) -> Result<()> {
-    if opens.max(clicks) == Mode::Off {
+    if tracking.is_off() {
         return Ok(());
     }
+    let Tracking { opens, clicks } = tracking;
     let row = SendRow {
         tenant: campaign.tenant.0,
         campaign: campaign.id.0,

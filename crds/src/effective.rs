@@ -24,7 +24,6 @@ impl EffectivePolicy {
     /// The strictest of this and of what held before. Among equals this one's reasons are told.
     #[must_use]
     pub fn strictest(self, before: &Self) -> Self {
-        let strictest = |a: Decided, b: Decided| if b.mode < a.mode { b } else { a };
         Self {
             opens: strictest(self.opens, before.opens),
             clicks: strictest(self.clicks, before.clicks),
@@ -37,8 +36,9 @@ impl EffectivePolicy {
     #[must_use]
     pub fn withdrawn(self, left: Tracking, place: Place) -> Self {
         let of = |decided: Decided, left: Mode| {
-            let withdrawal = Decided { mode: left, decided_by: DecidedBy::Withdrawal };
-            if left < decided.mode { withdrawal } else { decided }
+            let mode = left.strictest(decided.mode);
+            let withdrawal = Decided { mode, decided_by: DecidedBy::Withdrawal };
+            if mode == decided.mode { decided } else { withdrawal }
         };
         Self {
             opens: of(self.opens, left.opens),
@@ -62,7 +62,21 @@ pub fn at_most(tenant: &TenantSpec, mail_type: MailType, limits: &Limits) -> Tra
     let ceiling = limits.tracking;
     let said = tenant.default_for(mail_type).unwrap_or(ceiling);
     let said = if tenant.kill_switch { Tracking::OFF } else { said };
-    Tracking { opens: said.opens.min(ceiling.opens), clicks: said.clicks.min(ceiling.clicks) }
+    Tracking {
+        opens: said.opens.strictest(ceiling.opens),
+        clicks: said.clicks.strictest(ceiling.clicks),
+    }
+}
+
+/// The strictest of two, and whose word it is. Among equals the first is told.
+const fn strictest(a: Decided, b: Decided) -> Decided {
+    if b.mode.allows(a.mode) {
+        return a;
+    }
+    if a.mode.allows(b.mode) {
+        return b;
+    }
+    Decided { mode: Mode::Off, decided_by: DecidedBy::NothingInCommon }
 }
 
 fn decided(campaign: &CampaignSpec, tenant: &TenantSpec, limits: &Limits, hit: Kind) -> Decided {
@@ -73,6 +87,7 @@ fn decided(campaign: &CampaignSpec, tenant: &TenantSpec, limits: &Limits, hit: K
             Source::TenantDefault(_) => DecidedBy::TenantDefault,
             Source::Campaign => DecidedBy::Campaign,
             Source::KillSwitch => DecidedBy::KillSwitch,
+            Source::NothingInCommon { .. } => DecidedBy::NothingInCommon,
         };
         return Decided { mode: found.mode, decided_by };
     }
@@ -86,5 +101,5 @@ fn decided(campaign: &CampaignSpec, tenant: &TenantSpec, limits: &Limits, hit: K
     let own = campaign.tracking.map(Tracking::from);
     let own = own.map(|own| Decided { mode: own.of(hit), decided_by: DecidedBy::Campaign });
     let voices = [Some(ceiling), default, own];
-    voices.into_iter().flatten().min_by_key(|voice| voice.mode).unwrap_or(ceiling)
+    voices.into_iter().flatten().reduce(strictest).unwrap_or(ceiling)
 }

@@ -358,11 +358,12 @@ pub enum Acknowledgement {
 /// The most that may be asked for in a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ceilings {
-    /// The most that an open may tell: "off", overall, anonymous or individual.
-    #[schemars(schema_with = "field::mode")]
+    /// The most that an open may tell: "off", overall, anonymous or individual. The last allows
+    /// lastOpenDay, too.
+    #[schemars(schema_with = "field::ceiling")]
     pub opens: Mode,
     /// The most that a click may tell: "off", overall, anonymous or individual.
-    #[schemars(schema_with = "field::mode")]
+    #[schemars(schema_with = "field::ceiling")]
     pub clicks: Mode,
     /// The finest place that may be kept: none or country.
     #[serde(default = "field::no_place")]

@@ -177,7 +177,7 @@ pub struct TypeStatus {
     #[schemars(schema_with = "field::mode")]
     pub opens: Mode,
     /// The most that a click may tell.
-    #[schemars(schema_with = "field::mode")]
+    #[schemars(schema_with = "field::mode_of_clicks")]
     pub clicks: Mode,
     /// The finest place that may be kept.
     #[schemars(schema_with = "field::place")]
@@ -312,6 +312,9 @@ pub enum DecidedBy {
     Withdrawal,
     /// Nobody: no policy says anything, so nothing is tracked.
     Nobody,
+    /// Two of them, of which one allows counting and the other the day of a last open alone: there is
+    /// nothing that both allow.
+    NothingInCommon,
 }
 
 impl DecidedBy {
@@ -325,6 +328,9 @@ impl DecidedBy {
             Self::KillSwitch => "the tenant's kill switch is on",
             Self::Withdrawal => "it was withdrawn for good",
             Self::Nobody => "no policy says anything",
+            Self::NothingInCommon => {
+                "of tenant and campaign one allows counting and the other the last open's day alone"
+            }
         }
     }
 }

@@ -48,7 +48,8 @@ pub struct TenantSpec {
     pub defaults: Defaults,
 
     /// The lowest mode that needs a person's own consent. Where a campaign tracks that much or more,
-    /// whoever has not consented (`hushmark consent`) gets the same mail without any tracking.
+    /// whoever has not consented (`hushmark consent`) gets the same mail without any tracking. The day
+    /// of the last open (opens: lastOpenDay) needs no consent and is kept all the same.
     /// Without it nobody is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "field::consent")]

@@ -227,8 +227,15 @@ impl Desk {
         let client = self.rules.proxies.client(asked.peer, headers);
         let signals = RequestSignals { kind, user_agent, prefetch, client: client.as_ref() };
         let mut judgement = local.verdicts.judge(&self.rules.classifier, &signals);
+        if mode == Mode::LastOpenDay {
+            // Nothing else is kept of it, and so nothing else leaves this core.
+            place = Place::None;
+            judgement = untold(judgement);
+        }
         if kind == Kind::Open && objects {
             match self.rules.privacy_signals {
+                // A person's day is not a figure that could stand for nobody.
+                PrivacySignals::CountRaw if mode == Mode::LastOpenDay => return None,
                 PrivacySignals::IgnoreOpen => return None,
                 PrivacySignals::CountRaw => {
                     (mode, place) = (Mode::Overall, Place::None);

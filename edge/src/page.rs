@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use http::HeaderMap;
 use http::header::ACCEPT_LANGUAGE;
-use hushmark_policy::{Mode, Tracking};
+use hushmark_policy::{Kind, Mode, Tracking};
 
 use texts::Texts;
 
@@ -64,13 +64,15 @@ impl Language {
 /// Languages of a header that are looked at.
 const RANGES: usize = 16;
 
+/// Modes of opens; those of clicks are all but the last.
 const MODES: usize = Mode::ALL.len();
+const MODES_OF_CLICKS: usize = MODES - 1;
 
 /// Every page that there is, by language, mode of opens and mode of clicks.
 static PAGES: LazyLock<Vec<String>> = LazyLock::new(|| {
     let all = Language::ALL.into_iter().flat_map(|language| {
-        Mode::ALL.into_iter().flat_map(move |opens| {
-            Mode::ALL.map(|clicks| render(language, Tracking { opens, clicks }))
+        Mode::of(Kind::Open).flat_map(move |opens| {
+            Mode::of(Kind::Click).map(move |clicks| render(language, Tracking { opens, clicks }))
         })
     });
     all.collect()
@@ -88,16 +90,12 @@ static ANSWERS: LazyLock<Vec<String>> = LazyLock::new(|| {
 
 /// What is recorded of a message.
 pub(crate) fn of(language: Language, Tracking { opens, clicks }: Tracking) -> &'static str {
-    &PAGES[(language as usize * MODES + opens as usize) * MODES + clicks as usize]
+    &PAGES[(language as usize * MODES + opens as usize) * MODES_OF_CLICKS + clicks as usize]
 }
 
 /// An objection to a message holds.
 pub(crate) fn objected(language: Language, tracking: Tracking) -> &'static str {
-    &ANSWERS[language as usize * 2 + usize::from(names_contact(tracking))]
-}
-
-fn names_contact(Tracking { opens, clicks }: Tracking) -> bool {
-    opens == Mode::Individual || clicks == Mode::Individual
+    &ANSWERS[language as usize * 2 + usize::from(tracking.names_contact())]
 }
 
 fn render(language: Language, tracking: Tracking) -> String {
@@ -112,15 +110,16 @@ fn render(language: Language, tracking: Tracking) -> String {
     };
     section(it.opens_title, &[it.opens[opens as usize]]);
     section(it.clicks_title, &[it.clicks[clicks as usize]]);
-    if opens.max(clicks) > Mode::Off {
+    if !tracking.is_off() {
         section(it.until_title, &[it.until]);
     }
     section(it.never_title, &[it.never]);
-    match opens.max(clicks) {
+    match tracking.knows_most() {
         Mode::Off => {}
         Mode::Overall => section(it.object_title, &[it.nobody]),
-        Mode::Anonymous | Mode::Individual => {
-            let what = if names_contact(tracking) { it.object_contact } else { it.object_message };
+        Mode::Anonymous | Mode::Individual | Mode::LastOpenDay => {
+            let is_contact = tracking.names_contact();
+            let what = if is_contact { it.object_contact } else { it.object_message };
             section(it.object_title, &[what]);
             // Without an action it leads to the page's own address.
             write!(
@@ -172,8 +171,8 @@ mod tests {
     #[test]
     fn a_page_has_a_form_where_somebody_can_object() {
         for language in Language::ALL {
-            for opens in Mode::ALL {
-                for clicks in Mode::ALL {
+            for opens in Mode::of(Kind::Open) {
+                for clicks in Mode::of(Kind::Click) {
                     let page = of(language, Tracking { opens, clicks });
                     assert!(page.contains(&format!("<html lang=\"{}\">", language.tag())));
                     assert!(page.contains(Texts::of(language).opens[opens as usize]));
@@ -199,7 +198,8 @@ mod tests {
         for (language, named) in Language::ALL.into_iter().zip(named) {
             let it = Texts::of(language);
             // The first is of the mode in which nothing is recorded.
-            for text in it.opens[1..].iter().chain(&it.clicks[1..]) {
+            let counted = 1..=Mode::Individual as usize;
+            for text in it.opens[counted.clone()].iter().chain(&it.clicks[counted]) {
                 assert!(named.iter().all(|what| text.contains(what)), "{text}");
             }
         }
@@ -212,6 +212,8 @@ mod tests {
         let tracking = Tracking { opens: Mode::Individual, clicks: Mode::Off };
         insta::assert_snapshot!("page_of_a_contact", lines(of(Language::German, tracking)));
         insta::assert_snapshot!("answer", lines(objected(Language::French, tracking)));
+        let tracking = Tracking { opens: Mode::LastOpenDay, clicks: Mode::Off };
+        insta::assert_snapshot!("page_of_a_last_open_day", lines(of(Language::English, tracking)));
     }
 
     fn lines(page: &str) -> String {

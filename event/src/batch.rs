@@ -7,10 +7,15 @@ use hushmark_policy::{
 use crate::hit::{Client, Context, Device, Hit, System, Verdict};
 use crate::objection::Objection;
 
-/// The version of the packed form without objections, and of the one with them. A batch without
-/// any is the first to the byte, so that a writer that knows no objections misses nothing else.
+/// The version of the packed form without objections, of the one with them, and of the one with hits
+/// of `lastOpenDay` and perhaps objections. A batch without either is the first to the byte, so that a
+/// writer that knows neither misses nothing else.
 const VERSION: u8 = 1;
 const VERSION_OBJECTIONS: u8 = 2;
+const VERSION_LAST_OPEN_DAY: u8 = 3;
+
+/// In the byte of a context that says mode and mail type.
+const CONTEXT_LAST_OPEN_DAY: u8 = 1 << 3;
 
 /// Version, rule version and base time: what every packed batch begins with.
 pub const HEADER_LEN: usize = 1 + 2 + 8;
@@ -101,7 +106,7 @@ impl BatchBuilder {
     /// Appends an objection.
     pub fn push_objection(&mut self, objection: &Objection, now_ms: u64) {
         self.begin(now_ms);
-        self.bytes[0] = VERSION_OBJECTIONS;
+        self.bytes[0] = self.bytes[0].max(VERSION_OBJECTIONS);
         let Objection { tenant, contact, message } = objection;
         let mut names = 0;
         if contact.is_some() {
@@ -175,8 +180,13 @@ impl BatchBuilder {
                 self.bytes.extend_from_slice(&context.tenant.0.to_be_bytes());
                 self.bytes.extend_from_slice(&context.campaign.0.to_be_bytes());
                 self.bytes.extend_from_slice(&context.generation.0.to_be_bytes());
-                let kind = context.mode as u8 | (context.mail_type as u8) << 2;
-                self.bytes.push(kind);
+                let mode = if context.mode == Mode::LastOpenDay {
+                    self.bytes[0] = VERSION_LAST_OPEN_DAY;
+                    CONTEXT_LAST_OPEN_DAY
+                } else {
+                    context.mode as u8
+                };
+                self.bytes.push(mode | (context.mail_type as u8) << 2);
                 self.bytes.extend_from_slice(&context.last_day.0.to_be_bytes());
             }
         }
@@ -242,7 +252,7 @@ impl<'a> BatchReader<'a> {
         let contexts = Vec::new();
         let mut reader = Self { rest: bytes, version: 0, rules: 0, base_ms: 0, contexts };
         reader.version = match reader.u8()? {
-            known @ (VERSION | VERSION_OBJECTIONS) => known,
+            known @ VERSION..=VERSION_LAST_OPEN_DAY => known,
             other => return Err(Malformed::Version(other)),
         };
         reader.rules = u16::from_be_bytes(reader.array()?);
@@ -253,7 +263,7 @@ impl<'a> BatchReader<'a> {
     /// Whether an objection can be among the records: told by the header alone.
     #[must_use]
     pub const fn may_hold_objections(&self) -> bool {
-        self.version == VERSION_OBJECTIONS
+        self.version >= VERSION_OBJECTIONS
     }
 
     /// The version of the verdicts' rules that the edge judged by.
@@ -295,8 +305,9 @@ impl<'a> BatchReader<'a> {
         let campaign = CampaignId(u64::from_be_bytes(self.array()?));
         let generation = Generation(u32::from_be_bytes(self.array()?));
         let kind = self.u8()?;
-        let mode = match Mode::from_u8(kind & 3) {
-            Some(mode) if mode != Mode::Off && kind >> 3 == 0 => mode,
+        let mode = match (kind >> 3, Mode::from_u8(kind & 3)) {
+            (0, Some(mode)) if mode != Mode::Off => mode,
+            (1, Some(Mode::Off)) if self.version == VERSION_LAST_OPEN_DAY => Mode::LastOpenDay,
             _ => return Err(Malformed::Value("a mode")),
         };
         let mail_type = if kind & 4 == 0 { MailType::Campaign } else { MailType::Transactional };
@@ -332,7 +343,7 @@ impl<'a> BatchReader<'a> {
     fn record(&mut self) -> Result<Record, Malformed> {
         let context = match self.u8()? {
             TAG_VOID => return Ok(Record::Void),
-            TAG_OBJECTION if self.version == VERSION_OBJECTIONS => {
+            TAG_OBJECTION if self.may_hold_objections() => {
                 return self.objection().map(Record::Objection);
             }
             TAG_NEW_CONTEXT => self.new_context()?,
@@ -356,6 +367,9 @@ impl<'a> BatchReader<'a> {
         } else {
             (Kind::Click, u16::from_be_bytes(self.array()?))
         };
+        if !context.mode.is_for(kind) {
+            return Err(Malformed::Value("a click's mode"));
+        }
         let at_ms = self.base_ms.saturating_add(u64::from(self.varint()?));
         let [verdict, device, client, system] = self.array()?;
         let country = if flags & FLAG_COUNTRY == 0 { None } else { Some(self.array()?) };

@@ -12,8 +12,8 @@ use std::collections::HashSet;
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use hushmark_policy::{
-    CampaignId, Cap, Caps, Day, Generation, MailType, Mark, Mode, ObjectedMessage, Place, Scope,
-    TenantId, Tracking,
+    CampaignId, Cap, Caps, Day, Generation, Kind, MailType, Mark, Mode, ObjectedMessage, Place,
+    Scope, TenantId, Tracking,
 };
 use serde::{Deserialize, Serialize};
 
@@ -333,6 +333,8 @@ impl Refuses {
         Some(match self {
             Self::Cap { scope, up_to, opens, clicks, place } => {
                 let (scope, up_to) = (scope.parse()?, Generation(*up_to));
+                // Of clicks no day is kept alone.
+                clicks.is_for(Kind::Click).then_some(())?;
                 let tracking = Tracking { opens: *opens, clicks: *clicks };
                 Change::Cap(Cap { scope, up_to, tracking, place: *place })
             }

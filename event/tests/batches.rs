@@ -29,7 +29,7 @@ enum Seed {
 }
 
 fn seeds(n: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Seed>> {
-    let context = (0..3u64, 0..200u64, 0..3u32, 1..4u8, any::<bool>(), 0..3u16);
+    let context = (0..3u64, 0..200u64, 0..3u32, 1..5u8, any::<bool>(), 0..3u16);
     let request = (any::<bool>(), 0..9u16, any::<bool>(), any::<u64>(), 0..100_000u64);
     let judged = (0..8u8, 0..6u8, 0..16u8, 0..8u8, prop::option::of("[A-Z]{2}"));
     let hit = (context, request, judged).prop_map(|(c, r, j)| Seed::Hit(c, r, j));
@@ -58,6 +58,7 @@ fn record(seed: &Seed) -> Record {
     let (click, link, honeypot, mark, after) = *request;
     let (verdict, device, client, system, country) = judged;
     let mode = Mode::from_u8(mode).unwrap();
+    let click = click && mode.is_for(Kind::Click);
     Record::Hit(Hit {
         context: Context {
             tenant: TenantId(tenant),
@@ -175,6 +176,41 @@ fn a_batch_is_of_the_second_version_only_where_it_holds_an_objection() {
     packed[0] = 1;
     let read: Vec<_> = BatchReader::new(&packed).unwrap().map(|it| it.err()).collect();
     assert_eq!(read, [None, Some(Malformed::Value("a record's tag"))]);
+}
+
+/// What a writer that does not know the mode is given: nothing that it cannot read, but where there is
+/// a hit of it.
+#[test]
+fn a_batch_is_of_the_third_version_only_where_it_holds_a_hit_of_a_last_open_day() {
+    let hit = Hit {
+        context: Context {
+            tenant: TenantId(0x1111_1111_1111_1111),
+            campaign: CampaignId(0x2222_2222_2222_2222),
+            generation: Generation(3),
+            mode: Mode::LastOpenDay,
+            mail_type: MailType::Transactional,
+            last_day: Day(20_778),
+        },
+        kind: Kind::Open,
+        link: 0,
+        honeypot: false,
+        mark: Some(Mark::new(0x4444_4444_4444_4444)),
+        at_ms: BASE_MS + 300,
+        verdict: Verdict::Human,
+        device: Device::Unknown,
+        client: Client::Unknown,
+        system: System::Unknown,
+        country: None,
+    };
+    let mut packed = pack(&[Record::Hit(hit.clone())]);
+    assert_eq!(packed[0], 3);
+    insta::assert_snapshot!("last_open_day", hex(&packed));
+    packed[0] = 2;
+    let read: Vec<_> = BatchReader::new(&packed).unwrap().map(|it| it.err()).collect();
+    assert_eq!(read, [None, Some(Malformed::Value("a mode"))]);
+    let click = Hit { kind: Kind::Click, ..hit };
+    let read = BatchReader::new(&pack(&[Record::Hit(click)])).unwrap().last().unwrap().err();
+    assert_eq!(read, Some(Malformed::Value("a click's mode")));
 }
 
 /// The bytes that WIRE.md shows. Old lane logs hold them: they must never change.

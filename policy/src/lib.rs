@@ -2,7 +2,7 @@
 //!
 //! This room is pure: no clock, no I/O, no randomness. In reading order:
 //!
-//! 1. [`mode`]: the four tracking modes and the small vocabulary around them.
+//! 1. [`mode`]: the five tracking modes and the small vocabulary around them.
 //! 2. [`id`]: who is meant (tenant, campaign, contact mark), each a type of its own.
 //! 3. [`time`]: days and months, the only clock units that are ever stored.
 //! 4. [`resolve`]: "the most restrictive wins", with the reason kept beside the result.

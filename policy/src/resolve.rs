@@ -16,6 +16,14 @@ pub enum Source {
     Campaign,
     /// The tenant's kill switch.
     KillSwitch,
+    /// The tenant's default for the campaign's mail type and the campaign itself, of which one allows
+    /// counting and the other the day of a last open alone.
+    NothingInCommon {
+        /// What the tenant's default for the mail type says.
+        tenant: (MailType, Mode),
+        /// What the campaign says.
+        campaign: Mode,
+    },
 }
 
 /// The mode that holds for one kind of hit, and why.
@@ -46,7 +54,7 @@ pub struct Asked {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{who} asks for {asked} {kind}s, and the region allows at most {ceiling}: \
-     ask for {ceiling} or less, or raise the region's ceiling"
+     ask for {ceiling} or less, or raise the region's ceiling{}", .asked.above()
 )]
 pub struct AboveCeiling {
     /// Who asked, in words.
@@ -57,6 +65,16 @@ pub struct AboveCeiling {
     pub asked: Mode,
     /// What the Region allows.
     pub ceiling: Mode,
+}
+
+impl Mode {
+    /// What a ceiling has to be for a mode that stands in no order with it.
+    const fn above(self) -> &'static str {
+        match self {
+            Self::LastOpenDay => " to individual, because somebody's day is kept",
+            _ => "",
+        }
+    }
 }
 
 /// The mode that holds for one kind of hit of a campaign.
@@ -72,7 +90,7 @@ pub fn effective(asked: &Asked, kind: Kind) -> Result<Effective, AboveCeiling> {
         _ => "the campaign".to_owned(),
     };
     for (mode, source) in tenant.iter().chain(campaign.iter()) {
-        if *mode > ceiling {
+        if !ceiling.allows(*mode) {
             return Err(AboveCeiling {
                 who: who(source),
                 kind: kind.name(),
@@ -84,9 +102,15 @@ pub fn effective(asked: &Asked, kind: Kind) -> Result<Effective, AboveCeiling> {
     if asked.killed {
         return Ok(Effective { mode: Mode::Off, source: Source::KillSwitch });
     }
-    // Among equals the wider scope is named: it is the one that would have to change.
-    let strictest = tenant.into_iter().chain(campaign).min_by_key(|(mode, _)| *mode);
-    let (mode, source) = strictest.unwrap_or((Mode::Off, Source::NothingSaid));
+    let (mode, source) = match (tenant, campaign) {
+        // Among equals the wider scope is named: it is the one that would have to change.
+        (Some(tenant), Some(campaign)) if campaign.0.allows(tenant.0) => tenant,
+        (Some(tenant), Some(campaign)) if !tenant.0.allows(campaign.0) => {
+            let tenant = (asked.mail_type, tenant.0);
+            (Mode::Off, Source::NothingInCommon { tenant, campaign: campaign.0 })
+        }
+        (tenant, campaign) => campaign.or(tenant).unwrap_or((Mode::Off, Source::NothingSaid)),
+    };
     Ok(Effective { mode, source })
 }
 
@@ -100,6 +124,12 @@ impl std::fmt::Display for Effective {
             }
             Source::Campaign => f.write_str("the campaign says so"),
             Source::KillSwitch => f.write_str("the tenant's kill switch is on"),
+            Source::NothingInCommon { tenant: (mail, default), campaign } => write!(
+                f,
+                "the tenant's default for {} mail says {default} and the campaign says {campaign}, \
+                 which have nothing in common",
+                mail.name()
+            ),
         }
     }
 }
@@ -147,10 +177,12 @@ impl Word {
 }
 
 /// Whether mail that tells so much tracks only people who agreed; `from` is the lowest mode that
-/// needs it, if any does. Opens and clicks are asked for together: they leave in one message.
+/// needs it, if any does. Opens and clicks are asked for together: they leave in one message. The day
+/// of the last open needs no consent, whatever the lowest mode is: see [`Tracking::exempt`].
 #[must_use]
 pub fn needs_consent(from: Option<Mode>, tracking: Tracking) -> bool {
-    from.is_some_and(|from| tracking.opens.max(tracking.clicks) >= from)
+    let asks = |mode: Mode| mode.counts() && from.is_some_and(|from| mode.allows(from));
+    asks(tracking.opens) || asks(tracking.clicks)
 }
 
 #[cfg(test)]
@@ -182,12 +214,12 @@ mod tests {
                     tenant.iter().chain(campaign.iter()).map(|t| t.of(kind)).collect();
                 match effective(&asked, kind) {
                     Ok(e) => {
-                        prop_assert!(voices.iter().all(|v| e.mode <= *v));
-                        prop_assert!(e.mode <= ceiling.of(kind));
+                        prop_assert!(voices.iter().all(|v| v.allows(e.mode)));
+                        prop_assert!(ceiling.of(kind).allows(e.mode));
                         prop_assert!(!killed || e.mode == Mode::Off);
                         prop_assert!(!voices.is_empty() || e.mode == Mode::Off);
                     }
-                    Err(_) => prop_assert!(voices.iter().any(|v| *v > ceiling.of(kind))),
+                    Err(_) => prop_assert!(voices.iter().any(|v| !ceiling.of(kind).allows(*v))),
                 }
             }
         }
@@ -237,6 +269,35 @@ mod tests {
         assert!(!needs_consent(from, at(Mode::Anonymous, Mode::Anonymous)));
         assert!(needs_consent(from, at(Mode::Anonymous, Mode::Individual)));
         assert!(needs_consent(from, at(Mode::Individual, Mode::Off)));
+    }
+
+    #[test]
+    fn the_day_of_the_last_open_needs_no_consent_and_what_is_beside_it_may() {
+        let at = |opens, clicks| Tracking { opens, clicks };
+        for from in [Mode::Overall, Mode::Anonymous, Mode::Individual] {
+            assert!(!needs_consent(Some(from), at(Mode::LastOpenDay, Mode::Off)));
+            assert!(needs_consent(Some(from), at(Mode::LastOpenDay, Mode::Individual)));
+        }
+        let exempt = at(Mode::LastOpenDay, Mode::Individual).exempt();
+        assert_eq!(exempt, at(Mode::LastOpenDay, Mode::Off));
+        assert_eq!(at(Mode::Overall, Mode::Anonymous).exempt(), Tracking::OFF);
+    }
+
+    #[test]
+    fn a_day_alone_and_counting_alone_come_to_nothing_and_both_are_named() {
+        let asked = Asked {
+            mail_type: MailType::Campaign,
+            ceiling: Tracking { opens: Mode::Individual, clicks: Mode::Individual },
+            tenant: Some(Tracking { opens: Mode::Anonymous, clicks: Mode::Anonymous }),
+            campaign: Some(Tracking { opens: Mode::LastOpenDay, clicks: Mode::Overall }),
+            killed: false,
+        };
+        assert_eq!(
+            effective(&asked, Kind::Open).unwrap().to_string(),
+            "off, because the tenant's default for campaign mail says anonymous and the campaign \
+             says lastOpenDay, which have nothing in common"
+        );
+        assert_eq!(effective(&asked, Kind::Click).unwrap().mode, Mode::Overall);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deliveries::Event;
 use crate::export;
+use crate::last_opens;
 use crate::people::{self, Bytes, Known, Person, Whom, leads_to_nobody};
 use crate::read::{ClickHouse, ReadError};
 use crate::text::Moment;
@@ -25,6 +26,8 @@ pub struct Page {
     pub since: Day,
     /// When they ended their tracking.
     pub withdrawn: Option<Day>,
+    /// The day of their last open, where it is kept (`lastOpenDay`).
+    pub last_open: Option<Day>,
     /// Their mail by campaign, in the order of names.
     pub mail: Vec<Mail>,
 }
@@ -105,6 +108,11 @@ pub async fn read(
     let ask = client.query(query).bind(tenant.0).bind(&lookup);
     let noted = ask.fetch_optional::<u16>().await.map_err(failed)?.map(Day);
     let withdrawn = noted.into_iter().chain(whom.ended.get(&row.contact).copied()).min();
+    // Who ended it appears nowhere, also while the row is about to go.
+    let last_open = match withdrawn {
+        None => last_opens::of(clickhouse, tenant, row.contact).await?,
+        Some(_) => None,
+    };
     let query = "SELECT campaign, toUInt8(event) AS event, toUInt16(day) AS day \
         FROM deliveries FINAL WHERE tenant = ? AND contact = ? ORDER BY day";
     let ask = client.query(query).bind(tenant.0).bind(row.contact);
@@ -123,6 +131,7 @@ pub async fn read(
         person: (whom.unseal)(row.contact, &row.sealed.0),
         since: Day(row.since),
         withdrawn,
+        last_open,
         mail: mail(known, &events, &hits, withdrawn.is_some())?,
     }))
 }
@@ -195,6 +204,9 @@ impl Page {
         if let Some(day) = self.withdrawn {
             out += &format!("ended their tracking on {day}: their mail carries none\n");
         }
+        if let Some(day) = self.last_open {
+            out += &format!("last open on {day}, and nothing else of it is kept\n");
+        }
         if self.mail.is_empty() {
             out += "no mail\n";
         }
@@ -256,6 +268,7 @@ impl Page {
             "address": self.person.as_ref().map(Person::expose),
             "since": self.since.to_string(),
             "withdrawn": self.withdrawn.map(|day| day.to_string()),
+            "lastOpen": self.last_open.map(|day| day.to_string()),
             "mail": mail,
         });
         format!("{value:#}\n")
@@ -284,6 +297,7 @@ impl Page {
             "clicks",
             "clicks_human",
             "clicks_because",
+            "last_open",
         ])?;
         for mail in &self.mail {
             let days = |event| mail.days(event).join(" ");
@@ -303,6 +317,7 @@ impl Page {
                 let because = hits.because.clone().unwrap_or_default();
                 row.extend([hits.raw.to_string(), hits.human.to_string(), because]);
             }
+            row.push(self.last_open.map(|day| day.to_string()).unwrap_or_default());
             writer.write_record(row)?;
         }
         export::finish(writer)

@@ -23,7 +23,7 @@ pub(crate) fn date(day: Option<Day>) -> String {
 /// published as of `individual` was not guarded, and waits for an epoch that guards it.
 pub(crate) const fn may_tell(kind: &KindReport, mode: Mode) -> bool {
     match mode {
-        Mode::Off => false,
+        Mode::Off | Mode::LastOpenDay => false,
         Mode::Overall | Mode::Anonymous => kind.mode.is_guarded(),
         Mode::Individual => true,
     }

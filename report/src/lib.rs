@@ -7,8 +7,9 @@
 //!
 //! What is told of single people is apart, and needs the tenant's key: [`people`] says of which
 //! campaigns that is possible at all, [`deliveries`] what is known of mail in every mode. From the two
-//! come a [`segment`], a [`contact`]'s page, a campaign's [`mailing`] and the [`log`] of transactional
-//! mail; `days` is what the last two may say of hits whose readers are not known.
+//! come a [`segment`], a [`contact`]'s page (both with `last_opens`), a campaign's [`mailing`] and the
+//! [`log`] of transactional mail; `days` is what the last two may say of hits whose readers are not
+//! known.
 
 pub mod completed;
 pub mod contact;
@@ -16,6 +17,7 @@ pub mod counters;
 mod days;
 pub mod deliveries;
 pub mod export;
+mod last_opens;
 pub mod log;
 pub mod mailing;
 pub mod model;

@@ -84,7 +84,7 @@ impl Known {
             Kind::Open => &mut self.tracking.opens,
             Kind::Click => &mut self.tracking.clicks,
         };
-        *of = mode.min(*of);
+        *of = mode.strictest(*of);
     }
 
     /// Whether a delivery may be shown with its address beside what is counted: nothing of it is
@@ -92,7 +92,7 @@ impl Known {
     #[must_use]
     pub fn tells_of_people(&self) -> bool {
         let modes = Kind::ALL.map(|kind| self.mode(kind));
-        let is_guarded = |mode: &Mode| mode.is_guarded() && *mode != Mode::Off;
+        let is_guarded = |mode: &Mode| mode.is_guarded() && mode.counts();
         modes.contains(&Mode::Individual) && !modes.iter().any(is_guarded)
     }
 }
@@ -104,6 +104,7 @@ pub const fn leads_to_nobody(mode: Mode) -> Option<&'static str> {
         Mode::Off => Some("nothing is recorded"),
         Mode::Overall => Some("every recipient has the same links"),
         Mode::Anonymous => Some("who owns a message's mark is written nowhere"),
+        Mode::LastOpenDay => Some("only the day of a contact's last open is kept, of no campaign"),
         Mode::Individual => None,
     }
 }

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use hushmark_policy::{CampaignId, Kind, TenantId};
+use hushmark_policy::{CampaignId, Day, Kind, Mode, TenantId};
 
 use crate::completed;
+use crate::last_opens;
 use crate::people::{self, Known, Person, Whom, leads_to_nobody};
 use crate::read::{ClickHouse, ReadError};
 
@@ -23,26 +24,46 @@ pub enum By {
     Opened,
     /// They followed one of its links.
     Clicked,
+    /// The day of their last open is this one or a later one, where opens are `lastOpenDay`.
+    OpenedSince(Day),
+    /// Such mail was made for them on this day or later, and they did not open any since.
+    NotOpenedSince(Day),
 }
 
 impl By {
     /// As it is spelled.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub fn name(self) -> String {
         match self {
-            Self::Sent => "sent",
-            Self::Delivered => "delivered",
-            Self::NotDelivered => "not delivered",
-            Self::Opened => "opened",
-            Self::Clicked => "clicked",
+            Self::Sent => "sent".to_owned(),
+            Self::Delivered => "delivered".to_owned(),
+            Self::NotDelivered => "not delivered".to_owned(),
+            Self::Opened => "opened".to_owned(),
+            Self::Clicked => "clicked".to_owned(),
+            Self::OpenedSince(day) => format!("opened since {day}"),
+            Self::NotOpenedSince(day) => format!("not opened since {day}"),
         }
     }
 
+    /// The kind of single hits that choose them.
     const fn kind(self) -> Option<Kind> {
         match self {
-            Self::Sent | Self::Delivered | Self::NotDelivered => None,
             Self::Opened => Some(Kind::Open),
             Self::Clicked => Some(Kind::Click),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a day of a last open that chooses them.
+    const fn is_of_last_opens(self) -> bool {
+        matches!(self, Self::OpenedSince(_) | Self::NotOpenedSince(_))
+    }
+
+    /// Whether a campaign can say so of anybody.
+    fn is_told_by(self, known: &Known) -> bool {
+        match self.kind() {
+            Some(kind) => leads_to_nobody(known.mode(kind)).is_none(),
+            None => !self.is_of_last_opens() || known.mode(Kind::Open) == Mode::LastOpenDay,
         }
     }
 }
@@ -74,19 +95,18 @@ pub async fn read(
     (campaigns, by): (&[Known], By),
     whom: Whom<'_>,
 ) -> Result<Segment, ReadError> {
-    let told =
-        |known: &&Known| by.kind().is_none_or(|kind| leads_to_nobody(known.mode(kind)).is_none());
-    let ids: Vec<CampaignId> = campaigns.iter().filter(told).map(|known| known.id).collect();
+    let told: Vec<&Known> = campaigns.iter().filter(|known| by.is_told_by(known)).collect();
+    let ids: Vec<CampaignId> = told.iter().map(|known| known.id).collect();
     let contacts = contacts(tenant, &ids, by);
-    let found = people::addresses(clickhouse, tenant, &contacts, by.kind().is_none(), whom).await?;
+    let with_withdrawn = by.kind().is_none() && !by.is_of_last_opens();
+    let found = people::addresses(clickhouse, tenant, &contacts, with_withdrawn, whom).await?;
     let (all, mut people) = (found.len(), found.into_values().flatten().collect::<Vec<Person>>());
     people.sort_unstable();
     let unreadable = (all - people.len()) as u64;
     let mut because = because(campaigns, by);
-    if by.kind().is_none() {
-        let gone =
-            completed::of(clickhouse, tenant, campaigns.iter().map(|known| known.id)).await?;
-        because.extend(campaigns.iter().filter_map(|known| {
+    if by.kind().is_none() && !matches!(by, By::OpenedSince(_)) {
+        let gone = completed::of(clickhouse, tenant, ids.into_iter()).await?;
+        because.extend(told.iter().filter_map(|known| {
             Some(format!("0 of {}: {}", known.name, gone.get(&known.id)?.told()))
         }));
     }
@@ -111,17 +131,33 @@ fn contacts(tenant: TenantId, campaigns: &[CampaignId], by: By) -> String {
         By::NotDelivered => by_last_word("!="),
         By::Opened => format!("SELECT contact FROM hits WHERE {among} AND kind = 'open'"),
         By::Clicked => format!("SELECT contact FROM hits WHERE {among} AND kind = 'click'"),
+        By::OpenedSince(day) => last_opens::since(tenant, day),
+        By::NotOpenedSince(day) => last_opens::not_since(tenant, campaigns, day),
     }
 }
 
+/// What a list of people who were not seen opening has to say of itself.
+const UNSEEN: &str = "not opened is: no open was seen. Whoever blocks pictures, reads in Apple Mail with \
+                      its privacy protection on, or has a program that says GPC or DNT is not seen: ask \
+                      before you strike somebody off";
+
 /// One sentence a mode that leads to nobody.
 fn because(campaigns: &[Known], by: By) -> Vec<String> {
+    if by.is_of_last_opens() && !campaigns.iter().any(|known| by.is_told_by(known)) {
+        let said =
+            "no campaign keeps the day of the last open: give spec.tracking.opens: lastOpenDay";
+        return vec![said.to_owned()];
+    }
+    if matches!(by, By::NotOpenedSince(_)) {
+        return vec![UNSEEN.to_owned()];
+    }
     let Some(kind) = by.kind() else { return Vec::new() };
     let mut modes = BTreeMap::<_, Vec<&str>>::new();
     for known in campaigns {
-        modes.entry(known.mode(kind)).or_default().push(&known.name);
+        modes.entry(known.mode(kind) as u8).or_default().push(&known.name);
     }
     let sentence = |(mode, mut names): (_, Vec<&str>)| {
+        let mode = Mode::from_u8(mode)?;
         let why = leads_to_nobody(mode)?;
         names.sort_unstable();
         let who = by.name();

@@ -33,7 +33,7 @@ pub fn render(report: &Report) -> String {
         out.push('\n');
         render_kind(&mut out, report, kind);
     }
-    if report.kinds.iter().any(|kind| kind.mode != Mode::Off) {
+    if report.kinds.iter().any(|kind| kind.mode.counts()) {
         let verdicts = Verdict::ALL.iter().filter(|verdict| verdict.is_human());
         let verdicts: Vec<&str> = verdicts.map(|verdict| verdict.name()).collect();
         line(&mut out, format_args!("\nhuman: the verdicts {}", verdicts.join(", ")));
@@ -49,6 +49,10 @@ fn render_kind(out: &mut String, report: &Report, kind: &KindReport) {
     let title = format!("{}s", kind.kind.name()).to_uppercase();
     if kind.mode == Mode::Off {
         return line(out, format_args!("{title}  off: nothing is recorded"));
+    }
+    if kind.mode == Mode::LastOpenDay {
+        let kept = "only the day of each contact's last open is kept; nothing is counted";
+        return line(out, format_args!("{title}  {}: {kept}", kind.mode));
     }
     line(out, format_args!("{title}  {}; {}", kind.mode, kind.uniques.because()));
     let rules: Vec<String> = kind.rules.iter().map(u16::to_string).collect();

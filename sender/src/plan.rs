@@ -47,7 +47,7 @@ impl Plan {
     /// Whether one message goes to all: something is tracked, and nothing tells readers apart.
     #[must_use]
     pub fn is_shared(&self) -> bool {
-        self.tracking.opens.max(self.tracking.clicks) == Mode::Overall
+        self.tracking.knows_most() == Mode::Overall
     }
 
     pub(crate) fn values<'a>(&'a self, reader: Reader<'a>, page: &'a str) -> Values<'a> {
@@ -74,9 +74,9 @@ impl Plan {
             Tracking { clicks: of_clicks, .. } if of_clicks == mode => clicks,
             _ => None,
         };
-        let mode = tracking.opens.max(tracking.clicks);
+        let mode = tracking.knows_most();
         let mark = if mode.has_mark() { of(mode) } else { None };
-        let own = if mode == Mode::Individual { of(Mode::Anonymous) } else { None };
+        let own = if mode.names_contact() { of(Mode::Anonymous) } else { None };
         let is_apart = tracking.opens != tracking.clicks;
         let apart = is_apart.then(|| Apart { tracking, message: own.cloned() });
         Claims { apart, ..self.sealed(mode, mark) }

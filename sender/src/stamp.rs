@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use hushmark_policy::resolve::Untracked;
 use hushmark_policy::{Mark, Mode, Tracking};
 use hushmark_token::{Route, SealError, Sealer};
 
@@ -17,10 +18,10 @@ use crate::slot::{PlainTemplate, Reader};
 pub struct Sources<'a> {
     /// Draws 64 random bits that nobody can guess: marks, Message-IDs, boundaries.
     pub random: &'a mut dyn FnMut() -> u64,
-    /// Says which contact an address belongs to. Asked in `individual` alone.
+    /// Says which contact an address belongs to. Asked where messages name contacts.
     pub contact: &'a mut dyn FnMut(&Address) -> io::Result<Mark>,
-    /// Says whether a person's tracking ended. Asked wherever anything is tracked.
-    pub is_withdrawn: &'a dyn Fn(&Address) -> bool,
+    /// Says why a person is not tracked, if they are not. Asked wherever anything is tracked.
+    pub untracked: &'a dyn Fn(&Address) -> Option<Untracked>,
     /// Takes note that a message was made for a person, in every mode. It answers nothing, so that
     /// nothing it knows can get into a message.
     pub made_for: &'a mut dyn FnMut(&Address) -> io::Result<()>,
@@ -35,8 +36,11 @@ pub struct Stamped {
     pub messages: u64,
     /// People they are for. In `overall` with a list's address nobody here knows how many read.
     pub recipients: u64,
-    /// People among them whose tracking ended, so that their message carries none.
+    /// People among them whose tracking ended or who did not consent, so that their message carries
+    /// none, or only what needs no consent.
     pub withdrawn: u64,
+    /// People among those whose message carries what needs no consent.
+    pub exempt: u64,
     /// Rows that were left out, where the plan says to keep going.
     pub left_out: Vec<BadRow>,
     /// What a person should look at, and how many messages it is about.
@@ -105,7 +109,7 @@ impl Marks {
     ) -> Result<Self, StampError> {
         let has = |mode| opens == mode || clicks == mode;
         let message = has(Mode::Anonymous).then(|| Mark::new((from.random)()));
-        let contact = if has(Mode::Individual) {
+        let contact = if opens.names_contact() || clicks.names_contact() {
             let row = recipient.row;
             let found = (from.contact)(&recipient.address);
             Some(found.map_err(|source| StampError::Contact { row, source })?)
@@ -115,7 +119,7 @@ impl Marks {
         let mark = |mode| match mode {
             Mode::Off | Mode::Overall => None,
             Mode::Anonymous => message.clone(),
-            Mode::Individual => contact.clone(),
+            Mode::Individual | Mode::LastOpenDay => contact.clone(),
         };
         Ok(Self { opens: mark(opens), clicks: mark(clicks) })
     }
@@ -217,9 +221,21 @@ pub fn stamp(
     }
     let mut stamped =
         Stamped { recipients: recipients.len() as u64, left_out: bad, ..Stamped::default() };
-    let (asked, is_tracked) = (from.is_withdrawn, plan.tracking != Tracking::OFF);
-    let is_withdrawn = |recipient: &Recipient| is_tracked && asked(&recipient.address);
-    stamped.withdrawn = recipients.iter().filter(|it| is_withdrawn(it)).count() as u64;
+    let asked = from.untracked;
+    let tracking_of = |recipient: &Recipient| {
+        if plan.tracking.is_off() {
+            return Tracking::OFF;
+        }
+        match asked(&recipient.address) {
+            None => plan.tracking,
+            Some(Untracked::NoConsent) => plan.tracking.exempt(),
+            Some(_) => Tracking::OFF,
+        }
+    };
+    for tracking in recipients.iter().map(tracking_of).filter(|it| *it != plan.tracking) {
+        stamped.withdrawn += 1;
+        stamped.exempt += u64::from(!tracking.is_off());
+    }
     if plan.is_shared() && stamped.withdrawn < stamped.recipients {
         let to = plan.list_address.as_ref().map_or(To::Undisclosed, To::One);
         let (reader, marks) = (Reader::Everyone(&columns), Marks::default());
@@ -227,8 +243,9 @@ pub fn stamp(
         one(plan, sealer, letter, &mut from, &mut stamped)?;
     }
     for recipient in &recipients {
-        let (reader, tracking) = match (plan.is_shared(), is_withdrawn(recipient)) {
-            (true, false) => {
+        let tracking = tracking_of(recipient);
+        let reader = match (plan.is_shared(), tracking == plan.tracking) {
+            (true, true) => {
                 // Who reads a list's own address is not known here.
                 if plan.list_address.is_none() {
                     made_for(recipient, &mut from)?;
@@ -236,9 +253,8 @@ pub fn stamp(
                 continue;
             }
             // What is the same for everyone but for its tracking.
-            (true, true) => (Reader::Everyone(&columns), Tracking::OFF),
-            (false, true) => (Reader::One(&columns, recipient), Tracking::OFF),
-            (false, false) => (Reader::One(&columns, recipient), plan.tracking),
+            (true, false) => Reader::Everyone(&columns),
+            (false, _) => Reader::One(&columns, recipient),
         };
         let marks = Marks::of(tracking, recipient, &mut from)?;
         // The row tells nothing that the message's own `To` does not.

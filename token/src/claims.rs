@@ -1,10 +1,15 @@
 //! What a token says, and its bytes before they are sealed.
 
 use hushmark_policy::{
-    CampaignId, Day, Generation, MailType, Mark, Mode, Place, TenantId, Tracking,
+    CampaignId, Day, Generation, Kind, MailType, Mark, Mode, Place, TenantId, Tracking,
 };
 
-use crate::{DESTINATION_MAX, VERSION};
+use crate::DESTINATION_MAX;
+
+/// The version of the plaintext, and of the one that says `lastOpenDay`. What does not say so is the
+/// first to the byte.
+const VERSION: u8 = 1;
+const VERSION_LAST_OPEN_DAY: u8 = 2;
 
 /// Which path a token belongs to. The same claims on two routes are two tokens, and neither opens
 /// on the other's route.
@@ -60,12 +65,12 @@ pub struct Claims {
 }
 
 /// What a message records of opens and of clicks, where that differs. [`Claims::mode`] is the one of
-/// the two that tells more.
+/// the two by which it knows most of its reader.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Apart {
     /// The mode of each.
     pub tracking: Tracking,
-    /// The message's own mark, where one is `anonymous` and the other `individual`:
+    /// The message's own mark, where one is `anonymous` and the other names the contact:
     /// [`Claims::mark`] is the contact's then.
     pub message: Option<Mark>,
 }
@@ -73,17 +78,23 @@ pub struct Apart {
 impl Apart {
     fn fits(&self, mode: Mode) -> bool {
         let Tracking { opens, clicks } = self.tracking;
-        let both = opens.min(clicks) == Mode::Anonymous && mode == Mode::Individual;
-        opens != clicks && opens.max(clicks) == mode && self.message.is_some() == both
+        let is_anonymous = opens == Mode::Anonymous || clicks == Mode::Anonymous;
+        let both = is_anonymous && mode.names_contact();
+        opens != clicks
+            && clicks.is_for(Kind::Click)
+            && self.tracking.knows_most() == mode
+            && self.message.is_some() == both
     }
 }
 
 const FLAG_TRANSACTIONAL: u8 = 1 << 2;
 const FLAG_HONEYPOT: u8 = 1 << 5;
+const FLAG_LAST_OPEN_DAY: u8 = 1 << 6;
 const PLACE_SHIFT: u8 = 3;
 
 /// In the link's field of a page.
 const CLICKS_SHIFT: u8 = 2;
+const OPENS_LAST_DAY: u16 = 1 << 4;
 
 /// Everything before the mark and the destination.
 const FIXED_LEN: usize = 1 + 1 + 1 + 8 + 4 + 2 + 2;
@@ -101,7 +112,8 @@ impl Claims {
         let link = (route == Route::Click) == (self.link != 0);
         let apart = match &self.apart {
             Some(apart) => route == Route::Page && apart.fits(self.mode),
-            None => true,
+            // Of clicks no day is kept alone.
+            None => route == Route::Open || self.mode.is_for(Kind::Click),
         };
         destination && link && apart && self.mark.is_some() == self.mode.has_mark()
     }
@@ -118,7 +130,7 @@ impl Claims {
     /// The contact that the message names.
     #[must_use]
     pub fn contact(&self) -> Option<&Mark> {
-        self.mark.as_ref().filter(|_| self.mode == Mode::Individual)
+        self.mark.as_ref().filter(|_| self.mode.names_contact())
     }
 
     /// The mark that the message has of its own.
@@ -130,9 +142,10 @@ impl Claims {
 
     /// The plaintext: one claim has one form, and [`Self::decode`] refuses every other.
     pub(crate) fn encode(&self, route: Route, into: &mut Vec<u8>) {
-        into.push(VERSION);
+        into.push(self.version());
         into.push(route as u8);
-        let mut flags = self.mode as u8 | (self.place as u8) << PLACE_SHIFT;
+        let mut flags = (self.place as u8) << PLACE_SHIFT;
+        flags |= if self.mode == Mode::LastOpenDay { FLAG_LAST_OPEN_DAY } else { self.mode as u8 };
         if self.mail_type == MailType::Transactional {
             flags |= FLAG_TRANSACTIONAL;
         }
@@ -159,17 +172,27 @@ impl Claims {
     fn link_field(&self) -> u16 {
         self.apart.as_ref().map_or(self.link, |apart| {
             let Tracking { opens, clicks } = apart.tracking;
-            opens as u16 | (clicks as u16) << CLICKS_SHIFT
+            let opens = if opens == Mode::LastOpenDay { OPENS_LAST_DAY } else { opens as u16 };
+            opens | (clicks as u16) << CLICKS_SHIFT
         })
+    }
+
+    fn version(&self) -> u8 {
+        let says_so = self.tracking().opens == Mode::LastOpenDay;
+        if says_so { VERSION_LAST_OPEN_DAY } else { VERSION }
     }
 
     pub(crate) fn decode(campaign: CampaignId, route: Route, bytes: &[u8]) -> Option<Self> {
         let (fixed, rest) = bytes.split_first_chunk::<FIXED_LEN>()?;
         let flags = fixed[2];
-        if fixed[0] != VERSION || fixed[1] != route as u8 || flags >> 6 != 0 {
+        if fixed[1] != route as u8 || flags >> 7 != 0 {
             return None;
         }
-        let mode = Mode::from_u8(flags & 3)?;
+        let mode = match (flags & FLAG_LAST_OPEN_DAY != 0, flags & 3) {
+            (false, n) => Mode::from_u8(n)?,
+            (true, 0) => Mode::LastOpenDay,
+            (true, _) => return None,
+        };
         let (mark, rest) = if mode.has_mark() { split_mark(rest)? } else { (None, rest) };
         let field = u16::from_be_bytes([fixed[15], fixed[16]]);
         let (link, apart, rest) = match route {
@@ -202,7 +225,7 @@ impl Claims {
             destination,
             apart,
         };
-        claims.fits(route).then_some(claims)
+        (claims.version() == fixed[0] && claims.fits(route)).then_some(claims)
     }
 }
 
@@ -212,11 +235,13 @@ fn split_mark(bytes: &[u8]) -> Option<(Option<Mark>, &[u8])> {
 }
 
 fn decode_apart(field: u16, rest: &[u8]) -> Option<(Apart, &[u8])> {
-    if field >> (2 * CLICKS_SHIFT) != 0 {
-        return None;
-    }
     let mode = |bits: u16| Mode::from_u8((bits & 3) as u8);
-    let tracking = Tracking { opens: mode(field)?, clicks: mode(field >> CLICKS_SHIFT)? };
+    let opens = match (field >> (2 * CLICKS_SHIFT), field & 3) {
+        (0, _) => mode(field)?,
+        (1, 0) => Mode::LastOpenDay,
+        _ => return None,
+    };
+    let tracking = Tracking { opens, clicks: mode(field >> CLICKS_SHIFT)? };
     let (message, rest) = if rest.is_empty() { (None, rest) } else { split_mark(rest)? };
     Some((Apart { tracking, message }, rest))
 }

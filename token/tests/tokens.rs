@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use hushmark_policy::{
-    CampaignId, Day, Generation, MailType, Mark, Mode, Place, TenantId, Tracking,
+    CampaignId, Day, Generation, Kind, MailType, Mark, Mode, Place, TenantId, Tracking,
 };
 use hushmark_token::{Apart, Claims, Kid, Refusal, RegionKey, RegionKeys, Route, Sealer, Verifier};
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ fn seed() -> impl Strategy<Value = Seed> {
         any::<u64>(),
         0..4u64,
         any::<u32>(),
-        0..4u8,
+        0..5u8,
         any::<bool>(),
         0..4u8,
         any::<bool>(),
@@ -30,7 +30,9 @@ fn seed() -> impl Strategy<Value = Seed> {
 fn claims(seed: &Seed, route: Route) -> Claims {
     let (tenant, campaign, generation, mode, transactional, place, honeypot, mark, link, day, url) =
         seed.clone();
-    let mode = Mode::from_u8(mode).unwrap();
+    // Of clicks no day is kept alone, and a page without a difference is of clicks, too.
+    let of_route = |mode: &Mode| route == Route::Open || mode.is_for(Kind::Click);
+    let mode = Mode::from_u8(mode).filter(of_route).unwrap_or(Mode::Individual);
     Claims {
         tenant: TenantId(tenant),
         campaign: CampaignId(campaign),
@@ -50,15 +52,14 @@ fn claims(seed: &Seed, route: Route) -> Claims {
 /// A page whose opens and clicks differ: the seed's mode and another one.
 fn page(seed: &Seed, other: u8) -> Claims {
     let mut claims = claims(seed, Route::Page);
-    let (first, second) = (claims.mode, Mode::from_u8(other).unwrap());
-    if first != second {
-        claims.mode = first.max(second);
+    let (opens, clicks) = (Mode::from_u8(seed.3).unwrap(), Mode::from_u8(other).unwrap());
+    if opens != clicks {
+        let tracking = Tracking { opens, clicks };
+        claims.mode = tracking.knows_most();
         claims.mark = claims.mode.has_mark().then(|| Mark::new(seed.7));
-        let both = claims.mode == Mode::Individual && first.min(second) == Mode::Anonymous;
-        claims.apart = Some(Apart {
-            tracking: Tracking { opens: first, clicks: second },
-            message: both.then(|| Mark::new(!seed.7)),
-        });
+        let is_anonymous = opens == Mode::Anonymous || clicks == Mode::Anonymous;
+        let both = tracking.names_contact() && is_anonymous;
+        claims.apart = Some(Apart { tracking, message: both.then(|| Mark::new(!seed.7)) });
     }
     claims
 }
@@ -100,7 +101,8 @@ proptest! {
         let Tracking { opens, clicks } = opened.tracking();
         prop_assert_eq!((opens as u8, clicks as u8), (seed.3, other));
         let has = |mode| opens == mode || clicks == mode;
-        prop_assert_eq!(opened.contact().is_some(), has(Mode::Individual));
+        let names = has(Mode::Individual) || has(Mode::LastOpenDay);
+        prop_assert_eq!(opened.contact().is_some(), names);
         prop_assert_eq!(opened.message().is_some(), has(Mode::Anonymous));
         prop_assert_eq!(&token, &seal(1, Route::Page, &opened), "the same claims, the same URL");
     }
@@ -213,6 +215,24 @@ fn golden_page() {
         assert!(sealer.seal(Route::Page, &bad).is_err());
     }
     assert!(sealer.seal(Route::Open, &claims).is_err());
+}
+
+/// Of clicks no day is kept alone, and a page that says so of both is none.
+#[test]
+fn the_day_of_a_last_open_is_sealed_for_opens_alone() {
+    let seed: Seed =
+        (0x1111, 0x2222, 3, 4, false, 0, false, 0x4444, 5, 20_778, "https://a.example/".into());
+    let pixel = claims(&seed, Route::Open);
+    assert_eq!(pixel.mode, Mode::LastOpenDay);
+    insta::assert_snapshot!(seal(1, Route::Open, &pixel));
+    let sealer = Sealer::new(Kid(1), &key(1), pixel.campaign);
+    assert!(sealer.seal(Route::Page, &pixel).is_err());
+    let link = Claims { link: 5, destination: Some(seed.10.clone()), ..pixel };
+    assert!(sealer.seal(Route::Click, &link).is_err());
+    let apart = page(&(seed.0, seed.1, 3, 2, false, 0, false, 7, 5, 20_778, seed.10.clone()), 3);
+    let tracking = Tracking { opens: Mode::Individual, clicks: Mode::LastOpenDay };
+    let apart = Claims { apart: Some(Apart { tracking, message: None }), ..apart };
+    assert!(sealer.seal(Route::Page, &apart).is_err());
 }
 
 /// The URL that WIRE.md shows. Mails sent years ago hold such: it must never change.

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::entry::{Content, Entry};
 use crate::judge::{Drop, Judge};
-use crate::rows::{CounterRow, HitRow};
+use crate::rows::{CounterRow, HitRow, LastOpenRow};
 
 /// The dimension of ledger rows.
 pub const LANE: &str = "lane";
@@ -211,6 +211,8 @@ pub fn counters(
                 continue;
             };
             match judge.judge(&mut hit) {
+                // Nothing of it is counted, whoever it was.
+                Ok(()) if !hit.context.mode.counts() => tally.voids += 1,
                 Ok(()) => {
                     tally.hits += 1;
                     cells.count(&hit, rules, judge);
@@ -255,18 +257,32 @@ pub fn counters(
     (rows, tally)
 }
 
-/// The rows of `hits_in`: one a hit of `individual`, then the ledger.
-pub fn hits(entries: &[(Lane, &Entry)], month: Month, judge: &mut Judge<'_>) -> Vec<HitRow> {
+/// The rows of `hits_in`: one a hit of `individual`, then the ledger. Beside them those of
+/// `last_opens`: one a contact with the newest day of the cut.
+pub fn hits(
+    entries: &[(Lane, &Entry)],
+    month: Month,
+    judge: &mut Judge<'_>,
+) -> (Vec<HitRow>, Vec<LastOpenRow>) {
     let month = month.first_day().0;
-    let mut rows = Vec::new();
+    let (mut rows, mut last_opens) = (Vec::new(), Vec::new());
     for batch in entries.iter().filter_map(|(_, entry)| entry.batch()) {
         let (rules, records) = batch.records();
         for record in records {
             let Record::Hit(mut hit) = record else { continue };
-            if judge.judge(&mut hit).is_err() || hit.context.mode != Mode::Individual {
+            if judge.judge(&mut hit).is_err() || !hit.context.mode.names_contact() {
                 continue;
             }
             let Some(mark) = &hit.mark else { continue };
+            if hit.context.mode == Mode::LastOpenDay {
+                // A machine's fetch must not keep an address alive that nobody reads.
+                if hit.kind == Kind::Open && hit.verdict.is_human() {
+                    let (tenant, contact) = (hit.context.tenant.0, mark.expose());
+                    let day = Day::of_unix_ms(hit.at_ms).0;
+                    last_opens.push(LastOpenRow { tenant, contact, day });
+                }
+                continue;
+            }
             rows.push(HitRow {
                 tenant: hit.context.tenant.0,
                 campaign: hit.context.campaign.0,
@@ -291,5 +307,12 @@ pub fn hits(entries: &[(Lane, &Entry)], month: Month, judge: &mut Judge<'_>) -> 
     let position = judge.position;
     let ledger =
         lanes(entries).map(|(lane, last, _)| HitRow::ledger((lane, last), month, position));
-    ledger.chain(rows).collect()
+    (ledger.chain(rows).collect(), newest(last_opens))
+}
+
+/// One row a contact, with the newest of its days, in the table's order.
+fn newest(mut rows: Vec<LastOpenRow>) -> Vec<LastOpenRow> {
+    rows.sort_unstable_by_key(|row| (row.tenant, row.contact, std::cmp::Reverse(row.day)));
+    rows.dedup_by_key(|row| (row.tenant, row.contact));
+    rows
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::admin::Status;
 use crate::audit::AuditCopy;
 use crate::days::{Evidence, Folder, closable};
+use crate::last_opens;
 use crate::lease::Lease;
 use crate::refusals::{RefusalError, Refusals};
 use crate::retention::overdue;
@@ -42,6 +43,10 @@ const MERGE_TIME: Duration = Duration::from_secs(300);
 /// Every how many rounds overdue rows are counted: about every ten minutes, because all rows of the
 /// campaigns that have a policy are read for it.
 const OVERDUE_EVERY: u64 = 30;
+
+/// Every how many rounds the days of last opens are made one row a contact, and who is recorded no
+/// more is looked for among them: about every half an hour.
+const LAST_OPENS_EVERY: u64 = 90;
 
 /// Hash of every edge that was heard of, by pod: what its folder was last said to hold.
 const PODS: &str = "days:pods";
@@ -117,6 +122,7 @@ impl Housekeeping {
         let (client, redis) = (self.client.clone(), self.redis.clone());
         let mut audit = AuditCopy::new(client, redis, &self.refusals.1);
         let mut rounds = 0u64;
+        let mut forgotten = 0;
         loop {
             tokio::time::sleep(EVERY).await;
             if !self.lease.is_valid() || !self.shared.is_open() {
@@ -126,6 +132,16 @@ impl Housekeeping {
             }
             if let Err(error) = self.merge().await {
                 tracing::warn!(%error, "parts were not looked after");
+            }
+            if rounds.is_multiple_of(LAST_OPENS_EVERY) {
+                forgotten = 0;
+                if let Err(error) = last_opens::overwrite(&self.client).await {
+                    tracing::warn!(%error, "days of last opens were not overwritten");
+                }
+            }
+            match self.forget_last_opens(forgotten).await {
+                Ok(upto) => forgotten = upto,
+                Err(error) => tracing::warn!(%error, "days of last opens were not forgotten"),
             }
             match self.copy_refusals(copied).await {
                 Ok(length) => copied = length,
@@ -161,7 +177,7 @@ impl Housekeeping {
             "SELECT table, partition_id, count() AS parts, \
              countIf(level = 0 AND modification_time < now() - {UNMERGED_SECONDS}) AS stale \
              FROM system.parts WHERE active AND database = currentDatabase() AND table IN \
-             ('counters', 'hits', 'published', 'published_campaigns') \
+             ('counters', 'hits', 'last_opens', 'published', 'published_campaigns') \
              GROUP BY table, partition_id ORDER BY table, partition_id"
         );
         let partitions: Vec<Partition> = self.client.query_raw(&query).fetch_all().await?;
@@ -186,6 +202,23 @@ impl Housekeeping {
             }
         }
         Ok(())
+    }
+
+    /// Removes the days of whoever withdrew or objected since an entry of the refusal log, once
+    /// nothing that is older than the log can be stored any more.
+    async fn forget_last_opens(&self, forgotten: u64) -> Result<u64, HouseError> {
+        let position = self.shared.position();
+        if position <= forgotten {
+            return Ok(forgotten);
+        }
+        self.shared.want_ledger(position);
+        if self.shared.ledger() < position {
+            return Ok(forgotten);
+        }
+        let log = Refusals::load(&self.refusals.0, &self.refusals.1)?;
+        let entries = log.entries_from(forgotten + 1).take_while(|(n, _)| *n <= position);
+        last_opens::forget(&self.client, entries.map(|(_, entry)| entry)).await?;
+        Ok(position)
     }
 
     async fn copy_refusals(&self, copied: u64) -> Result<u64, HouseError> {

@@ -14,7 +14,8 @@
 //! Around it: [`lease`] (one writer works), [`session`] (all of the above in order, from nothing
 //! but what the stores tell), [`service`] (standing by, draining). Beside a session, told by
 //! [`shared`]: [`publish`] (what an epoch shows), [`erase`] (what the refusal log demands to be gone)
-//! and [`housekeeping`] (merges, a cluster's [`audit`] log in ClickHouse, closing of [`days`]).
+//! and [`housekeeping`] (merges, days of last opens, a cluster's [`audit`] log in ClickHouse, closing
+//! of [`days`]).
 //! On its own: [`retention`] (what policies remove), which a person's command does on one machine.
 //! For all: [`migrate`], [`keys`], [`redis_at`], [`refusals`], [`metrics`], [`admin`], [`told`],
 //! [`config`].
@@ -35,6 +36,7 @@ pub mod housekeeping;
 pub mod judge;
 pub mod keys;
 pub mod lanes;
+mod last_opens;
 pub mod lease;
 pub mod metrics;
 pub mod migrate;

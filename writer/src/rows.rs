@@ -1,4 +1,5 @@
-//! The rows of the two landing tables, in RowBinary order. `event/sql` is their description.
+//! The rows of the two landing tables and of `last_opens`, in RowBinary order. `event/sql` is their
+//! description.
 
 use clickhouse::Row;
 use hushmark_event::Lane;
@@ -62,6 +63,17 @@ impl HitRow {
     pub fn ledger((lane, last): (Lane, u64), month: u16, position: u64) -> Self {
         Self { lane: lane.to_string(), last, month, position, ..Self::default() }
     }
+}
+
+/// One row for `last_opens`: all that is kept of an open of `lastOpenDay`.
+#[derive(Row, Serialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LastOpenRow {
+    /// The tenant.
+    pub tenant: u64,
+    /// The contact's random id.
+    pub contact: u64,
+    /// The day, as days since 1970.
+    pub day: u16,
 }
 
 /// One row for `hits_in`.

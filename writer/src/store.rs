@@ -236,15 +236,18 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends rows that may be stored more than once, under no token.
+    /// Sends rows that may be stored more than once, under no token; nothing where there is none.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn insert_again<R>(&self, target: Target, rows: &[R]) -> Result<(), StoreError>
+    pub async fn insert_again<R>(&self, table: &str, rows: &[R]) -> Result<(), StoreError>
     where
         R: Row + Serialize + for<'a> Row<Value<'a> = R>,
     {
-        let insert = self.client.insert::<R>(target.landing()).await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let insert = self.client.insert::<R>(table).await?;
         let mut insert = insert
             .with_timeouts(Some(SEND_TIME), Some(END_TIME))
             .with_setting("async_insert", "0")

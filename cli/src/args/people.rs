@@ -4,6 +4,9 @@
 use std::path::PathBuf;
 
 use clap::Args as Group;
+use hushmark_policy::Day;
+
+use crate::up::now_ms;
 
 /// Bytes of a [`source`]: a sentence, and no document.
 const SOURCE_MAX: usize = 1_000;
@@ -22,6 +25,16 @@ pub(super) fn source(text: &str) -> Result<String, String> {
         return Err("\"erased\" is what an erasure writes down; say it in other words".to_owned());
     }
     Ok(text.to_owned())
+}
+
+/// A day that has come: of a later one everybody would be said not to have opened since.
+fn day(text: &str) -> Result<Day, String> {
+    let day = Day::parse(text).ok_or("give a day of UTC, like 2026-05-03")?;
+    let today = Day::of_unix_ms(now_ms());
+    if day > today {
+        return Err(format!("{day} has not come yet: give a day up to today, {today}"));
+    }
+    Ok(day)
 }
 
 /// How an answer is printed.
@@ -88,6 +101,13 @@ pub(crate) struct By {
     /// Contacts that followed a link; nobody, where clicks are not individual
     #[arg(long)]
     pub(crate) clicked: bool,
+    /// Contacts of a tenant whose last open was on this day or later, where opens are lastOpenDay
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day, conflicts_with = "campaign")]
+    pub(crate) opened_since: Option<Day>,
+    /// Contacts of a tenant that had such mail on this day or later, and were not seen opening any
+    /// since: for a sender who stops writing to whoever no longer reads
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day, conflicts_with = "campaign")]
+    pub(crate) not_opened_since: Option<Day>,
 }
 
 #[derive(Group)]
@@ -148,5 +168,17 @@ mod tests {
         assert!(is_taken(&["segment", "--tenant", "acme", "--sent"]));
         assert!(is_taken(&["segment", "--campaign", "spring", "--sent"]));
         assert!(!is_taken(&["segment", "--all", "--sent"]));
+    }
+
+    #[test]
+    fn a_last_open_is_asked_for_of_a_tenant_and_a_day_that_has_come() {
+        for by in ["--not-opened-since", "--opened-since"] {
+            assert!(is_taken(&["segment", "--tenant", "acme", by, "2026-05-03"]));
+            assert!(!is_taken(&["segment", "--campaign", "spring", by, "2026-05-03"]));
+            assert!(!is_taken(&["segment", "--tenant", "acme", by, "2026-05-03", "--sent"]));
+            for no_day in ["3 May 2026", "2026-13-01", "2100-01-01", ""] {
+                assert!(!is_taken(&["segment", "--tenant", "acme", by, no_day]), "{no_day}");
+            }
+        }
     }
 }

@@ -87,7 +87,7 @@ pub(super) fn cells(tracking: Tracking, hits: &[Hit], rules: &str) -> Cells {
     let mut people: BTreeMap<Place, [BTreeSet<usize>; 2]> = BTreeMap::new();
     for hit in hits {
         let mode = if hit.untold { Mode::Overall } else { tracking.of(hit.kind) };
-        if mode == Mode::Off {
+        if !mode.counts() {
             continue;
         }
         let scanned = hit.kind == Kind::Click && mode.has_mark() && is_scanner(hit, hits);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use hushmark_crds::CampaignPlan;
-use hushmark_policy::{CampaignId, Mode, TenantId, Tracking};
+use hushmark_policy::{CampaignId, TenantId, Tracking};
 
 use super::mail::{self, Letter, Page};
 use crate::data::{DataFolder, State};
@@ -62,7 +62,7 @@ impl Mailing {
 
     /// Whether nothing of it is tracked.
     pub(super) fn is_off(&self) -> bool {
-        self.tracking.opens.max(self.tracking.clicks) == Mode::Off
+        self.tracking.is_off()
     }
 }
 

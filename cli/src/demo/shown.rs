@@ -19,7 +19,7 @@ pub(super) fn faults(report: &Report, actual: &Cells) -> Vec<String> {
         .iter()
         .flat_map(|kind| {
             let faults = match kind.mode {
-                Mode::Off => faults_of_nothing(kind),
+                Mode::Off | Mode::LastOpenDay => faults_of_nothing(kind),
                 Mode::Individual => faults_of_all(kind, actual),
                 Mode::Overall | Mode::Anonymous => Guarded { kind, actual, k }.faults(),
             };

@@ -53,6 +53,12 @@ pub(crate) async fn beyond(
         .fetch_one()
         .await
         .context("cannot count the contacts")?;
+    let last_opens: u64 = client
+        .query("SELECT uniqExact(contact) FROM last_opens WHERE tenant = ?")
+        .bind(tenant.0)
+        .fetch_one()
+        .await
+        .context("cannot count the days of last opens")?;
     let range = |days: &[Day]| match (days.first(), days.last()) {
         (Some(first), Some(last)) => {
             format!("{} from {first} to {last}", plural(days.len() as u64, "day"))
@@ -83,6 +89,11 @@ pub(crate) async fn beyond(
             "contacts",
             format!("{} with a sealed address", plural(contacts, "contact")),
             "people and not hits: they stay until they are erased",
+        ),
+        say(
+            "last opens",
+            format!("the day of {}", plural(last_opens, "contact")),
+            "one a contact, overwritten by the next open: people and not hits",
         ),
         say("recipient lists", lists, &over),
         say(

@@ -75,6 +75,9 @@ fn values() {
     let cases = vec![
         ("an unknown mode", campaign("opens: anonymous", "opens: everyone")),
         ("an unknown mode in capitals", campaign("opens: anonymous", "opens: Anonymous")),
+        ("a day of clicks", campaign("clicks: overall", "clicks: lastOpenDay")),
+        ("a day as a ceiling", region("opens: anonymous", "opens: lastOpenDay")),
+        ("consent for a day", tenant("  region: eu", "  region: eu\n  consentFrom: lastOpenDay")),
         ("off without quotes", campaign("opens: anonymous", "opens: off")),
         ("off without quotes in a ceiling", region("clicks: overall", "clicks: Off")),
         ("no without quotes", region("jurisdiction: EU", "jurisdiction: no")),

@@ -72,6 +72,7 @@ fn above_a_ceiling() {
     let (region, tenant, campaign) = ("region.yaml", "tenant.yaml", "campaign.yaml");
     let cases = vec![
         ("a campaign's opens", good().edit(campaign, "opens: anonymous", "opens: individual")),
+        ("the day of a last open", good().edit(campaign, "opens: anonymous", "opens: lastOpenDay")),
         ("a campaign's clicks", good().edit(campaign, "clicks: overall", "clicks: anonymous")),
         (
             "both",

@@ -1,15 +1,15 @@
 //! What pages say, language by language. Each text is HTML and holds nothing of a request.
 
-use super::{Language, MODES};
+use super::{Language, MODES, MODES_OF_CLICKS};
 
 /// One language's texts.
 pub(super) struct Texts {
     pub(super) title: &'static str,
     pub(super) opens_title: &'static str,
-    /// By mode, most restrictive first.
+    /// By mode, in the order of the modes' numbers.
     pub(super) opens: [&'static str; MODES],
     pub(super) clicks_title: &'static str,
-    pub(super) clicks: [&'static str; MODES],
+    pub(super) clicks: [&'static str; MODES_OF_CLICKS],
     pub(super) until_title: &'static str,
     pub(super) until: &'static str,
     pub(super) never_title: &'static str,
@@ -51,6 +51,10 @@ const ENGLISH: Texts = Texts {
         "It is recorded that you opened this mail and when, with the kind of device, operating \
          system and mail program and, where the sender keeps it, the country, under a number that \
          stands for you with the sender.",
+        "It is recorded on which day you last opened a mail of this sender, and nothing else: not \
+         which mail, not when on that day, not how often, not with what device. The next opening \
+         overwrites the day. It stands under a number that stands for you with the sender, and is \
+         there so that the sender can stop writing to people who no longer read.",
     ],
     clicks_title: "When you follow its links",
     clicks: [
@@ -106,6 +110,11 @@ const GERMAN: Texts = Texts {
         "Aufgezeichnet wird, dass und wann Sie diese E-Mail geöffnet haben, mit der Art von Gerät, \
          Betriebssystem und Mailprogramm und, wo der Absender es behält, dem Land, unter einer \
          Nummer, die beim Absender für Sie steht.",
+        "Aufgezeichnet wird, an welchem Tag Sie zuletzt eine E-Mail dieses Absenders geöffnet \
+         haben, und sonst nichts: nicht welche E-Mail, nicht wann an diesem Tag, nicht wie oft, \
+         nicht mit welchem Gerät. Das nächste Öffnen überschreibt den Tag. Er steht unter einer \
+         Nummer, die beim Absender für Sie steht, und ist dazu da, dass der Absender Menschen \
+         nicht mehr schreibt, die nicht mehr lesen.",
     ],
     clicks_title: "Wenn Sie ihren Links folgen",
     clicks: [
@@ -165,6 +174,11 @@ const FRENCH: Texts = Texts {
         "On enregistre que vous avez ouvert cet e-mail et quand, avec le type d’appareil, de \
          système et de logiciel et, si l’expéditeur le conserve, le pays, sous un numéro qui vous \
          désigne chez l’expéditeur.",
+        "On enregistre le jour où vous avez ouvert pour la dernière fois un e-mail de cet \
+         expéditeur, et rien d’autre : ni quel e-mail, ni à quel moment de ce jour, ni combien de \
+         fois, ni avec quel appareil. L’ouverture suivante remplace ce jour. Il figure sous un \
+         numéro qui vous désigne chez l’expéditeur et sert à ce que l’expéditeur cesse d’écrire à \
+         ceux qui ne lisent plus.",
     ],
     clicks_title: "Quand vous suivez ses liens",
     clicks: [
@@ -223,6 +237,10 @@ const SPANISH: Texts = Texts {
         "Se registra que usted abrió este correo y cuándo, con el tipo de dispositivo, de sistema \
          operativo y de programa y, si el remitente lo conserva, el país, bajo un número que lo \
          representa ante el remitente.",
+        "Se registra qué día abrió usted por última vez un correo de este remitente, y nada más: \
+         ni qué correo, ni a qué hora de ese día, ni cuántas veces, ni con qué dispositivo. La \
+         siguiente apertura sustituye ese día. Consta bajo un número que lo representa ante el \
+         remitente y sirve para que el remitente deje de escribir a quienes ya no leen.",
     ],
     clicks_title: "Cuando sigue sus enlaces",
     clicks: [

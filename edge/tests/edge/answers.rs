@@ -162,6 +162,23 @@ fn a_region_may_count_objecting_opens_without_a_trace() {
 }
 
 #[test]
+fn of_an_open_whose_day_alone_is_kept_nothing_else_leaves_the_edge() {
+    let region = Region::new();
+    let edge = region.ready_edge(&["--privacy-signals", "count-raw"]);
+    let mail = Mail::new(Mode::LastOpenDay);
+    let answer = edge.ask("GET", &mail.pixel(), THUNDERBIRD);
+    let objecting = format!("sec-gpc: 1\r\n{THUNDERBIRD}");
+    assert_eq!(edge.ask("GET", &mail.pixel(), &objecting), answer);
+    let records = region.stored();
+    assert!(matches!(records[1], Record::Void), "nobody's count stands for a person's day");
+    let Record::Hit(hit) = &records[0] else { panic!("no hit") };
+    assert_eq!((hit.context.mode, hit.verdict), (Mode::LastOpenDay, Verdict::Human));
+    assert!(hit.mark == mail.claims.mark && hit.country.is_none());
+    assert_eq!((hit.device, hit.client), (Device::Unknown, Client::Unknown));
+    assert_eq!(hit.system, System::Unknown);
+}
+
+#[test]
 fn every_core_has_its_lane_and_every_hit_its_record() {
     let region = Region::new();
     let edge = region.ready_edge(&["--threads", "3"]);

@@ -23,8 +23,8 @@ impl Allowed {
     /// Whether this allows something that `other` does not.
     #[must_use]
     pub fn exceeds(&self, other: &Self) -> bool {
-        self.tracking.opens > other.tracking.opens
-            || self.tracking.clicks > other.tracking.clicks
+        !other.tracking.opens.allows(self.tracking.opens)
+            || !other.tracking.clicks.allows(self.tracking.clicks)
             || self.place > other.place
     }
 
@@ -33,8 +33,8 @@ impl Allowed {
     pub fn strictest(&self, other: &Self) -> Self {
         Self {
             tracking: Tracking {
-                opens: self.tracking.opens.min(other.tracking.opens),
-                clicks: self.tracking.clicks.min(other.tracking.clicks),
+                opens: self.tracking.opens.strictest(other.tracking.opens),
+                clicks: self.tracking.clicks.strictest(other.tracking.clicks),
             },
             place: self.place.min(other.place),
         }

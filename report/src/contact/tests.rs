@@ -20,7 +20,8 @@ fn page(withdrawn: Option<Day>) -> Page {
     let hits = |campaign| HitsRow { campaign, kind: 0, raw: 3, human: 2, first: 1_795_300_000 };
     let mail = mail(&known, &events, &[hits(1), hits(2)], withdrawn.is_some()).unwrap();
     let person = Some(Person::new("=ann@example.org".into()));
-    Page { schema: 1, tenant: "local/acme".into(), person, since: Day(TODAY), withdrawn, mail }
+    let (tenant, since, last_open) = ("local/acme".into(), Day(TODAY), None);
+    Page { schema: 1, tenant, person, since, withdrawn, last_open, mail }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use html5ever::tokenizer::states::{RawKind, Rawtext, Rcdata, ScriptData};
 use html5ever::tokenizer::{
     BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
 };
+use hushmark_policy::resolve::Untracked;
 use hushmark_policy::{
     CampaignId, Day, Generation, MailType, Mark, Mode, Place, TenantId, Tracking,
 };
@@ -36,6 +37,8 @@ pub(crate) struct Campaign {
     pub(crate) keep_going: bool,
     /// Addresses of people whose tracking ended.
     pub(crate) withdrawn: &'static [&'static str],
+    /// Addresses of people who were asked for consent and gave none.
+    pub(crate) without_consent: &'static [&'static str],
 }
 
 pub(crate) fn campaign(html: impl Into<String>) -> Campaign {
@@ -49,6 +52,7 @@ pub(crate) fn campaign(html: impl Into<String>) -> Campaign {
         list_address: None,
         keep_going: false,
         withdrawn: &[],
+        without_consent: &[],
     }
 }
 
@@ -124,7 +128,12 @@ impl Campaign {
         let from = Sources {
             random: &mut random,
             contact: &mut contact,
-            is_withdrawn: &|address: &Address| self.withdrawn.contains(&address.expose()),
+            untracked: &|address: &Address| {
+                let said_no = self.withdrawn.contains(&address.expose());
+                let asked = self.without_consent.contains(&address.expose());
+                let no_consent = asked.then_some(Untracked::NoConsent);
+                said_no.then_some(Untracked::Withdrew).or(no_consent)
+            },
             made_for: &mut made,
             sink: &mut sink,
         };

@@ -34,6 +34,7 @@ const fn table(name: &'static str, person: Option<Person>, campaign: bool) -> Ta
 /// was counted and fed to sketches belongs to nobody.
 pub(super) const TABLES: &[Table] = &[
     table("hits", Some(Person::Contact), true),
+    table("last_opens", Some(Person::Contact), false),
     table("deliveries", Some(Person::Contact), true),
     table("completed", None, true),
     table("counters", None, true),

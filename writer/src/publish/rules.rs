@@ -74,10 +74,11 @@ impl Counted {
         let seen = Mode::ALL
             .into_iter()
             .filter(|mode| self.cells.contains_key(&(Dimension::Mode, mode.name().to_owned())))
-            .min();
+            .reduce(Mode::strictest);
         match (seen, manifest) {
-            (Some(seen), Mode::Off) => seen,
-            (Some(seen), manifest) => seen.min(manifest),
+            // What was counted before a manifest said that nothing is.
+            (Some(seen), manifest) if !manifest.counts() => seen,
+            (Some(seen), manifest) => seen.strictest(manifest),
             (None, manifest) => manifest,
         }
     }
@@ -121,7 +122,7 @@ impl Counted {
         let hits = self.cells.get(&self.total()).map_or(0, |count| count.raw);
         let rows = self.rows.get(&self.total()).map_or(0, |(hits, ..)| *hits);
         match mode {
-            Mode::Off | Mode::Overall => Uniques::None,
+            Mode::Off | Mode::LastOpenDay | Mode::Overall => Uniques::None,
             Mode::Individual if rows == hits => Uniques::Exact,
             Mode::Anonymous | Mode::Individual => Uniques::Sketch,
         }
@@ -319,7 +320,7 @@ fn is_human(verdict: &String) -> bool {
 #[must_use]
 pub fn told(mode: Mode, shown: &BTreeMap<Place, Shown>) -> Option<Total> {
     let total = shown.get(&(Dimension::Total, String::new()));
-    if total.is_none() && mode == Mode::Off {
+    if total.is_none() && !mode.counts() {
         return None;
     }
     // A campaign of known readers without a hit has no cell, and nothing to hide.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hushmark_event::tables::Target;
+use hushmark_event::tables::{LAST_OPENS, Target};
 use hushmark_event::{Cut, Lane};
 use hushmark_policy::Day;
 
@@ -12,7 +12,7 @@ use crate::cells::{self, Tally};
 use crate::entry::{DeadReason, Entry};
 use crate::failpoints::{self, Point};
 use crate::judge::{Judge, Rules};
-use crate::rows::{CounterRow, HitRow};
+use crate::rows::{CounterRow, HitRow, LastOpenRow};
 use crate::store::StoreError;
 use crate::told;
 
@@ -29,7 +29,9 @@ const NO_LANE: Lane = Lane { incarnation: 0, core: 0 };
 /// The rows of one target.
 enum Body {
     Counters(Vec<CounterRow>, Tally),
-    Hits(Vec<HitRow>),
+    /// And the days of last opens, which have no ledger of their own: they are stored before the rows
+    /// that prove them, and storing them twice changes nothing.
+    Hits(Vec<HitRow>, Vec<LastOpenRow>),
 }
 
 /// Growing waits between tries.
@@ -209,7 +211,10 @@ impl Session {
         let begun = Instant::now();
         match body {
             Body::Counters(rows, _) => connection.insert(target, cut, round, rows).await?,
-            Body::Hits(rows) => connection.insert(target, cut, round, rows).await?,
+            Body::Hits(rows, last_opens) => {
+                connection.insert_again(LAST_OPENS, last_opens).await?;
+                connection.insert(target, cut, round, rows).await?;
+            }
         }
         self.parts.status.metrics.insert_seconds.observe(begun.elapsed().as_secs_f64());
         self.parts.status.troubled(None);
@@ -313,11 +318,15 @@ impl Session {
             let sent = match target {
                 Target::Counters => {
                     let row = |at: (Lane, u64)| CounterRow::ledger(at, month, position);
-                    connection.insert_again(target, &stored.map(row).collect::<Vec<_>>()).await
+                    connection
+                        .insert_again(target.landing(), &stored.map(row).collect::<Vec<_>>())
+                        .await
                 }
                 Target::Hits => {
                     let row = |at: (Lane, u64)| HitRow::ledger(at, month, position);
-                    connection.insert_again(target, &stored.map(row).collect::<Vec<_>>()).await
+                    connection
+                        .insert_again(target.landing(), &stored.map(row).collect::<Vec<_>>())
+                        .await
                 }
             };
             if let Err(error) = sent {
@@ -358,7 +367,10 @@ impl Session {
                 let (rows, tally) = cells::counters(&entries, month, &mut judge);
                 Body::Counters(rows, tally)
             }
-            Target::Hits => Body::Hits(cells::hits(&entries, month, &mut judge)),
+            Target::Hits => {
+                let (rows, last_opens) = cells::hits(&entries, month, &mut judge);
+                Body::Hits(rows, last_opens)
+            }
         })
     }
 }

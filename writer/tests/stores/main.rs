@@ -7,6 +7,7 @@ mod epochs;
 mod erasures;
 mod exactly_once;
 mod faults;
+mod last_opens;
 mod objections;
 #[cfg(feature = "failpoints")]
 mod protections;

@@ -1,7 +1,7 @@
 //! What a campaign's mail to one person may tell: their own word beside everybody else's. Pure.
 
 use hushmark_policy::resolve::{Untracked, Word};
-use hushmark_policy::{Day, Mode};
+use hushmark_policy::{Day, Mode, Tracking};
 use k8s_openapi::jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
@@ -133,7 +133,13 @@ impl Explained {
         recipient.untracked = recipient.word().untracked(is_asked);
         for mail in &mut self.mail {
             let mut theirs = recipient.voices(is_asked);
-            let decides = recipient.untracked.filter(|_| mail.mode != Mode::Off);
+            let alike = Tracking { opens: mail.mode, clicks: mail.mode };
+            let left = match recipient.untracked {
+                // What needs no consent stays.
+                Some(Untracked::NoConsent) => alike.exempt().of(mail.hits),
+                _ => Mode::Off,
+            };
+            let decides = recipient.untracked.filter(|_| mail.mode != left);
             if let Some(why) = decides {
                 mail.voices.iter_mut().for_each(|voice| voice.decides = false);
                 let (at, because) = match why {
@@ -143,7 +149,7 @@ impl Explained {
                     Untracked::Erased => (3, "they were erased"),
                 };
                 theirs[at].decides = true;
-                (mail.mode, mail.decided_by) = (Mode::Off, None);
+                (mail.mode, mail.decided_by) = (left, None);
                 mail.because = Some(because.to_owned());
             }
             mail.voices.extend(theirs);

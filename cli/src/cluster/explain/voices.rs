@@ -84,9 +84,10 @@ pub(crate) struct Consent {
 }
 
 impl Consent {
-    fn of(tenant: &Tenant, tracking: Tracking) -> Self {
+    fn of(tenant: &Tenant, all: &[Tracking]) -> Self {
         let (name, from) = (tenant.name_any(), tenant.spec.consent_from);
-        Self { tenant: name, from, is_asked: needs_consent(from, tracking) }
+        let is_asked = all.iter().any(|tracking| needs_consent(from, *tracking));
+        Self { tenant: name, from, is_asked }
     }
 }
 
@@ -146,7 +147,7 @@ pub(crate) fn of_campaign(campaign: &Campaign, world: &World) -> Result<Explaine
         paused: is_paused(campaign),
         resolved: status.effective.is_some(),
         mail: mail.into(),
-        consent: Consent::of(tenant, effective.tracking()),
+        consent: Consent::of(tenant, &[effective.tracking()]),
         recipient: None,
         track_for_days: Some(effective.track_for_days),
         place: effective.place,
@@ -191,16 +192,19 @@ fn campaign_voices(
         voices.push(voice("a withdrawal in the refusal log left", decided.mode.name()));
     }
     // In the order in which they stand above.
-    let at = match by {
-        DecidedBy::RegionCeiling => Some(0),
-        DecidedBy::TenantDefault => Some(1),
-        DecidedBy::KillSwitch => Some(2),
-        DecidedBy::Campaign => Some(3),
-        DecidedBy::Withdrawal => Some(4),
-        DecidedBy::Nobody => None,
+    let at: &[usize] = match by {
+        DecidedBy::RegionCeiling => &[0],
+        DecidedBy::TenantDefault => &[1],
+        DecidedBy::KillSwitch => &[2],
+        DecidedBy::Campaign => &[3],
+        DecidedBy::NothingInCommon => &[1, 3],
+        DecidedBy::Withdrawal => &[4],
+        DecidedBy::Nobody => &[],
     };
-    if let Some(voice) = at.and_then(|at| voices.get_mut(at)) {
-        voice.decides = true;
+    for at in at {
+        if let Some(voice) = voices.get_mut(*at) {
+            voice.decides = true;
+        }
     }
     voices
 }
@@ -228,7 +232,7 @@ pub(crate) fn of_tenant(tenant: &Tenant, world: &World) -> Result<Explained> {
     let region = region_of(world, tenant)?;
     let limits = Limits::from(&region.spec);
     let status = tenant.status.clone().unwrap_or_default();
-    let (mut mail, mut most) = (Vec::new(), Tracking::OFF);
+    let (mut mail, mut all) = (Vec::new(), Vec::new());
     for mail_type in [MailType::Campaign, MailType::Transactional] {
         let resolved = type_status(tenant, mail_type);
         let said = effective::at_most(&tenant.spec, mail_type, &limits);
@@ -236,7 +240,7 @@ pub(crate) fn of_tenant(tenant: &Tenant, world: &World) -> Result<Explained> {
             let holds = resolved.map(|it| Tracking { opens: it.opens, clicks: it.clicks });
             let mode = holds.unwrap_or(said).of(hits);
             let mut voices = tenant_voices((tenant, region), mail_type, hits);
-            if mode < said.of(hits) && !is_paused(tenant) {
+            if mode != said.of(hits) && said.of(hits).allows(mode) && !is_paused(tenant) {
                 voices.push(voice("a withdrawal in the refusal log left", mode.name()));
             }
             let decides = decides(tenant, (mail_type, hits), &limits, voices.len());
@@ -244,7 +248,7 @@ pub(crate) fn of_tenant(tenant: &Tenant, world: &World) -> Result<Explained> {
                 voice.decides = true;
             }
             let generation = resolved.map(|it| it.generation);
-            most = Tracking { opens: most.opens.max(mode), ..most };
+            all.push(Tracking { opens: mode, clicks: Mode::Off });
             let (decided_by, because) = (None, None);
             mail.push(Mail { mail_type, hits, mode, decided_by, because, generation, voices });
         }
@@ -262,7 +266,7 @@ pub(crate) fn of_tenant(tenant: &Tenant, world: &World) -> Result<Explained> {
         paused: is_paused(tenant),
         resolved: status.campaign.is_some(),
         mail,
-        consent: Consent::of(tenant, most),
+        consent: Consent::of(tenant, &all),
         recipient: None,
         track_for_days: None,
         place: limits.place,
@@ -283,7 +287,7 @@ fn decides(
     match (voices, tenant.spec.kill_switch, default) {
         (4, ..) => 3,
         (_, true, _) => 2,
-        (_, false, Some(default)) if default <= ceiling => 1,
+        (_, false, Some(default)) if ceiling.allows(default) => 1,
         _ => 0,
     }
 }

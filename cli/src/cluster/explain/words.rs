@@ -28,6 +28,10 @@ pub(crate) const fn stored(mode: Mode) -> &'static str {
             "counters, and a row a hit with the contact's random id. The address is sealed \
              elsewhere"
         }
+        Mode::LastOpenDay => {
+            "the day of each contact's last open with the contact's random id, overwritten by the \
+             next: no campaign, no moment, no count. Nothing is counted"
+        }
     }
 }
 
@@ -44,6 +48,10 @@ fn shown(mode: Mode, minimum_group: u32, epoch: &str) -> String {
              {minimum_group} people"
         ),
         Mode::Individual => format!("every hit of a contact; totals once every {epoch}"),
+        Mode::LastOpenDay => {
+            "the day, on the contact's page, and who has not opened since a day; no figure"
+                .to_owned()
+        }
     }
 }
 
@@ -116,8 +124,15 @@ pub(crate) fn say(explained: &Explained, paint: Paint) -> String {
 /// Who is asked before mail tracks them.
 fn consent(explained: &Explained) -> String {
     let Consent { tenant, from, is_asked } = &explained.consent;
-    let without =
-        "whoever is not on record as having agreed gets the same mail without any tracking";
+    let keeps_a_day = explained.mail.iter().any(|mail| mail.mode == Mode::LastOpenDay);
+    let without = format!(
+        "whoever is not on record as having agreed gets the same mail {}",
+        if keeps_a_day {
+            "with no tracking but the day of the last open"
+        } else {
+            "without any tracking"
+        }
+    );
     match (from, is_asked, explained.kind == "tenant") {
         (None, ..) => {
             format!("nobody is asked: spec.consentFrom of Tenant {tenant} says nothing")
@@ -126,6 +141,10 @@ fn consent(explained: &Explained) -> String {
         (Some(from), true, _) => {
             format!("asked for, because Tenant {tenant} wants it from {from} on: {without}")
         }
+        (Some(from), false, _) if keeps_a_day => format!(
+            "not asked for: Tenant {tenant} wants it from {from} on, and the day of a last open needs \
+             none"
+        ),
         (Some(from), false, _) => format!(
             "not asked for: Tenant {tenant} wants it from {from} on, and this mail tells less"
         ),

@@ -155,8 +155,9 @@ fn tenants(old: Option<(&Tenant, &Region)>, (new, region): (&Tenant, &Region)) -
         for hits in Hit::ALL {
             let (from, mut to) = (holds.of(hits), now.of(hits));
             // Less than the resources say: a pause or a withdrawal holds it down, and goes on to.
-            let held_down = from < said.of(hits) || is_paused(new);
-            if held_down && to > from {
+            let said = said.of(hits);
+            let held_down = from != said && said.allows(from) || is_paused(new);
+            if held_down && !from.allows(to) {
                 let text = format!(
                     "{} stays {from}: a pause or a withdrawal holds it, or no operator has looked \
                      at what was applied last",
@@ -165,7 +166,7 @@ fn tenants(old: Option<(&Tenant, &Region)>, (new, region): (&Tenant, &Region)) -
                 lines.push(Line::new(Direction::Other, text));
                 to = from;
             }
-            loosens |= to > from;
+            loosens |= !from.allows(to);
             lines.extend(mode(&of(hits), from, to, None));
         }
         if loosens {
@@ -192,7 +193,7 @@ fn consent(old: Option<Mode>, new: Option<Mode>) -> Option<Line> {
     // The lower the mode, the more mail needs it; without one, none does.
     let direction = match (old, new) {
         (old, new) if old == new => return None,
-        (Some(old), Some(new)) if new > old => Direction::Loosens,
+        (Some(old), Some(new)) if new.allows(old) => Direction::Loosens,
         (_, None) => Direction::Loosens,
         _ => Direction::Tightens,
     };
@@ -202,11 +203,17 @@ fn consent(old: Option<Mode>, new: Option<Mode>) -> Option<Line> {
 fn mode(what: &str, from: Mode, to: Mode, because: Option<DecidedBy>) -> Option<Line> {
     let because = because.map(|by| format!(", because {}", by.because())).unwrap_or_default();
     let text = format!("{what} {from} -> {to}{because}");
-    match to.cmp(&from) {
-        std::cmp::Ordering::Less => Some(Line::new(Direction::Tightens, text)),
-        std::cmp::Ordering::Greater => Some(Line::new(Direction::Loosens, text)),
-        std::cmp::Ordering::Equal => None,
+    if from == to {
+        return None;
     }
+    let direction = match (from.allows(to), to.allows(from)) {
+        (true, _) => Direction::Tightens,
+        (_, true) => Direction::Loosens,
+        // Of counting and the day of a last open neither is more: mail that was sent is left with
+        // what both allow, which is nothing.
+        _ => return Some(Line { direction: Direction::Other, reaches_sent_mail: true, text }),
+    };
+    Some(Line::new(direction, text))
 }
 
 fn campaigns(old: Option<&Campaign>, new: &Campaign, before: &World, after: &World) -> Vec<Line> {

@@ -86,6 +86,9 @@ fn effect_text(effect: &Effect, paint: Paint) -> String {
             Direction::Other => "        ".to_owned(),
         };
         let reach = match (direction, reaches_sent_mail) {
+            (Direction::Other, true) => {
+                "; of mail that was sent nothing is recorded any more, within a second"
+            }
             (_, true) => "; mail that was sent included, within a second",
             (Direction::Loosens, false) => "; only mail sealed from then on",
             _ => "",

@@ -90,13 +90,18 @@ pub(super) fn of(campaign: &Campaign, world: &World, as_of: String) -> Result<En
             tenant.name_any()
         ));
     }
-    let asks_from = tenant.spec.consent_from.filter(|from| is_any(&explained, |it| it >= *from));
+    let asks_from = tenant.spec.consent_from.filter(|_| explained.consent.is_asked);
     let limits = limits(campaign, world, &explained, asks_from.is_some(), &mut lacks);
     let mut measures = measures(region, &explained, &mut lacks);
     if let Some(from) = asks_from {
         measures.push(format!(
-            "whoever has not consented gets the same mail without any tracking, because Tenant \
-             {namespace}/{} asks for consent from {from} on",
+            "whoever has not consented gets the same mail {}, because Tenant {namespace}/{} asks for \
+             consent from {from} on",
+            if mode(&explained, Hit::Open) == Mode::LastOpenDay {
+                "with no tracking but the day of the last open"
+            } else {
+                "without any tracking"
+            },
             tenant.name_any()
         ));
     }
@@ -156,6 +161,10 @@ fn purposes(mail: MailType, explained: &Explained) -> Vec<String> {
             Mode::Overall => Some(format!("to know {of}, for the mailing as a whole")),
             Mode::Anonymous => Some(format!("to know {of} and by how many, but not by whom")),
             Mode::Individual => Some(format!("to know {of}, and by whom")),
+            Mode::LastOpenDay => Some(
+                "to stop writing to people who no longer read: the day of each one's last open"
+                    .to_owned(),
+            ),
         }
     });
     purposes.extend(said.into_iter().flatten());
@@ -226,7 +235,7 @@ fn data(explained: &Explained, asks_consent: bool) -> Vec<Item> {
             "the connection's address and the program's name are looked at in memory, to tell \
              people from machines; neither is stored",
         ));
-        if explained.place != Place::None {
+        if explained.place != Place::None && is_any(explained, Mode::counts) {
             data.push(Item::new(
                 "place",
                 "the country that the address is in, found by a database on the spot; nothing finer",
@@ -284,6 +293,14 @@ fn limits(
         "until their day closes, at the latest seven days after it ended: then the day's keys are \
          destroyed",
     ));
+    if is_any(explained, |mode| mode == Mode::LastOpenDay) {
+        limits.push(Item::new(
+            "the day of a contact's last open",
+            "until the next open overwrites it, or the contact withdraws, objects or is erased: no \
+             policy reaches it",
+        ));
+    }
+    let is_counted = is_any(explained, Mode::counts) || has_ended(explained);
     let is_individual = is_any(explained, |mode| mode == Mode::Individual) || has_ended(explained);
     limits.extend(fading(campaign, world, is_individual));
     let namespace = campaign.namespace().unwrap_or_default();
@@ -292,7 +309,12 @@ fn limits(
     let keep = found.map(|policy| policy.spec.keep);
     let kept = [
         ("rows of single hits", "rowsDays", keep.and_then(|keep| keep.rows_days), is_individual),
-        ("counters and figures", "countersDays", keep.and_then(|keep| keep.counters_days), true),
+        (
+            "counters and figures",
+            "countersDays",
+            keep.and_then(|keep| keep.counters_days),
+            is_counted,
+        ),
     ];
     for (what, field, days, matters) in kept {
         if !matters {

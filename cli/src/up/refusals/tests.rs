@@ -13,8 +13,8 @@ fn manifests(most: Tracking) -> Manifests {
     manifests.tenants[0].campaign = Some(most);
     manifests.campaigns.retain(|campaign| campaign.name == "spring-individual");
     for campaign in &mut manifests.campaigns {
-        campaign.opens.mode = campaign.opens.mode.min(most.opens);
-        campaign.clicks.mode = campaign.clicks.mode.min(most.clicks);
+        campaign.opens.mode = campaign.opens.mode.strictest(most.opens);
+        campaign.clicks.mode = campaign.clicks.mode.strictest(most.clicks);
     }
     manifests
 }

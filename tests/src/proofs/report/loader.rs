@@ -146,7 +146,7 @@ fn block(
     let of_cut: Vec<(Lane, &Entry)> = entries.iter().map(|(lane, entry)| (*lane, entry)).collect();
     let judge = || Judge::new(rules, &behaviour);
     let (counters, _) = cells::counters(&of_cut, month, &mut judge());
-    let hits = cells::hits(&of_cut, month, &mut judge());
+    let (hits, _) = cells::hits(&of_cut, month, &mut judge());
     Ok(Block { cut: Cut::new(month, lanes), counters, hits, end })
 }
 

@@ -99,7 +99,7 @@ fn stamped(
         random: &mut random,
         contact: &mut contact,
         made_for: &mut |_| Ok(()),
-        is_withdrawn: &|_| false,
+        untracked: &|_| None,
         sink: &mut sink,
     };
     let sealer = Sealer::new(stack.keys.kid, &stack.keys.region, CAMPAIGN);

@@ -84,6 +84,27 @@ fn what_was_withdrawn_stays_whatever_is_asked_for() {
 }
 
 #[test]
+fn from_counting_to_the_day_of_a_last_open_mail_that_was_sent_is_left_with_nothing() {
+    let tracked = |opens: &'static str| {
+        move |campaign: &mut Json| {
+            campaign["spec"]["tracking"] = json!({"opens": opens, "clicks": "overall"});
+        }
+    };
+    let counted = world(false, "individual", tracked("anonymous"));
+    let kept = world(false, "individual", tracked("lastOpenDay"));
+    let because = "because the campaign says so";
+    let changed = said(&counted, &kept);
+    let line = format!("Other true opens anonymous -> lastOpenDay, {because}");
+    assert!(changed.contains(&line), "{changed}");
+    let known = world(false, "individual", tracked("individual"));
+    assert!(said(&known, &kept).contains("Tightens true opens individual -> lastOpenDay"));
+    assert!(said(&kept, &known).contains("Loosens false opens lastOpenDay -> individual"));
+    let neither = said(&counted, &world(false, "anonymous", tracked("lastOpenDay")));
+    let nothing = "Tightens true opens anonymous -> off, because of tenant and campaign one allows";
+    assert!(neither.contains(nothing), "{neither}");
+}
+
+#[test]
 fn a_pause_holds_back_what_loosens_and_not_what_tightens() {
     let paused = |campaign: &mut Json| {
         campaign["metadata"]["annotations"] = json!({"hushmark.io/paused": "true"});
