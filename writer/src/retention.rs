@@ -23,7 +23,7 @@ use hushmark_event::plans::Found;
 use hushmark_policy::retention::Step;
 use serde::Deserialize;
 
-pub use enforce::{EnforceError, announce, check_drift, enforce_step};
+pub use enforce::{EnforceError, announce, check_drift, check_step, enforce_step};
 pub use lists::{List, Messages, forget, list};
 pub use overdue::{Overdue, overdue};
 pub use sql::Reach;

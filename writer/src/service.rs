@@ -19,6 +19,7 @@ use crate::housekeeping::Housekeeping;
 use crate::keys::Keys;
 use crate::lease::Lease;
 use crate::migrate::{MigrateError, migrate};
+use crate::plans::Planner;
 use crate::publish::Publisher;
 use crate::redis_at::{RedisAt, RedisAtError};
 use crate::refusals::{RefusalError, Refusals};
@@ -295,6 +296,13 @@ impl Service {
         );
         let redis =
             self.redis.connect().await.map_err(|e| Ended::Session(SessionError::Redis(e)))?;
+        let planner = Planner {
+            client: clickhouse.client(),
+            redis: redis.clone(),
+            fenced: fenced.clone(),
+            lease: Arc::clone(&lease),
+            shared: Arc::clone(&shared),
+        };
         let housekeeping = Housekeeping {
             client: clickhouse.client(),
             redis,
@@ -309,6 +317,7 @@ impl Service {
             worked = session.run(drain.clone()) => worked,
             () = publisher.run() => Err(SessionError::LeaseLost),
             () = eraser.run() => Err(SessionError::LeaseLost),
+            () = planner.run() => Err(SessionError::LeaseLost),
             () = housekeeping.run() => Err(SessionError::LeaseLost),
             () = lease.lost() => Err(SessionError::LeaseLost),
             () = self.another_password(&clickhouse) => Err(SessionError::AnotherPassword),

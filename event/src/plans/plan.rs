@@ -237,6 +237,19 @@ impl Plan {
         super::field(self.kind, &self.policy)
     }
 
+    /// The command that plans anew in a cluster.
+    #[must_use]
+    pub fn again(&self) -> String {
+        format!("kubectl hushmark plan {}", self.typed())
+    }
+
+    /// Its policy as it is typed in a cluster.
+    #[must_use]
+    pub fn typed(&self) -> String {
+        let (namespace, name) = self.policy.split_once('/').unwrap_or_default();
+        format!("{}/{name} -n {namespace}", self.kind.name().to_ascii_lowercase())
+    }
+
     /// Whether nothing is due.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -3,7 +3,7 @@
 
 use clickhouse::{Client, Row};
 use hushmark_event::chain::Hash32;
-use hushmark_event::plans::{Found, Plan, Policy, Unfit};
+use hushmark_event::plans::{Found, Plan, Planned, Policy, Unfit};
 use hushmark_policy::Day;
 use hushmark_policy::retention::due;
 use serde::Serialize;
@@ -61,13 +61,26 @@ pub async fn check_drift(
 ) -> Result<Vec<Reach>, EnforceError> {
     let mut steps = Vec::new();
     for step in &plan.steps {
-        let due = step.due().ok_or_else(|| Unfit::Unreadable(plan.policy.clone()))?;
-        let reach = Reach { tenant: plan.tenant(), campaigns: plan.campaign_ids(), due };
-        let now = found(client, &reach).await.map_err(EnforceError::Count)?;
-        step.check_drift(&now, (percent, is_begun), again)?;
-        steps.push(reach);
+        steps.push(check_step(client, (plan, step), (percent, is_begun), again).await?);
     }
     Ok(steps)
+}
+
+/// The same for one step.
+///
+/// # Errors
+/// As [`check_drift`].
+pub async fn check_step(
+    client: &Client,
+    (plan, step): (&Plan, &Planned),
+    (percent, is_begun): (u8, bool),
+    again: &str,
+) -> Result<Reach, EnforceError> {
+    let due = step.due().ok_or_else(|| Unfit::Unreadable(plan.policy.clone()))?;
+    let reach = Reach { tenant: plan.tenant(), campaigns: plan.campaign_ids(), due };
+    let now = found(client, &reach).await.map_err(EnforceError::Count)?;
+    step.check_drift(&now, (percent, is_begun), again)?;
+    Ok(reach)
 }
 
 /// Does a step again and again until a count finds nothing, writes down that it is done, and says
