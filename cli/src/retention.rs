@@ -56,7 +56,8 @@ pub(crate) async fn plan(data: &Path, options: &args::PlanPolicy) -> Result<Exit
         let whole = say::Json { hash, made_ms: now, plan: &plan, beyond: &beyond };
         serde_json::to_string_pretty(&whole).context("cannot write JSON")? + "\n"
     } else {
-        let way = say::Way { tool: "hushmark", enforces: policy.enforces };
+        let way =
+            say::Way { tool: "hushmark", policy: plan.policy.clone(), enforces: policy.enforces };
         say::plan(&plan, &beyond, today, &way)
     };
     print(&said)?;
@@ -110,7 +111,7 @@ pub(crate) async fn enforce(data: &Path, options: &args::Enforce) -> Result<()> 
         let whole = say::JsonDone { plan: hash, policy: &begun.plan.policy, steps: &done };
         serde_json::to_string_pretty(&whole).context("cannot write JSON")? + "\n"
     } else {
-        say::done(&begun.plan, &done)
+        say::done((begun.plan.kind, &begun.plan.policy), &done)
     };
     print(&text)
 }

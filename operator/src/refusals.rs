@@ -177,7 +177,7 @@ impl Refusals {
     }
 
     /// Writes into the audit log what was asked for and needs no entry of the refusal log: it was
-    /// refused, or is about something else.
+    /// refused, or is about something else. Says which entry tells of it.
     ///
     /// # Errors
     /// As [`Self::ask`].
@@ -187,11 +187,12 @@ impl Refusals {
         key: &SigningKey,
         (question, outcome): (Question, Outcome),
         now_ms: u64,
-    ) -> Result<(), Error> {
+    ) -> Result<u64, Error> {
         let mut logs = self.shared.logs.lock().await;
         let new = New { says: vec![said(question, outcome)], ..New::default() };
         let noted = self.append_to(&mut logs, redis, key, new, now_ms).await;
-        self.tell(&logs, noted)
+        self.tell(&logs, noted)?;
+        Ok(logs.audit()?.log().length())
     }
 
     /// Entries of the audit log after one of them.

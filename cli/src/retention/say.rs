@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use hushmark_event::chain::Hash32;
-use hushmark_event::plans::{Done, Found, Held, Plan, Planned};
+use hushmark_event::plans::{Done, Found, Held, Plan, Planned, PolicyKind};
 use hushmark_policy::Day;
 use hushmark_policy::retention::Step;
 use serde::Serialize;
@@ -32,6 +32,8 @@ pub(crate) struct JsonDone<'a> {
 pub(crate) struct Way {
     /// The program.
     pub(crate) tool: &'static str,
+    /// The policy as it is typed there.
+    pub(crate) policy: String,
     /// Whether the policy has `mode: enforce`.
     pub(crate) enforces: bool,
 }
@@ -58,13 +60,14 @@ pub(crate) fn plan(plan: &Plan, beyond: &[Beyond], today: Day, way: &Way) -> Str
     }
     out += "\nNOT REACHED\n";
     for Beyond { store, holds, because } in beyond {
-        _ = writeln!(out, "  {store}: {holds}\n    {because}");
+        let colon = if holds.is_empty() { "" } else { ": " };
+        _ = writeln!(out, "  {store}{colon}{holds}\n    {because}");
     }
     _ = writeln!(out, "\nplan {}", plan.hash());
     if plan.is_empty() {
         out += "nothing is due\n";
     } else if way.enforces {
-        _ = writeln!(out, "to carry it out: {} enforce {} --plan HASH", way.tool, plan.policy);
+        _ = writeln!(out, "to carry it out: {} enforce {} --plan HASH", way.tool, way.policy);
     } else {
         out += "the policy has mode: plan, so nothing can be removed by it\n";
     }
@@ -114,8 +117,8 @@ fn size(bytes: u64) -> String {
 }
 
 /// What was removed.
-pub(crate) fn done(plan: &Plan, done: &[Done]) -> String {
-    let mut out = format!("{} {} is enforced\n", plan.kind.name(), plan.policy);
+pub(crate) fn done((kind, policy): (PolicyKind, &str), done: &[Done]) -> String {
+    let mut out = format!("{} {policy} is enforced\n", kind.name());
     for Done { step, before, removed } in done {
         _ = writeln!(out, "\n{}, of hits that arrived before {before}", meaning(step));
         if removed.is_empty() {
