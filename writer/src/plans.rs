@@ -21,10 +21,11 @@ use redis::cmd;
 use serde::de::DeserializeOwned;
 
 use crate::lease::Lease;
-use crate::retention::{EnforceError, announce, check_drift, check_step, enforce_step};
+use crate::retention::{EnforceError, announce, check_drift, check_step, enforce_step, record};
 use crate::scripts::{Fenced, ScriptError};
 use crate::session::now_ms;
 use crate::shared::Shared;
+use crate::store::StoreError;
 
 /// How often policies, plans and demands are looked at.
 const EVERY: Duration = Duration::from_secs(5);
@@ -44,6 +45,8 @@ pub struct Planner {
     pub lease: Arc<Lease>,
     /// What the session tells.
     pub shared: Arc<Shared>,
+    /// Policies as they were last written down.
+    pub recorded: BTreeMap<String, Policy>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +55,8 @@ enum PlanError {
     Redis(#[from] redis::RedisError),
     #[error(transparent)]
     Script(#[from] ScriptError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("{}", whole(.0))]
     Enforce(#[from] EnforceError),
     #[error("the lease is lost")]
@@ -96,6 +101,11 @@ impl Planner {
         for field in told.keys().filter(|field| !policies.contains_key(*field)) {
             tracing::info!(policy = field, "a policy is gone, and its plan with it");
             self.fenced.take_field(PLANS, field).await?;
+        }
+        // On one machine `up` writes them down.
+        if !policies.is_empty() && policies != self.recorded {
+            record(&self.client, policies.values(), now_ms()).await?;
+            self.recorded.clone_from(&policies);
         }
         let (today, mut ended) = (Day::of_unix_ms(now_ms()), Ok(()));
         for (field, policy) in policies {

@@ -25,7 +25,7 @@ use serde::Deserialize;
 
 pub use enforce::{EnforceError, announce, check_drift, check_step, enforce_step};
 pub use lists::{List, Messages, forget, list};
-pub use overdue::{Overdue, overdue};
+pub use overdue::{Overdue, overdue, record};
 pub use sql::Reach;
 
 use crate::store::StoreError;

@@ -1,5 +1,6 @@
 //! The program around the sessions: start, stand by, work, drain.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -302,6 +303,7 @@ impl Service {
             fenced: fenced.clone(),
             lease: Arc::clone(&lease),
             shared: Arc::clone(&shared),
+            recorded: BTreeMap::new(),
         };
         let housekeeping = Housekeeping {
             client: clickhouse.client(),
