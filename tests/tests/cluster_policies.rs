@@ -18,6 +18,8 @@ const YOUNG: u64 = 150;
 
 struct Stage {
     cluster: Cluster,
+    /// Its Redis ends with it.
+    _release: Release,
     operator: Deployed,
     stack: Stack,
     servers: Servers,
@@ -41,7 +43,7 @@ impl Stage {
         stack.clickhouse.process.start()?;
         wait_ready("the engine", &stack.clickhouse.process, || stack.clickhouse.is_ready())?;
         let servers = Servers::start(&tools, &cluster, &release, &stack)?;
-        Ok(Self { cluster, operator, stack, servers })
+        Ok(Self { cluster, _release: release, operator, stack, servers })
     }
 
     fn until(&self, what: &str, done: impl Fn() -> Result<bool>) -> Result<()> {
