@@ -67,7 +67,7 @@ fn a_status_is_written_only_when_it_differs() {
     assert!(patch(None, &old).is_some());
     let new = hushmark_crds::PolicyStatus { observed_generation: None, ..old.clone() };
     let text = patch(Some(&old), &new).unwrap().to_string();
-    assert_eq!(text, r#"{"status":{"conditions":[],"observedGeneration":null}}"#);
+    assert_eq!(text, r#"{"status":{"conditions":[],"observedGeneration":null,"plan":null}}"#);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod erasures;
 mod exactly_once;
 mod faults;
 mod objections;
+mod plans;
 #[cfg(feature = "failpoints")]
 mod protections;
 mod retention;
