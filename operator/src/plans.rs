@@ -3,7 +3,7 @@
 //! The operator may not ask ClickHouse, and the writer may not ask the API server: each puts what it
 //! knows into Redis. What is there already is not written again, and what Redis lost is put back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +40,7 @@ pub type Plans = BTreeMap<String, Told>;
 /// None: whatever fails is said once, and tried again.
 pub async fn run(ctx: Arc<Context>, shutdown: CancellationToken) -> Result<(), Error> {
     let (mut said, mut policies) = (String::new(), ctx.policies.clone());
+    let mut noted = BTreeSet::new();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
@@ -47,26 +48,31 @@ pub async fn run(ctx: Arc<Context>, shutdown: CancellationToken) -> Result<(), E
             Ok(()) = policies.changed() => {}
         }
         let wanted = policies.borrow_and_update().clone();
-        let (Some(wanted), Some(_)) = (wanted, ctx.active()) else { continue };
+        let (Some(wanted), Some(active)) = (wanted, ctx.active()) else { continue };
         let looked = tokio::time::timeout(PATIENCE, look(&ctx, &wanted)).await;
-        match looked.unwrap_or(Err(Error::Late(PATIENCE))) {
+        let done = match looked.unwrap_or(Err(Error::Late(PATIENCE))) {
             Ok(plans) => {
-                said.clear();
+                let plans = Arc::new(plans);
                 ctx.tell.plans.send_if_modified(|shown| {
-                    let is_new = shown.as_deref() != Some(&plans);
+                    let is_new = shown.as_ref() != Some(&plans);
                     if is_new {
-                        *shown = Some(Arc::new(plans));
+                        *shown = Some(Arc::clone(&plans));
                     }
                     is_new
                 });
+                note(&ctx, &active, &plans, &mut noted).await
             }
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => said.clear(),
             Err(error) => {
                 if matches!(error, Error::Redis { .. } | Error::Late(_)) {
                     ctx.redis.failed().await;
                 }
                 let text = error.to_string();
                 if text != said {
-                    tracing::warn!(%error, "policies are not handed to the writer");
+                    tracing::warn!(%error, "policies and plans are not exchanged with the writer");
                 }
                 said = text;
             }
@@ -96,6 +102,25 @@ async fn look(ctx: &Context, wanted: &Policies) -> Result<Plans, Error> {
     }
     let told = all(&mut redis, PLANS).await?.into_iter();
     Ok(told.filter_map(|(field, text)| Some((field, serde_json::from_str(&text).ok()?))).collect())
+}
+
+/// Tells the audit log of plans that the writer did not carry out, each once. `noted` are entries
+/// that need not be looked for again.
+async fn note(
+    ctx: &Context,
+    active: &ActiveRegion,
+    plans: &Plans,
+    noted: &mut BTreeSet<u64>,
+) -> Result<(), Error> {
+    let last = plans.values().filter_map(|told| told.last.as_ref());
+    for past in last.filter(|last| last.stopped.is_some()) {
+        if !noted.contains(&past.entry) {
+            let mut redis = ctx.redis.connection().await?;
+            ctx.refusals.stopped(&mut redis, &active.signing_key, past, now_ms()).await?;
+            noted.insert(past.entry);
+        }
+    }
+    Ok(())
 }
 
 async fn all(

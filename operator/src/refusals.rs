@@ -10,11 +10,13 @@
 //! What Tenants and Campaigns say (a kill switch, above all) does not wait for the audit log, and
 //! neither do recipients' objections, of which it is told later then. What a person asks for waits.
 //!
-//! `follow` does this again and again; `held` and `link` are the logs here and in Redis.
+//! `follow` does this again and again; `held` and `link` are the logs here and in Redis; `stopped`
+//! tells of plans that the writer did not carry out.
 
 mod follow;
 mod held;
 mod link;
+mod stopped;
 
 #[cfg(test)]
 mod tests;
