@@ -9,7 +9,6 @@ use clap_complete::Shell;
 use hushmark_event::audit::verify::Published;
 
 use crate::cluster::args::{Cluster, Connection, Kind};
-use crate::policies::PolicyKind;
 pub(crate) use people::{By, Contact, Delivered, Export, Format, Log, Segment};
 
 /// Email open and click tracking that can prove what it forgot
@@ -204,6 +203,24 @@ pub(crate) struct Plan {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) connection: Connection,
+}
+
+/// A kind of policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PolicyKind {
+    /// How long data is kept
+    Retention,
+    /// How exactly data is kept as it ages
+    Anonymization,
+}
+
+impl From<PolicyKind> for hushmark_event::plans::PolicyKind {
+    fn from(kind: PolicyKind) -> Self {
+        match kind {
+            PolicyKind::Retention => Self::Retention,
+            PolicyKind::Anonymization => Self::Anonymization,
+        }
+    }
 }
 
 /// A plan of a policy on this machine.

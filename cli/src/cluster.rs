@@ -19,6 +19,7 @@ pub(crate) mod explain;
 mod operator;
 pub(crate) mod paint;
 mod plan;
+mod policies;
 mod port;
 mod record;
 mod rotate;
@@ -51,7 +52,7 @@ pub(crate) async fn explain(options: &args::Explain) -> Result<ExitCode> {
 }
 
 /// What applying manifests would change.
-pub(crate) async fn plan(options: &args::Plan) -> Result<ExitCode> {
+pub(crate) async fn plan(options: &args::PlanManifests) -> Result<ExitCode> {
     plan::run(options).await
 }
 
@@ -59,11 +60,25 @@ pub(crate) async fn run_plugin(command: PluginCommand) -> Result<ExitCode> {
     match command {
         PluginCommand::Cluster(command) => run(command).await,
         PluginCommand::Explain(options) => explain(&options).await,
-        PluginCommand::Plan(options) => plan(&options).await,
+        PluginCommand::Plan(options) => plan_of(options).await,
+        PluginCommand::Enforce(options) => policies::enforce(&options).await,
         PluginCommand::Withdraw(options) => ask::withdraw(&options).await,
         PluginCommand::Takedown(options) => ask::takedown(&options).await,
         PluginCommand::Erase(options) => erase::run(&options).await,
         PluginCommand::Audit(options) => audit::run(&options).await,
         PluginCommand::Completions { shell } => crate::completions::<args::Plugin>(shell),
+    }
+}
+
+/// What applying manifests would change, or what a policy would remove.
+async fn plan_of(options: args::Plan) -> Result<ExitCode> {
+    match options {
+        args::Plan { policy: Some(policy), operator, json, connection, .. } => {
+            policies::plan(&args::PlanPolicy { policy, operator, json, connection }).await
+        }
+        args::Plan { filename: Some(filename), json, connection, .. } => {
+            plan(&args::PlanManifests { filename, json, connection }).await
+        }
+        args::Plan { .. } => anyhow::bail!("give a policy, or manifests with -f"),
     }
 }

@@ -102,7 +102,7 @@ async fn plan(data: &Path, options: args::Plan) -> Result<ExitCode> {
             retention::plan(data, &args::PlanPolicy { policy, kind, json }).await
         }
         args::Plan { filename: Some(filename), json, connection, .. } => {
-            cluster::plan(&cluster::args::Plan { filename, json, connection }).await
+            cluster::plan(&cluster::args::PlanManifests { filename, json, connection }).await
         }
         _ => anyhow::bail!("give a policy's name, or manifests with -f"),
     }

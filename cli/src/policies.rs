@@ -8,49 +8,13 @@ use clickhouse::Row;
 use hushmark_crds::field::PolicyMode;
 use hushmark_crds::policies::LegalHold;
 use hushmark_crds::{CampaignPlan, Manifests};
+use hushmark_event::plans::{Held, Policy, PolicyKind, Reached};
 use hushmark_policy::retention::{Limit, Step};
 use hushmark_policy::{CampaignId, TenantId};
 use hushmark_report::ClickHouse;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::data::State;
-
-/// A kind of policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-pub(crate) enum PolicyKind {
-    /// How long data is kept
-    #[serde(rename = "RetentionPolicy")]
-    Retention,
-    /// How exactly data is kept as it ages
-    #[serde(rename = "AnonymizationPolicy")]
-    Anonymization,
-}
-
-impl PolicyKind {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Retention => "RetentionPolicy",
-            Self::Anonymization => "AnonymizationPolicy",
-        }
-    }
-}
-
-/// A policy and the campaigns that name it.
-pub(crate) struct Policy {
-    pub(crate) kind: PolicyKind,
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-    /// What it says, as JSON with its fields in the order of their names.
-    pub(crate) spec: String,
-    pub(crate) mode: PolicyMode,
-    pub(crate) limits: Vec<Limit>,
-    pub(crate) drift_percent: u8,
-    pub(crate) tenant: TenantId,
-    /// Those that nothing holds, by name.
-    pub(crate) campaigns: Vec<(String, CampaignId)>,
-    /// Those that a legal hold keeps, with its reason.
-    pub(crate) held: Vec<(String, String)>,
-}
 
 /// The policy that a person means by NAME or NAMESPACE/NAME.
 pub(crate) fn policy(
@@ -106,21 +70,24 @@ pub(crate) fn policy(
             continue;
         }
         match hold(manifests, campaign) {
-            Some(hold) => held.push((campaign.full_name(), hold.reason.clone())),
-            None => campaigns.push((campaign.full_name(), campaign.id)),
+            Some(hold) => {
+                held.push(Held { name: campaign.full_name(), reason: hold.reason.clone() });
+            }
+            None => campaigns.push(Reached { name: campaign.full_name(), id: campaign.id }),
         }
     }
-    let tenant = TenantId::derive(&manifests.region.name, namespace);
-    let (namespace, name) = (namespace.clone(), name.clone());
-    let drift_percent = guard.drift_percent;
-    Ok(Policy { kind, namespace, name, spec, mode, limits, drift_percent, tenant, campaigns, held })
-}
-
-impl Policy {
-    /// `namespace/name`.
-    pub(crate) fn full_name(&self) -> String {
-        format!("{}/{}", self.namespace, self.name)
-    }
+    Ok(Policy {
+        region: manifests.region.name.clone(),
+        kind,
+        namespace: namespace.clone(),
+        name: name.clone(),
+        spec,
+        enforces: mode == PolicyMode::Enforce,
+        limits,
+        drift_percent: guard.drift_percent,
+        campaigns,
+        held,
+    })
 }
 
 /// The manifests as they are now, of the region that runs here.
@@ -273,7 +240,7 @@ mod tests {
             (policy.kind, policy.full_name().as_str()),
             (PolicyKind::Anonymization, "acme/fade")
         );
-        let names: Vec<&str> = policy.campaigns.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = policy.campaigns.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names, ["acme/spring-individual"]);
         assert_eq!(policy.limits.len(), 3);
     }
@@ -300,7 +267,8 @@ mod tests {
         for asked in ["two-years", "fade"] {
             let policy = policy(&manifests, asked, None).unwrap();
             assert!(policy.campaigns.is_empty(), "{asked}");
-            assert_eq!(policy.held, [("acme/spring-individual".to_owned(), reason.clone())]);
+            let name = "acme/spring-individual".to_owned();
+            assert_eq!(policy.held, [Held { name, reason: reason.clone() }]);
         }
         let tenant = TenantId::derive("local", "acme");
         let held: Vec<String> = held_by(&manifests, tenant).into_values().collect();

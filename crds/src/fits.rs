@@ -7,7 +7,6 @@ use hushmark_policy::resolve::{Asked, Effective, effective as resolve};
 use hushmark_policy::{Kind, MailType, Place, Tracking};
 
 use crate::campaign::DeletionPolicy;
-use crate::field::PolicyMode;
 use crate::policies::{Action, Keep};
 use crate::{AnonymizationPolicySpec, CampaignSpec, RegionSpec, RetentionPolicySpec, TenantSpec};
 
@@ -255,18 +254,6 @@ pub fn ages(
         (after >= days).then(|| Misfit::new("spec.anonymizationPolicy", message))
     };
     faded.steps.iter().map(|step| (step.action, step.after_days)).filter_map(too_late).collect()
-}
-
-/// What a cluster cannot do yet.
-#[must_use]
-pub fn enforcing(mode: PolicyMode) -> Option<Misfit> {
-    (mode == PolicyMode::Enforce).then(|| {
-        Misfit::new(
-            "spec.mode",
-            "a cluster makes plans and removes nothing in this version: write plan, so that nobody \
-             relies on a removal that does not happen",
-        )
-    })
 }
 
 /// Whether the policies that a campaign names are in its namespace. The known names come in the

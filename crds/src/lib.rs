@@ -44,8 +44,8 @@ pub use policies::{
 pub use region::{Region, RegionSpec};
 pub use status::{
     CampaignStatus, CountsStatus, Decided, DecidedBy, EffectivePolicy, EgressProbe, KeysStatus,
-    LogStatus, Phase, PolicyStatus, ProbeResult, PublishedStatus, RegionOwner, RegionStatus,
-    Replicas, TenantStatus, TypeStatus,
+    LogStatus, Phase, PlanStatus, PolicyStatus, ProbeResult, PublishedStatus, RegionOwner,
+    RegionStatus, Replicas, StepStatus, TenantStatus, TypeStatus,
 };
 pub use tenant::{Controller, Tenant, TenantSpec};
 

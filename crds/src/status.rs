@@ -245,10 +245,40 @@ pub struct PublishedStatus {
 pub struct PolicyStatus {
     /// The generation of the spec that this is about.
     pub observed_generation: Option<i64>,
+    /// The newest plan of what is due, in rough numbers.
+    pub plan: Option<PlanStatus>,
     /// How it is.
     #[serde(default)]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// What a plan comes to. How many rows exactly would tell of few people, and so would the plan's
+/// hash, which can be guessed from it: `kubectl hushmark plan` shows both to who may reach the
+/// operator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanStatus {
+    /// When it was made.
+    #[schemars(schema_with = "field::date_time")]
+    pub made_at: Time,
+    /// How many campaigns it reaches.
+    pub campaigns: i64,
+    /// How many campaigns a legal hold keeps.
+    pub held: i64,
+    /// What would be done, in this order.
+    pub steps: Vec<StepStatus>,
+}
+
+/// A step of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StepStatus {
+    /// Its name.
+    pub step: String,
+    /// The first day of arrival that is not touched.
+    pub before: String,
+    /// About how many rows of hits and counters are due.
+    pub rows: String,
 }
 
 /// Where a campaign is in its life.

@@ -3,8 +3,10 @@
 //!
 //! What is asked can never be taken back, so it is checked here once more by the one who appends,
 //! and only what a person means to say is taken: takedowns, erasures, and withdrawals of the
-//! region's, a tenant's or a campaign's tracking. [`look`] is what a person reads there.
+//! region's, a tenant's or a campaign's tracking. [`enforce`] is how a policy's plan is asked for and
+//! demanded, [`look`] what else a person reads there.
 
+pub mod enforce;
 pub mod look;
 
 use hushmark_policy::{CampaignId, Generation, Mode, Place, Scope, TenantId, Tracking};

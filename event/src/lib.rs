@@ -18,7 +18,7 @@
 //! 11. [`audit`]: the log of who asked for what, and the receipts of what was erased, with their
 //!     verifier; [`chain`]: what both logs have in common.
 //! 12. [`heartbeat`]: what an edge says of itself. [`totals`]: what epochs published, in short.
-//!     [`told`]: what a writer says of itself.
+//!     [`told`]: what a writer says of itself. [`plans`]: what policies would remove.
 
 pub mod ask;
 pub mod audit;
@@ -31,6 +31,7 @@ pub mod heartbeat;
 pub mod hit;
 pub mod lane;
 pub mod objection;
+pub mod plans;
 pub mod redis_keys;
 pub mod refusal;
 pub mod ring;

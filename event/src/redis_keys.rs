@@ -62,6 +62,13 @@ pub const PUBLISHED: &str = "published";
 /// The epoch that last changed [`PUBLISHED`], written after it: seconds since 1970.
 pub const PUBLISHED_EPOCH: &str = "published:epoch";
 
+/// Hash of policies for the writer: field [`crate::plans::Policy::field`], value
+/// [`crate::plans::Policy`].
+pub const POLICIES: &str = "policies";
+
+/// Hash of what they come to: the same field, value [`crate::plans::Told`].
+pub const PLANS: &str = "plans";
+
 /// A lane's stream.
 #[must_use]
 pub fn lane_stream(lane: Lane) -> String {

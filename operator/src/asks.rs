@@ -1,4 +1,5 @@
-//! What people ask of the logs: `kubectl hushmark takedown`, `withdraw`, `erase` and `audit` reach
+//! What people ask for: `kubectl hushmark takedown`, `withdraw`, `erase`, `audit`, `plan` and
+//! `enforce` reach
 //! this listener by a port-forward to the pod that works. Who it is that asks is the asker's own
 //! word, because the connection comes from the pod itself.
 //!
@@ -11,6 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
+use hushmark_event::ask::enforce::{
+    ENFORCE_PATH, EnforceAsk, NotEnforceable, PLANS_PATH, PlanQuestion,
+};
 use hushmark_event::ask::look::{
     AUDIT_PATH, AuditQuestion, RECEIPT_PATH, ReceiptAnswer, ReceiptQuestion,
 };
@@ -24,7 +28,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 
 use crate::context::{ActiveRegion, now_ms};
-use crate::{Context, Error, listen};
+use crate::{Context, Error, listen, plans};
 
 /// People at their keyboards.
 const CONNECTIONS: usize = 8;
@@ -51,8 +55,9 @@ pub async fn serve(listener: TcpListener, ctx: Arc<Context>) {
 
 async fn answer(ctx: &Context, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, No> {
     let path = request.uri().path().to_owned();
-    if ![PATH, AUDIT_PATH, RECEIPT_PATH].contains(&path.as_str()) {
-        let text = format!("there is {PATH}, {AUDIT_PATH} and {RECEIPT_PATH}");
+    const PATHS: [&str; 5] = [PATH, AUDIT_PATH, RECEIPT_PATH, PLANS_PATH, ENFORCE_PATH];
+    if !PATHS.contains(&path.as_str()) {
+        let text = format!("there is {}", PATHS.join(", "));
         return Err(No(StatusCode::NOT_FOUND, text));
     }
     if request.method() != Method::POST {
@@ -90,8 +95,28 @@ async fn answer(ctx: &Context, request: Request<Incoming>) -> Result<Response<Fu
             let file = file.map_err(|error| away(error.to_string()))?;
             Ok(json(StatusCode::OK, &ReceiptAnswer { file }))
         }
+        PLANS_PATH => {
+            let of: PlanQuestion = read(&body)?;
+            is_ours(ctx, &of.region)?;
+            Ok(json(StatusCode::OK, &in_time(plans::show(ctx, &of)).await?))
+        }
+        ENFORCE_PATH => {
+            let ask: EnforceAsk = read(&body)?;
+            is_ours(ctx, &ask.of.region)?;
+            Ok(json(StatusCode::OK, &in_time(plans::enforce(ctx, &active, ask)).await?))
+        }
         _ => Ok(json(StatusCode::OK, &ask(ctx, &active, read(&body)?).await?)),
     }
+}
+
+/// What is known of a plan, or was demanded.
+async fn in_time<T>(
+    work: impl Future<Output = Result<Result<T, NotEnforceable>, Error>>,
+) -> Result<T, No> {
+    let done = tokio::time::timeout(PATIENCE, work).await;
+    let done = done.unwrap_or(Err(Error::Late(PATIENCE)));
+    let done = done.map_err(|error| away(error.to_string()))?;
+    done.map_err(|no| No(StatusCode::UNPROCESSABLE_ENTITY, no.to_string()))
 }
 
 fn away(error: String) -> No {
@@ -139,7 +164,7 @@ async fn refused(ctx: &Context, active: &ActiveRegion, question: Question, reaso
     let noted = async {
         let mut redis = ctx.redis.connection().await?;
         let what = (question, Outcome::Refused(reason));
-        ctx.refusals.note(&mut redis, &active.signing_key, what, now_ms()).await
+        ctx.refusals.note(&mut redis, &active.signing_key, what, now_ms()).await.map(drop)
     };
     let noted = tokio::time::timeout(PATIENCE, noted).await;
     if let Err(error) = noted.unwrap_or(Err(Error::Late(PATIENCE))) {

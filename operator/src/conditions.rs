@@ -35,6 +35,11 @@ pub const APIS_AVAILABLE: &str = "ApisAvailable";
 /// True: a person asked that what loosens waits.
 pub const PAUSED: &str = "Paused";
 
+/// A policy's plan was made.
+pub const PLANNED: &str = "Planned";
+/// What was last demanded by a policy's plan was done.
+pub const ENFORCED: &str = "Enforced";
+
 /// Whether something is so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {

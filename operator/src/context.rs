@@ -15,6 +15,7 @@ use crate::FIELD_MANAGER;
 use crate::config::Config;
 use crate::counts::Counts;
 use crate::metrics::Metrics;
+use crate::plans::{Plans, Policies};
 use crate::reconcile::Retries;
 use crate::redis_link::RedisLink;
 use crate::refusals::Refusals;
@@ -39,6 +40,10 @@ pub struct Context {
     pub refusals: Refusals,
     /// What epochs published of campaigns.
     pub counts: watch::Receiver<Arc<Counts>>,
+    /// What policies ask for, once all of them were seen.
+    pub policies: watch::Receiver<Option<Arc<Policies>>>,
+    /// What the writer tells of them, once it was read.
+    pub plans: watch::Receiver<Option<Arc<Plans>>>,
     /// How often each object failed in a row.
     pub retries: Retries,
     /// Permissions that are missing now, each with its verb and resource.
@@ -53,6 +58,8 @@ pub(crate) struct Tell {
     pub(crate) regions: watch::Sender<Arc<BTreeSet<String>>>,
     pub(crate) missing: watch::Sender<Arc<Vec<String>>>,
     pub(crate) counts: watch::Sender<Arc<Counts>>,
+    pub(crate) policies: watch::Sender<Option<Arc<Policies>>>,
+    pub(crate) plans: watch::Sender<Option<Arc<Plans>>>,
 }
 
 /// A Region that was made once and whose status names this release as its owner.
@@ -77,6 +84,8 @@ impl Context {
         let (tell_regions, regions) = watch::channel(Arc::default());
         let (tell_missing, missing) = watch::channel(Arc::default());
         let (tell_counts, counts) = watch::channel(Arc::default());
+        let (tell_policies, policies) = watch::channel(None);
+        let (tell_plans, plans) = watch::channel(None);
         Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
@@ -89,11 +98,15 @@ impl Context {
             retries: Retries::default(),
             missing,
             counts,
+            policies,
+            plans,
             tell: Tell {
                 active: tell_active,
                 regions: tell_regions,
                 missing: tell_missing,
                 counts: tell_counts,
+                policies: tell_policies,
+                plans: tell_plans,
             },
         }
     }

@@ -12,7 +12,8 @@
 //! 3. [`apply`]: server-side apply of what differs, and conflicts that are told, not fought.
 //! 4. [`tenancy`], with [`tenant`], [`campaign`] and [`policies`]: effective policy and phases.
 //! 5. [`refusals`]: the one who appends to the refusal log; [`asks`]: people who ask for that.
-//! 6. [`counts`]: what epochs published, for the status of campaigns.
+//! 6. [`counts`]: what epochs published, for the status of campaigns. [`plans`]: policies for the
+//!    writer, and its plans of them.
 //! 7. [`conditions`]: how a status says all this.
 //! 8. [`probe`]: the other program in this one, for pods that try the network.
 //! 9. [`run`], [`leader`], [`client`], [`access`], [`admin`], [`metrics`], [`reconcile`],
@@ -35,6 +36,7 @@ pub mod error;
 pub mod leader;
 mod listen;
 pub mod metrics;
+pub mod plans;
 pub mod policies;
 pub mod probe;
 pub mod reconcile;

@@ -10,11 +10,13 @@
 //! What Tenants and Campaigns say (a kill switch, above all) does not wait for the audit log, and
 //! neither do recipients' objections, of which it is told later then. What a person asks for waits.
 //!
-//! `follow` does this again and again; `held` and `link` are the logs here and in Redis.
+//! `follow` does this again and again; `held` and `link` are the logs here and in Redis; `stopped`
+//! tells of plans that the writer did not carry out.
 
 mod follow;
 mod held;
 mod link;
+mod stopped;
 
 #[cfg(test)]
 mod tests;
@@ -177,7 +179,7 @@ impl Refusals {
     }
 
     /// Writes into the audit log what was asked for and needs no entry of the refusal log: it was
-    /// refused, or is about something else.
+    /// refused, or is about something else. Says which entry tells of it.
     ///
     /// # Errors
     /// As [`Self::ask`].
@@ -187,11 +189,12 @@ impl Refusals {
         key: &SigningKey,
         (question, outcome): (Question, Outcome),
         now_ms: u64,
-    ) -> Result<(), Error> {
+    ) -> Result<u64, Error> {
         let mut logs = self.shared.logs.lock().await;
         let new = New { says: vec![said(question, outcome)], ..New::default() };
         let noted = self.append_to(&mut logs, redis, key, new, now_ms).await;
-        self.tell(&logs, noted)
+        self.tell(&logs, noted)?;
+        Ok(logs.audit()?.log().length())
     }
 
     /// Entries of the audit log after one of them.

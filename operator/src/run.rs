@@ -13,7 +13,7 @@ use crate::client::Clients;
 use crate::config::Config;
 use crate::leader::{Candidate, Held};
 use crate::metrics::Metrics;
-use crate::{Context, Error, access, asks, counts, refusals, region, tenancy};
+use crate::{Context, Error, access, asks, counts, plans, refusals, region, tenancy};
 
 /// How long the parts may take to end what they are at.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -84,6 +84,7 @@ async fn lead(
     parts.spawn(tenancy::run(Arc::clone(ctx), stop.clone()));
     parts.spawn(refusals::run(Arc::clone(ctx), stop.clone()));
     parts.spawn(counts::run(Arc::clone(ctx), stop.clone()));
+    parts.spawn(plans::run(Arc::clone(ctx), stop.clone()));
     let ended = tokio::select! {
         // Nothing may be written any more: the process ends at once.
         lost = held.keep() => return Err(lost),

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::{Context, now};
 use crate::counts::Counts;
+use crate::plans::Plans;
 use crate::{Error, campaign, conditions, counts, policies, tenant};
 use effect::{Done, Effect};
 use queue::Queue;
@@ -84,6 +85,9 @@ enum AnyPlan {
     Policy(Plan<PolicyStatus>),
 }
 
+/// How long changes are collected before the writer is told what policies ask for.
+const HAND_OVER: Duration = Duration::from_millis(500);
+
 /// How long something may be waited for before it is told.
 const UNTOLD: Duration = Duration::from_secs(2);
 
@@ -97,8 +101,10 @@ pub async fn run(ctx: Arc<Context>, shutdown: CancellationToken) -> Result<(), E
     let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
     let (mut active, mut regions) = (ctx.active.clone(), ctx.regions.clone());
     let (mut log, mut counts) = (ctx.refusals.changes(), ctx.counts.clone());
+    let mut plans = ctx.plans.clone();
     loop {
         engine.start(&mut running);
+        engine.hand_over();
         let wake = tokio::time::Instant::from_std(engine.wake_at());
         tokio::select! {
             () = shutdown.cancelled() => break,
@@ -110,6 +116,10 @@ pub async fn run(ctx: Arc<Context>, shutdown: CancellationToken) -> Result<(), E
             Ok(()) = counts.changed() => {
                 let counts = counts.borrow_and_update().clone();
                 engine.count(counts);
+            }
+            Ok(()) = plans.changed() => {
+                let plans = plans.borrow_and_update().clone();
+                engine.plan(plans);
             }
             () = tokio::time::sleep_until(wake) => {}
         }
@@ -137,6 +147,10 @@ struct Engine {
     regions: Arc<BTreeSet<String>>,
     /// What epochs published.
     counts: Arc<Counts>,
+    /// What the writer tells of policies.
+    plans: Option<Arc<Plans>>,
+    /// Since when something changed that the writer may have to know of.
+    untold: Option<Instant>,
     /// Since when each object waits, or fails.
     waiting: HashMap<Key, Instant>,
     /// Withdrawals in the log as it was last looked at.
@@ -149,12 +163,15 @@ impl Engine {
         let started = Instant::now();
         let regions = ctx.regions.borrow().clone();
         let counts = ctx.counts.borrow().clone();
+        let plans = ctx.plans.borrow().clone();
         let mut engine = Self {
             world: World::default(),
             queue: Queue::default(),
             region: None,
             regions,
             counts,
+            plans,
+            untold: Some(started),
             waiting: HashMap::new(),
             withdrawals: 0,
             started,
@@ -171,7 +188,9 @@ impl Engine {
     fn wake_at(&self) -> Instant {
         let hour = Instant::now() + Duration::from_secs(3600);
         let settles = self.started + SETTLED_AFTER;
-        let next = self.queue.next_at().unwrap_or(hour);
+        let told = self.untold.filter(|_| self.world.is_complete());
+        let told = told.map_or(hour, |since| since + HAND_OVER);
+        let next = self.queue.next_at().unwrap_or(hour).min(told);
         if self.is_settled() { next } else { next.min(settles) }
     }
 
@@ -185,6 +204,7 @@ impl Engine {
         let regions = self.ctx.regions.borrow().clone();
         if region != self.region || regions != self.regions {
             (self.region, self.regions) = (region, regions);
+            self.untold.get_or_insert_with(Instant::now);
             self.world.keys().for_each(|key| self.queue.add(key));
         }
     }
@@ -208,7 +228,38 @@ impl Engine {
         self.counts = counts;
     }
 
+    /// Other plans: the policies of which something else is told are looked at.
+    fn plan(&mut self, plans: Option<Arc<Plans>>) {
+        let known = std::mem::replace(&mut self.plans, plans);
+        let of = |plans: &Option<Arc<Plans>>, key: &Key| {
+            plans.as_ref()?.get(&policies::field(key)?).cloned()
+        };
+        let keys = self.world.retention.keys().chain(self.world.anonymization.keys());
+        let changed: Vec<Key> =
+            keys.filter(|key| of(&known, key) != of(&self.plans, key)).collect();
+        changed.into_iter().for_each(|key| self.queue.add(key));
+    }
+
+    /// Tells what policies ask for, soon after something changed: many objects change at once.
+    fn hand_over(&mut self) {
+        let is_due = self.untold.is_some_and(|since| since.elapsed() >= HAND_OVER);
+        let Some(region) = self.region.as_ref().filter(|_| is_due && self.world.is_complete())
+        else {
+            return;
+        };
+        self.untold = None;
+        let wanted = policies::hand_over(&self.world, &self.ctx.config.region, &region.spec);
+        self.ctx.tell.policies.send_if_modified(|told| {
+            let is_new = told.as_deref() != Some(&wanted);
+            if is_new {
+                *told = Some(Arc::new(wanted));
+            }
+            is_new
+        });
+    }
+
     fn see(&mut self, what: Seen) {
+        self.untold.get_or_insert_with(Instant::now);
         for key in self.world.take(what) {
             self.queue.add(key);
         }
@@ -317,6 +368,7 @@ impl Engine {
             log: shown.log.as_deref(),
             problem: shown.problem.as_deref(),
             counts: &self.counts,
+            plans: self.plans.as_deref(),
             now: now(),
         };
         let world = &self.world;

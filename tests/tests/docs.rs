@@ -49,7 +49,7 @@ const PROGRAMS: [(&str, &[&[&str]]); 6] = [
             &["support-bundle"],
         ],
     ),
-    (PLUGIN, &[&["plan"], &["withdraw"], &["takedown"], &["erase"], &["audit"]]),
+    (PLUGIN, &[&["plan"], &["enforce"], &["withdraw"], &["takedown"], &["erase"], &["audit"]]),
     ("hushmark-edge", &[&[]]),
     ("hushmark-writer", &[&[]]),
     ("hushmark-operator", &[&[], &["probe"]]),

@@ -3,12 +3,13 @@
 //!
 //! On one machine the log is a file of `hushmark up` and is not in Redis: there is nothing to copy.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clickhouse::{Client, Row};
 use ed25519_dalek::VerifyingKey;
-use hushmark_event::audit::{AuditLog, SignedHead};
-use hushmark_event::chain::LogError;
+use hushmark_event::audit::{Action, AuditLog, Entry, Outcome, Says, SignedHead};
+use hushmark_event::chain::{Hash32, LogError};
 use hushmark_event::redis_keys::{AUDIT, AUDIT_HEAD, REFUSAL_FIELD};
 use redis::aio::MultiplexedConnection;
 use redis::cmd;
@@ -16,6 +17,7 @@ use redis::streams::StreamRangeReply;
 use serde::{Deserialize, Serialize};
 
 use crate::refusals::{RefusalError, public_key, raise_head};
+use crate::shared::Audited;
 
 /// Entries that are read, inserted or put back at once; at 8 KiB each at most, 8 MiB.
 const AT_ONCE: u64 = 1_000;
@@ -64,11 +66,25 @@ struct AuditRow {
     head: String,
 }
 
-/// Where the copy ends.
-#[derive(Default)]
+/// Where the copy ends, and what it says of plans.
+#[derive(Clone, Default)]
 struct Held {
     log: AuditLog,
     head: Option<SignedHead>,
+    demanded: BTreeMap<u64, Hash32>,
+}
+
+impl Held {
+    fn append(&mut self, entry: &str) -> Result<(), LogError> {
+        let Entry { n, says, .. } = self.log.append(entry.as_bytes())?;
+        let Says::Asked(asked) = says else { return Ok(()) };
+        if let (Action::EnforcePlan { plan, .. }, Outcome::Allowed { .. }) =
+            (asked.action, asked.outcome)
+        {
+            self.demanded.insert(n, plan);
+        }
+        Ok(())
+    }
 }
 
 /// Keeps the copy.
@@ -85,6 +101,13 @@ impl AuditCopy {
     #[must_use]
     pub fn new(client: Client, redis: MultiplexedConnection, key: &Path) -> Self {
         Self { client, redis, key: key.to_owned(), held: None }
+    }
+
+    /// What the copy says of plans; none until it was read.
+    #[must_use]
+    pub fn audited(&self) -> Option<Audited> {
+        let Held { log, demanded, .. } = self.held.as_ref()?;
+        Some(Audited { length: log.length(), demanded: demanded.clone() })
     }
 
     /// Takes what Redis has more, or puts back what it has less.
@@ -129,7 +152,7 @@ async fn load(client: &Client, key: &VerifyingKey) -> Result<Held, AuditError> {
             head => Some(serde_json::from_str(head)?),
         };
         for row in rows {
-            held.log.append(row.entry.as_bytes()).map_err(AuditError::Copy)?;
+            held.append(&row.entry).map_err(AuditError::Copy)?;
         }
     }
     match &held.head {
@@ -149,27 +172,27 @@ async fn take(
     key: &VerifyingKey,
 ) -> Result<(), AuditError> {
     head.verify(key).map_err(AuditError::Other)?;
-    let (mut log, mut rows) = (held.log.clone(), Vec::new());
-    while log.length() < head.length {
-        let (first, last) = (log.length() + 1, head.length.min(log.length() + AT_ONCE));
+    let (mut new, mut rows) = (held.clone(), Vec::new());
+    while new.log.length() < head.length {
+        let (first, last) = (new.log.length() + 1, head.length.min(new.log.length() + AT_ONCE));
         let found: StreamRangeReply = cmd("XRANGE")
             .arg(AUDIT)
             .arg(format!("{first}-0"))
             .arg(format!("{last}-0"))
             .query_async(redis)
             .await?;
-        let (after, found_here) = (log.length(), found.ids.len() as u64);
+        let (after, found_here) = (new.log.length(), found.ids.len() as u64);
         for entry in found.ids {
             let entry: String = entry.get(REFUSAL_FIELD).unwrap_or_default();
-            log.append(entry.as_bytes()).map_err(AuditError::Other)?;
-            rows.push(AuditRow { n: log.length(), entry, head: String::new() });
+            new.append(&entry).map_err(AuditError::Other)?;
+            rows.push(AuditRow { n: new.log.length(), entry, head: String::new() });
         }
-        if log.length() < last {
+        if new.log.length() < last {
             let expected = last - after;
             return Err(AuditError::Gap { after, found: found_here, expected });
         }
     }
-    log.verify_head(&head, key).map_err(AuditError::Other)?;
+    new.log.verify_head(&head, key).map_err(AuditError::Other)?;
     if let Some(last) = rows.last_mut() {
         last.head = serde_json::to_string(&head)?;
     }
@@ -179,7 +202,7 @@ async fn take(
         insert.write(row).await?;
     }
     insert.end().await?;
-    *held = Held { log, head: Some(head) };
+    *held = Held { head: Some(head), ..new };
     tracing::info!(length = held.log.length(), "the audit log was copied to clickhouse");
     Ok(())
 }

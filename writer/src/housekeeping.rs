@@ -147,8 +147,11 @@ impl Housekeeping {
                 Ok(length) => copied = length,
                 Err(error) => tracing::warn!(%error, "refusal log was not copied to clickhouse"),
             }
-            if let Err(error) = audit.follow().await {
-                tracing::warn!(%error, "the audit log was not copied to clickhouse");
+            match audit.follow().await {
+                Ok(()) => {
+                    audit.audited().into_iter().for_each(|read| self.shared.set_audited(read))
+                }
+                Err(error) => tracing::warn!(%error, "the audit log was not copied to clickhouse"),
             }
             if let Err(error) = self.close_days().await {
                 tracing::warn!(%error, "closing of days was not looked after");

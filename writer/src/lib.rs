@@ -13,10 +13,10 @@
 //!
 //! Around it: [`lease`] (one writer works), [`session`] (all of the above in order, from nothing
 //! but what the stores tell), [`service`] (standing by, draining). Beside a session, told by
-//! [`shared`]: [`publish`] (what an epoch shows), [`erase`] (what the refusal log demands to be gone)
-//! and [`housekeeping`] (merges, days of last opens, a cluster's [`audit`] log in ClickHouse, closing
-//! of [`days`]).
-//! On its own: [`retention`] (what policies remove), which a person's command does on one machine.
+//! [`shared`]: [`publish`] (what an epoch shows), [`erase`] (what the refusal log demands to be gone),
+//! [`plans`] (what a cluster's policies come to) and [`housekeeping`] (merges, days of last opens, a
+//! cluster's [`audit`] log in ClickHouse, closing of [`days`]). On its own: [`retention`] (what
+//! policies remove), which a person's command does on one machine.
 //! For all: [`migrate`], [`keys`], [`redis_at`], [`refusals`], [`metrics`], [`admin`], [`told`],
 //! [`config`].
 //!
@@ -42,6 +42,7 @@ pub mod metrics;
 pub mod migrate;
 pub mod objections;
 mod once;
+pub mod plans;
 pub mod publish;
 pub mod queue;
 pub mod redis_at;

@@ -7,9 +7,11 @@
 //! of few. Every statement can be said again: a step that was cut short is simply done again.
 //!
 //! In reading order: `sql` says which rows, here they are counted and removed, `days` makes a
-//! row's time its day, [`overdue`] tells what no enforcing took.
+//! row's time its day, `enforce` makes a plan of it and carries one out, [`overdue`] tells what no
+//! enforcing took.
 
 mod days;
+mod enforce;
 mod lists;
 mod overdue;
 mod sql;
@@ -17,31 +19,34 @@ mod sql;
 use std::time::{Duration, Instant};
 
 use clickhouse::{Client, Row};
+use hushmark_event::plans::Found;
 use hushmark_policy::retention::Step;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+pub use enforce::{EnforceError, announce, check_drift, check_step, enforce_step};
 pub use lists::{List, Messages, forget, list};
-pub use overdue::{Overdue, overdue};
+pub use overdue::{Overdue, overdue, record};
 pub use sql::Reach;
 
 use crate::store::StoreError;
 use sql::quoted;
 
-/// Rows of one kind that a step is due for.
-#[derive(Clone, Debug, PartialEq, Eq, Row, Serialize, Deserialize)]
-pub struct Found {
-    /// The table.
-    pub table: String,
-    /// Of `counters` and `published` the dimension, of `hits` nothing.
-    pub part: String,
-    /// Rows as a reader sees them: several that wait for a merge are one.
-    pub rows: u64,
-    /// About how many bytes they take on disk, by the table's mean row.
-    pub bytes: u64,
-    /// The months of their partitions, like `2026-11`; `published` has none.
-    pub partitions: Vec<String>,
-    /// The day of the oldest, for counters the first of its month; empty where a table knows none.
-    pub oldest: String,
+/// What was found, as ClickHouse says it.
+#[derive(Row, Deserialize)]
+struct FoundRow {
+    table: String,
+    part: String,
+    rows: u64,
+    bytes: u64,
+    partitions: Vec<String>,
+    oldest: String,
+}
+
+impl From<FoundRow> for Found {
+    fn from(row: FoundRow) -> Self {
+        let FoundRow { table, part, rows, bytes, partitions, oldest } = row;
+        Self { table, part, rows, bytes, partitions, oldest }
+    }
 }
 
 /// How long mutations of others, or of one that was killed, are waited for.
@@ -106,7 +111,8 @@ pub async fn found(client: &Client, reach: &Reach) -> Result<Vec<Found>, StoreEr
 }
 
 async fn ask(client: &Client, query: &str) -> Result<Vec<Found>, StoreError> {
-    Ok(client.query_raw(query).fetch_all::<Found>().await?)
+    let rows = client.query_raw(query).fetch_all::<FoundRow>().await?;
+    Ok(rows.into_iter().map(Found::from).collect())
 }
 
 /// Does a step, and returns when no row is left that it was due for when it began.

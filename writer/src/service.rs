@@ -1,5 +1,6 @@
 //! The program around the sessions: start, stand by, work, drain.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,6 +20,7 @@ use crate::housekeeping::Housekeeping;
 use crate::keys::Keys;
 use crate::lease::Lease;
 use crate::migrate::{MigrateError, migrate};
+use crate::plans::Planner;
 use crate::publish::Publisher;
 use crate::redis_at::{RedisAt, RedisAtError};
 use crate::refusals::{RefusalError, Refusals};
@@ -295,6 +297,14 @@ impl Service {
         );
         let redis =
             self.redis.connect().await.map_err(|e| Ended::Session(SessionError::Redis(e)))?;
+        let planner = Planner {
+            client: clickhouse.client(),
+            redis: redis.clone(),
+            fenced: fenced.clone(),
+            lease: Arc::clone(&lease),
+            shared: Arc::clone(&shared),
+            recorded: BTreeMap::new(),
+        };
         let housekeeping = Housekeeping {
             client: clickhouse.client(),
             redis,
@@ -309,6 +319,7 @@ impl Service {
             worked = session.run(drain.clone()) => worked,
             () = publisher.run() => Err(SessionError::LeaseLost),
             () = eraser.run() => Err(SessionError::LeaseLost),
+            () = planner.run() => Err(SessionError::LeaseLost),
             () = housekeeping.run() => Err(SessionError::LeaseLost),
             () = lease.lost() => Err(SessionError::LeaseLost),
             () = self.another_password(&clickhouse) => Err(SessionError::AnotherPassword),

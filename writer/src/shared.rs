@@ -1,9 +1,10 @@
 //! What a session tells the tasks beside it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hushmark_event::chain::Hash32;
 use hushmark_event::refusal::{Erasures, RefusalLog};
 use hushmark_policy::Day;
 
@@ -22,6 +23,25 @@ pub struct Shared {
     ledger: AtomicU64,
     touched: Mutex<BTreeSet<(u64, u64)>>,
     waiting: Mutex<Waiting>,
+    audited: Mutex<Option<Audited>>,
+}
+
+/// What the audit log says of plans, as far as it was read and verified.
+#[derive(Clone, Debug, Default)]
+pub struct Audited {
+    /// Entries that were read.
+    pub length: u64,
+    /// Plans that may be carried out, by the entry that demands it.
+    pub demanded: BTreeMap<u64, Hash32>,
+}
+
+impl Audited {
+    /// The first entry after one of them that demands a plan.
+    #[must_use]
+    pub fn demand(&self, plan: Hash32, after: u64) -> Option<u64> {
+        let later = self.demanded.range(after.saturating_add(1)..);
+        later.filter(|(_, demanded)| **demanded == plan).map(|(n, _)| *n).next()
+    }
 }
 
 /// What waits in Redis.
@@ -124,6 +144,17 @@ impl Shared {
         };
     }
 
+    /// The audit log was read so far, and is in ClickHouse.
+    pub fn set_audited(&self, audited: Audited) {
+        *self.audited.lock().unwrap_or_else(PoisonError::into_inner) = Some(audited);
+    }
+
+    /// What the audit log says of plans; none until it was read.
+    #[must_use]
+    pub fn audited(&self) -> Option<Audited> {
+        self.audited.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The oldest day of what waits in Redis; the first day of all where that is not known.
     #[must_use]
     pub fn waiting(&self) -> Option<Day> {
@@ -132,5 +163,21 @@ impl Shared {
             Waiting::Since(day) => Some(day),
             Waiting::Nothing => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_demanded_by_a_later_entry_alone() {
+        let (plan, other) = (Hash32([1; 32]), Hash32([2; 32]));
+        let demanded = BTreeMap::from([(3, plan), (5, other), (7, plan)]);
+        let audited = Audited { length: 9, demanded };
+        assert_eq!(audited.demand(plan, 0), Some(3));
+        assert_eq!(audited.demand(plan, 3), Some(7), "what was obeyed is not obeyed again");
+        assert_eq!(audited.demand(plan, 7), None);
+        assert_eq!(audited.demand(other, u64::MAX), None);
     }
 }

@@ -34,13 +34,26 @@ pub(crate) enum PluginCommand {
   kubectl hushmark explain tenant acme
   kubectl hushmark explain campaign spring-anonymous -f examples/quickstart")]
     Explain(Explain),
-    /// Show what applying manifests would change, without changing anything
+    /// Show what applying manifests would change, or what a policy would remove, without changing
+    /// anything
     #[command(after_help = "Examples:
   kubectl hushmark plan -f manifests/
   kustomize build overlays/eu | kubectl hushmark plan -f -
+  kubectl hushmark plan retentionpolicy/two-years -n acme      prints the hash for `enforce`
 
 Exit status: 0 nothing would change, 1 something is wrong, 2 wrong usage, 3 there are changes.")]
     Plan(Plan),
+    /// Remove what a policy's plan announced, and nothing else
+    #[command(
+        after_help = "The policy has mode: enforce. It stops where the plan is not the newest one, \
+                            the policy or its campaigns changed, a legal hold keeps them, or other \
+                            rows are due than announced. Who asked is in the audit log, and the \
+                            writer obeys that entry.
+
+Example:
+  kubectl hushmark enforce retentionpolicy/two-years -n acme --plan 3f0c…"
+    )]
+    Enforce(Enforce),
     /// End the tracking of a campaign or a tenant for good, mail that was sent included
     #[command(after_help = "Links go on working. It cannot be undone: a kill switch or a \
                             Campaign's own tracking can.
@@ -187,9 +200,50 @@ pub(crate) enum Kind {
 
 #[derive(Group)]
 pub(crate) struct Plan {
+    /// The policy: NAME, retentionpolicy/NAME or anonymizationpolicy/NAME
+    #[arg(required_unless_present = "filename", conflicts_with = "filename")]
+    pub(crate) policy: Option<String>,
     /// A folder of manifests, one file, or - for standard input
     #[arg(long, short, value_name = "PATH")]
+    pub(crate) filename: Option<PathBuf>,
+    /// Where the operator's asks are reached already, instead of by a port-forward of this command
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "policy")]
+    pub(crate) operator: Option<std::net::SocketAddr>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// A plan of manifests.
+pub(crate) struct PlanManifests {
     pub(crate) filename: PathBuf,
+    pub(crate) json: bool,
+    pub(crate) connection: Connection,
+}
+
+/// A plan of a policy.
+pub(crate) struct PlanPolicy {
+    pub(crate) policy: String,
+    pub(crate) operator: Option<std::net::SocketAddr>,
+    pub(crate) json: bool,
+    pub(crate) connection: Connection,
+}
+
+#[derive(Group)]
+pub(crate) struct Enforce {
+    /// The policy: NAME, retentionpolicy/NAME or anonymizationpolicy/NAME
+    pub(crate) policy: String,
+    /// The hash that `kubectl hushmark plan` printed
+    #[arg(long, value_name = "HASH", value_parser = crate::retention::hash)]
+    pub(crate) plan: String,
+    /// How many seconds to wait until it is done at most; it goes on without
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    pub(crate) timeout: u64,
+    /// Where the operator's asks are reached already, instead of by a port-forward of this command
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) operator: Option<std::net::SocketAddr>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -208,7 +262,7 @@ pub(crate) struct Withdraw {
 }
 
 /// How something is done that cannot be undone.
-#[derive(Group)]
+#[derive(Default, Group)]
 pub(crate) struct Sure {
     /// The Region, where no resource names it
     #[arg(long, value_name = "NAME")]

@@ -40,7 +40,7 @@ pub(crate) struct Planned {
     pub(crate) notes: Vec<String>,
 }
 
-pub(crate) async fn run(options: &args::Plan) -> Result<ExitCode> {
+pub(crate) async fn run(options: &args::PlanManifests) -> Result<ExitCode> {
     let manifests = manifests_at(&options.filename)?;
     let at = options.connection.connect().await?;
     let planned = plan(&at, &manifests).await?;

@@ -5,10 +5,10 @@ use std::fs::{self, File, OpenOptions};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use hushmark_event::plans::Plan;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use super::plan::Plan;
 use crate::data::DataFolder;
 use crate::files;
 
@@ -128,8 +128,9 @@ pub(crate) fn hash(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use hushmark_event::plans::PolicyKind;
+
     use super::*;
-    use crate::policies::PolicyKind;
 
     fn plan(policy: &str, spec: &str) -> Plan {
         Plan {

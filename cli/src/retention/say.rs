@@ -2,14 +2,12 @@
 
 use std::fmt::Write as _;
 
-use hushmark_crds::field::PolicyMode;
 use hushmark_event::chain::Hash32;
+use hushmark_event::plans::{Done, Found, Held, Plan, Planned, PolicyKind};
 use hushmark_policy::Day;
-use hushmark_policy::retention::{Due, Step};
-use hushmark_writer::retention::Found;
+use hushmark_policy::retention::Step;
 use serde::Serialize;
 
-use super::plan::{Held, Plan, Planned};
 use super::stores::Beyond;
 use crate::stamp::plural;
 
@@ -24,27 +22,24 @@ pub(crate) struct Json<'a> {
 
 /// What was carried out, as `--json` prints it.
 #[derive(Serialize)]
-pub(crate) struct Done<'a> {
+pub(crate) struct JsonDone<'a> {
     pub(crate) plan: Hash32,
     pub(crate) policy: &'a str,
-    pub(crate) steps: Vec<DoneStep>,
+    pub(crate) steps: &'a [Done],
 }
 
-#[derive(Serialize)]
-pub(crate) struct DoneStep {
-    step: &'static str,
-    before: String,
-    removed: Vec<Found>,
-}
-
-impl DoneStep {
-    pub(crate) fn new(due: Due, removed: Vec<Found>) -> Self {
-        Self { step: due.step.name(), before: due.before.to_string(), removed }
-    }
+/// How the plan of a policy is carried out.
+pub(crate) struct Way {
+    /// The program.
+    pub(crate) tool: &'static str,
+    /// The policy as it is typed there.
+    pub(crate) policy: String,
+    /// Whether the policy has `mode: enforce`.
+    pub(crate) enforces: bool,
 }
 
 /// The plan of a policy.
-pub(crate) fn plan(plan: &Plan, beyond: &[Beyond], today: Day, mode: PolicyMode) -> String {
+pub(crate) fn plan(plan: &Plan, beyond: &[Beyond], today: Day, way: &Way) -> String {
     let mut out =
         format!("{} {}, region {}, on {today}\n", plan.kind.name(), plan.policy, plan.region);
     let names: Vec<&str> = plan.campaigns.iter().map(|one| one.name.as_str()).collect();
@@ -65,15 +60,16 @@ pub(crate) fn plan(plan: &Plan, beyond: &[Beyond], today: Day, mode: PolicyMode)
     }
     out += "\nNOT REACHED\n";
     for Beyond { store, holds, because } in beyond {
-        _ = writeln!(out, "  {store}: {holds}\n    {because}");
+        let colon = if holds.is_empty() { "" } else { ": " };
+        _ = writeln!(out, "  {store}{colon}{holds}\n    {because}");
     }
     _ = writeln!(out, "\nplan {}", plan.hash());
     if plan.is_empty() {
         out += "nothing is due\n";
-    } else if mode == PolicyMode::Plan {
-        out += "the policy has mode: plan, so nothing can be removed by it\n";
+    } else if way.enforces {
+        _ = writeln!(out, "to carry it out: {} enforce {} --plan HASH", way.tool, way.policy);
     } else {
-        _ = writeln!(out, "to carry it out: hushmark enforce {} --plan HASH", plan.policy);
+        out += "the policy has mode: plan, so nothing can be removed by it\n";
     }
     out
 }
@@ -121,15 +117,14 @@ fn size(bytes: u64) -> String {
 }
 
 /// What was removed.
-pub(crate) fn done(plan: &Plan, done: &[(Due, Vec<Found>)]) -> String {
-    let mut out = format!("{} {} is enforced\n", plan.kind.name(), plan.policy);
-    for (due, found) in done {
-        let step = due.step.name();
-        _ = writeln!(out, "\n{}, of hits that arrived before {}", meaning(step), due.before);
-        if found.is_empty() {
+pub(crate) fn done((kind, policy): (PolicyKind, &str), done: &[Done]) -> String {
+    let mut out = format!("{} {policy} is enforced\n", kind.name());
+    for Done { step, before, removed } in done {
+        _ = writeln!(out, "\n{}, of hits that arrived before {before}", meaning(step));
+        if removed.is_empty() {
             out += "  nothing was due\n";
         }
-        for found in found {
+        for found in removed {
             _ = writeln!(out, "{}", line(step, found));
         }
     }

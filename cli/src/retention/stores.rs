@@ -19,7 +19,7 @@ use crate::up::{now_ms, refusals::connect};
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Beyond {
     pub(crate) store: &'static str,
-    /// What is there now.
+    /// What is there now; empty where that is not known.
     pub(crate) holds: String,
     /// Why nothing is reached, and how long it stays.
     pub(crate) because: String,

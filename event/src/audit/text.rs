@@ -50,21 +50,21 @@ impl TryFrom<String> for Name {
 /// An id as 16 lower-case hex digits.
 macro_rules! id_text {
     ($module:ident, $id:ident) => {
-        pub(super) mod $module {
+        pub(crate) mod $module {
             use hushmark_policy::$id;
             use serde::de::Error as _;
             use serde::{Deserialize as _, Deserializer, Serializer};
 
             use crate::chain::parse_id;
 
-            pub(in crate::audit) fn serialize<S: Serializer>(
+            pub(crate) fn serialize<S: Serializer>(
                 id: &$id,
                 serializer: S,
             ) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(id)
             }
 
-            pub(in crate::audit) fn deserialize<'de, D: Deserializer<'de>>(
+            pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
                 deserializer: D,
             ) -> Result<$id, D::Error> {
                 let text = String::deserialize(deserializer)?;

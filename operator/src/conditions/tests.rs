@@ -62,12 +62,12 @@ proptest! {
 
 #[test]
 fn a_status_is_written_only_when_it_differs() {
-    let old = hushmark_crds::PolicyStatus { observed_generation: Some(1), conditions: Vec::new() };
+    let old = hushmark_crds::PolicyStatus { observed_generation: Some(1), ..Default::default() };
     assert_eq!(patch(Some(&old), &old), None);
     assert!(patch(None, &old).is_some());
     let new = hushmark_crds::PolicyStatus { observed_generation: None, ..old.clone() };
     let text = patch(Some(&old), &new).unwrap().to_string();
-    assert_eq!(text, r#"{"status":{"conditions":[],"observedGeneration":null}}"#);
+    assert_eq!(text, r#"{"status":{"conditions":[],"observedGeneration":null,"plan":null}}"#);
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use hushmark_event::ask::Ask;
 use hushmark_event::audit::{Action, Ended, Gone, Name, Principal, Target, verify};
+use hushmark_event::chain::Hash32;
+use hushmark_event::plans::{Past, Stopped};
 use hushmark_event::redis_keys::{
     ASKS, AUDIT, AUDIT_HEAD, ERASED, QUESTION_FIELD, REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD,
 };
@@ -349,6 +351,32 @@ async fn an_erasure_gets_one_receipt_once_the_writer_says_that_it_ended() {
     let second = Refusals::default();
     second.round(&mut redis, &key(), &BothKnown::default(), 1).await.unwrap();
     assert_eq!(second.receipt(&key(), answer.position).await.unwrap(), Some(file));
+}
+
+#[tokio::test]
+async fn a_plan_that_the_writer_stopped_is_told_of_once_under_the_name_of_who_demanded_it() {
+    let (_server, mut redis) = Redis::start().await;
+    let refusals = started(&mut redis).await;
+    let plan = Hash32([1; 32]);
+    let action = Action::EnforcePlan { tenant: TenantId(7), plan };
+    let by = Principal::Kubernetes(Name::of("jane"));
+    let what = (Question { by, action }, Outcome::Allowed { position: None });
+    let entry = refusals.note(&mut redis, &key(), what, 1).await.unwrap();
+    let stopped = Some(Stopped { reason: Reason::LegalHold, said: "a hold".into() });
+    let past = |plan, stopped| Past { entry, plan, ended_ms: 2, done: Vec::new(), stopped };
+    for past in [
+        past(plan, None),
+        past(Hash32([2; 32]), stopped.clone()),
+        past(plan, stopped.clone()),
+        past(plan, stopped),
+    ] {
+        refusals.stopped(&mut redis, &key(), &past, 3).await.unwrap();
+    }
+    let entries = audit_file(&refusals).await.entries;
+    let [_, told] = &entries[..] else { panic!("one is told of: {}", entries.len()) };
+    let Says::Asked(told) = &told.says else { panic!("it is no receipt") };
+    assert_eq!(told.by, Principal::Kubernetes(Name::of("jane")));
+    assert_eq!(told.outcome, Outcome::Refused(Reason::LegalHold));
 }
 
 #[tokio::test]

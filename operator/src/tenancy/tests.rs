@@ -2,6 +2,7 @@
 
 mod cluster;
 mod deeds;
+mod policies;
 
 use hushmark_crds::fits::quoted;
 use hushmark_crds::{Campaign, Phase, RetentionPolicy, Tenant};

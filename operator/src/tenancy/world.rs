@@ -15,6 +15,7 @@ use kube::Resource;
 use super::seen::{Object, Seen};
 use super::{PAUSED, is_paused};
 use crate::counts::Counts;
+use crate::plans::Plans;
 
 /// The kinds, in the order of their urgency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +71,8 @@ pub(crate) struct Around<'a> {
     pub(crate) problem: Option<&'a str>,
     /// What epochs published of campaigns.
     pub(crate) counts: &'a Counts,
+    /// What the writer tells of policies, once it was read.
+    pub(crate) plans: Option<&'a Plans>,
     /// The time.
     pub(crate) now: Timestamp,
 }
@@ -125,7 +128,7 @@ impl<K> Kept<K> {
         self.all.get(namespace).into_iter().flat_map(BTreeMap::keys).map(String::as_str).collect()
     }
 
-    fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
         let kind = self.kind;
         self.all.iter().flat_map(move |(namespace, all)| {
             all.keys().map(move |name| key(kind, namespace, name))

@@ -11,9 +11,13 @@ use crate::support::{SIGNING, Stack, wait_or};
 
 /// What an operator appends: one more entry, and the head over all.
 fn append(stack: &Stack, journal: &mut AuditJournal) {
+    ask(stack, journal, Action::RotateKeys, Outcome::Allowed { position: None });
+}
+
+/// The same, of what somebody asked for.
+pub(crate) fn ask(stack: &Stack, journal: &mut AuditJournal, action: Action, outcome: Outcome) {
     let by = Principal::Kubernetes(Name::of("jane"));
-    let outcome = Outcome::Allowed { position: None };
-    let says = Says::Asked(Asked { by, action: Action::RotateKeys, outcome });
+    let says = Says::Asked(Asked { by, action, outcome });
     let prepared = journal.prepare([says], 1_795_000_000_000).unwrap();
     journal.commit(prepared).unwrap();
     let (n, mut redis) = (journal.log().length(), stack.redis());

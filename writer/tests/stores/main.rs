@@ -9,6 +9,7 @@ mod exactly_once;
 mod faults;
 mod last_opens;
 mod objections;
+mod plans;
 #[cfg(feature = "failpoints")]
 mod protections;
 mod retention;

@@ -19,14 +19,16 @@ pub(in crate::region) const USERS: [User; 3] = [
     User {
         name: "writer",
         rules: "~ev:* %R~edge:* ~dead ~writer:* ~refusals ~refusals:head ~audit ~audit:head ~erased \
-                ~asks ~days:* ~published ~published:epoch -@all +ping +info +get +set +del +pexpire +scan +xadd +xlen \
-                +xrange +xrevrange +xread +xtrim +hget +hset +hsetnx +hdel +hkeys +hgetall +hscan \
-                +hlen +hexists +sadd +eval +evalsha +script|load",
+                ~asks ~days:* ~published ~published:epoch %R~policies ~plans -@all +ping +info +get \
+                +set +del +pexpire +scan +xadd +xlen +xrange +xrevrange +xread +xtrim +hget +hset \
+                +hsetnx +hdel +hkeys +hgetall +hscan +hlen +hexists +sadd +eval +evalsha \
+                +script|load",
     },
     User {
         name: "operator",
-        rules: "~refusals ~refusals:head ~audit ~audit:head ~asks ~days:* %R~erased %R~edge:* \
-                %R~published %R~published:epoch %R~writer:told:* -@all +ping +info +get +set +scan +hscan +hmget +xadd +xlen +xrange \
+        rules: "~refusals ~refusals:head ~audit ~audit:head ~asks ~days:* ~policies %R~plans \
+                %R~erased %R~edge:* %R~published %R~published:epoch %R~writer:told:* -@all +ping \
+                +info +get +set +scan +hget +hset +hdel +hgetall +hscan +hmget +xadd +xlen +xrange \
                 +xrevrange +xread +xdel +smembers +srem +eval +evalsha +script|load",
     },
 ];

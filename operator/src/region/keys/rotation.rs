@@ -81,7 +81,7 @@ async fn note(ctx: &Context) -> Result<(), Error> {
     let by = Principal::Kubernetes(Name::of(SOMEBODY));
     let question = Question { by, action: Action::RotateKeys };
     let what = (question, Outcome::Allowed { position: None });
-    ctx.refusals.note(&mut redis, &active.signing_key, what, context::now_ms()).await
+    ctx.refusals.note(&mut redis, &active.signing_key, what, context::now_ms()).await.map(drop)
 }
 
 impl Facts<'_> {

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
 use crate::counts::Counts;
+use crate::plans::Plans;
 use crate::tenancy::seen::{Object, Seen};
 use crate::tenancy::world::{Key, Kind, World};
 use crate::tenancy::{Around, Plan};
@@ -76,6 +77,7 @@ pub(super) struct Cluster {
     pub(super) regions: BTreeSet<String>,
     pub(super) log: Option<RefusalLog>,
     pub(super) counts: Counts,
+    pub(super) plans: Option<Plans>,
     pub(super) invalid: Option<String>,
     writes: usize,
     version: u64,
@@ -94,6 +96,7 @@ impl Cluster {
             regions: BTreeSet::from(["eu".to_owned()]),
             log: Some(RefusalLog::default()),
             counts: Counts::new(),
+            plans: None,
             invalid: None,
             writes: 0,
             version: 0,
@@ -118,6 +121,7 @@ impl Cluster {
             log: self.log.as_ref(),
             problem: None,
             counts: &self.counts,
+            plans: self.plans.as_ref(),
             now: "2026-11-22T00:00:00Z".parse::<Timestamp>().unwrap(),
         }
     }

@@ -71,13 +71,8 @@ fn all(world: &World) -> BTreeSet<Refusal> {
     }
     for (key, policy) in &world.retention {
         let region = world.region_of(&key.0).map(|region| Limits::from(&region.spec));
-        let mut misfits =
-            region.map_or_else(Vec::new, |limits| fits::retention(&policy.spec, &limits));
-        misfits.extend(fits::enforcing(policy.spec.mode));
+        let misfits = region.map_or_else(Vec::new, |limits| fits::retention(&policy.spec, &limits));
         say("RetentionPolicy", key, misfits);
-    }
-    for (key, policy) in &world.anonymization {
-        say("AnonymizationPolicy", key, fits::enforcing(policy.spec.mode).into_iter().collect());
     }
     wrong
 }
