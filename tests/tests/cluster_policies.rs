@@ -188,11 +188,9 @@ fn carried_out(stage: &Stage, old: &str) -> Result<()> {
     stage.refused(&"0".repeat(64), "is not the newest one")?;
     assert_eq!(stage.rows("letter-1")?, OLD + YOUNG, "nothing was changed");
     let hash = stage.hash()?;
-    eprintln!("DOCS\n{}", stage.hushmark(&["plan", "retentionpolicy/short"])?.1);
     let (code, text, error) =
         stage.hushmark(&["enforce", "retentionpolicy/short", "--plan", &hash])?;
     ensure!(code == Some(0), "{text}{error}\n{}", stage.servers.last_words());
-    eprintln!("DOCS\n{error}{text}");
     ensure!(text.contains("RetentionPolicy acme/short is enforced"), "{text}");
     ensure!(text.contains(&format!("{OLD} rows removed")), "{text}");
     assert_eq!(stage.rows("letter-1")?, YOUNG, "what was announced, and nothing else");
@@ -204,7 +202,6 @@ fn carried_out(stage: &Stage, old: &str) -> Result<()> {
     stage.refused(&hash, "this plan was carried out")?;
     let asks = stage.operator.asks.to_string();
     let log = stage.cluster.hushmark(&["audit", "--operator", &asks])?;
-    eprintln!("DOCS\n{log}");
     let told = |plan: &str, outcome: &str| {
         let tells = |line: &&str| line.contains(plan) && line.contains(outcome);
         log.lines().filter(tells).count()
