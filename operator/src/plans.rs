@@ -134,13 +134,12 @@ async fn all(
 /// What is known of a policy and its plan, now.
 ///
 /// # Errors
-/// [`Error::Redis`].
-pub async fn known(
-    ctx: &Context,
-    of: &PlanQuestion,
-) -> Result<(Option<Policy>, Option<Told>), Error> {
+/// [`Error::Blocked`] before all policies were seen; [`Error::Redis`].
+async fn known(ctx: &Context, of: &PlanQuestion) -> Result<(Option<Policy>, Option<Told>), Error> {
     let field = field(of.kind, &of.policy);
-    let policy = ctx.policies.borrow().as_ref().and_then(|all| all.get(&field).cloned());
+    let unread = || Error::Blocked("policies are not read yet: ask again in a minute".into());
+    let policies = ctx.policies.borrow().clone().ok_or_else(unread)?;
+    let policy = policies.get(&field).cloned();
     let mut redis = ctx.redis.connection().await?;
     let told: Option<String> = cmd("HGET")
         .arg(PLANS)

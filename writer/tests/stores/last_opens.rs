@@ -34,7 +34,7 @@ fn open(contact: u64, days_ago: u64) -> Hit {
 /// The only rows, oldest contact first, as days before today.
 fn days(stack: &Stack) -> String {
     stack.query(
-        "SELECT contact, today('UTC') - max(day) FROM last_opens WHERE tenant = 1 \
+        "SELECT contact, toDate(now('UTC')) - max(day) FROM last_opens WHERE tenant = 1 \
          GROUP BY contact ORDER BY contact",
     )
 }

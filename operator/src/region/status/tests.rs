@@ -126,7 +126,8 @@ fn the_documentation_explains_every_condition_and_no_other() {
     let explained: BTreeSet<&str> = rows.map(|(name, _)| name).collect();
     let summary = [READY, RECONCILING, STALLED];
     let ours = OURS.into_iter().filter(|name| !summary.contains(name));
-    assert_eq!(explained, ours.chain([CONTESTED, conditions::PAUSED]).collect());
+    let others = [CONTESTED, conditions::PAUSED, conditions::PLANNED, conditions::ENFORCED];
+    assert_eq!(explained, ours.chain(others).collect());
 }
 
 #[test]
