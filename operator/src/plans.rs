@@ -66,6 +66,8 @@ pub async fn run(ctx: Arc<Context>, shutdown: CancellationToken) -> Result<(), E
         };
         match done {
             Ok(()) => said.clear(),
+            // The Region has not said it yet, as at every start.
+            Err(Error::RedisUnknown) => {}
             Err(error) => {
                 if matches!(error, Error::Redis { .. } | Error::Late(_)) {
                     ctx.redis.failed().await;
