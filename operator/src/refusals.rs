@@ -310,6 +310,9 @@ impl Refusals {
             let audit = logs.audit()?;
             let pending = audit.due().pending().get(&position).cloned();
             let (Some(ended), Some(pending)) = (ended, pending) else { continue };
+            if !pending.can_have_ended(ended.ended_ms) {
+                continue;
+            }
             let previous = audit.log().last_receipt();
             let receipt = pending.receipt(position, &ended, &Place::Cluster, previous);
             let new = New { says: vec![Says::Receipt(receipt)], ..New::default() };

@@ -1,6 +1,6 @@
 //! From ClickHouse to a [`Report`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use clickhouse::{Client, Compression, Row};
 use hushmark_event::cell::Dimension;
@@ -137,25 +137,29 @@ pub async fn campaign(
     Ok(report)
 }
 
-/// Fails while ClickHouse does not show every erasure that the refusal log demands, by its entries.
+/// Fails while ClickHouse does not show every erasure that the refusal log demands: its entries, each
+/// with the moment of it in milliseconds since 1970. What ended before is another log's entry.
 /// Whoever shows anything stored asks this first.
 ///
 /// # Errors
 /// [`ReadError::Behind`] names the first that is missing.
-pub async fn erased(clickhouse: &ClickHouse, demanded: &[u64]) -> Result<(), ReadError> {
+pub async fn erased(clickhouse: &ClickHouse, demanded: &[(u64, u64)]) -> Result<(), ReadError> {
     if demanded.is_empty() {
         return Ok(());
     }
-    let ended: BTreeSet<u64> = clickhouse
+    let query = "SELECT n, toUInt64(toUnixTimestamp64Milli(max(at))) FROM erased WHERE name = '' \
+                 GROUP BY n";
+    let ended: BTreeMap<u64, u64> = clickhouse
         .client()
-        .query_raw("SELECT DISTINCT n FROM erased WHERE name = ''")
-        .fetch_all::<u64>()
+        .query_raw(query)
+        .fetch_all::<(u64, u64)>()
         .await
         .map_err(|source| ReadError::ClickHouse { url: clickhouse.url.clone(), source })?
         .into_iter()
         .collect();
-    match demanded.iter().find(|n| !ended.contains(n)) {
-        Some(n) => Err(ReadError::Behind(*n)),
+    let is_due = |(n, at_ms): &&(u64, u64)| ended.get(n).is_none_or(|ended| ended < at_ms);
+    match demanded.iter().find(is_due) {
+        Some((n, _)) => Err(ReadError::Behind(*n)),
         None => Ok(()),
     }
 }

@@ -14,7 +14,7 @@ mod stored;
 mod tell;
 mod what;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -103,6 +103,13 @@ impl From<clickhouse::error::Error> for EraseError {
     }
 }
 
+/// The erasures of this log that ended. What ended before it was demanded is an entry of another log,
+/// which this ClickHouse outlived.
+fn of_this_log(ended: &BTreeMap<u64, u64>, erasures: &Erasures) -> BTreeSet<u64> {
+    let has_ended = |it: &&Erasure| ended.get(&it.n).is_some_and(|ended| *ended >= it.at_ms);
+    erasures.all().iter().filter(has_ended).map(|erasure| erasure.n).collect()
+}
+
 impl Eraser {
     /// One that has looked at nothing yet.
     #[must_use]
@@ -155,6 +162,7 @@ impl Eraser {
             return Ok(());
         }
         let glance = stored::glance(&self.client).await;
+        let glance = glance.map(|(uptime, ended)| (uptime, of_this_log(&ended, &erasures)));
         if !glance.as_ref().is_ok_and(|(uptime, ended)| self.is_as_left(*uptime, ended, &erasures))
         {
             self.doubt();

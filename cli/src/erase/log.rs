@@ -46,7 +46,8 @@ impl Log {
     /// Fails while ClickHouse may hold what the log demands to be gone: an erasure is under way, or
     /// a backup from before one was restored. Whoever shows anything stored asks this first.
     pub(crate) async fn is_obeyed(&self, clickhouse: &ClickHouse) -> Result<()> {
-        let demanded: Vec<u64> = self.0.erasures().all().iter().map(|it| it.n).collect();
+        let all = self.0.erasures().all();
+        let demanded: Vec<(u64, u64)> = all.iter().map(|it| (it.n, it.at_ms)).collect();
         Ok(hushmark_report::erased(clickhouse, &demanded).await?)
     }
 }

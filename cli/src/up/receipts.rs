@@ -53,13 +53,17 @@ pub(super) async fn hand_out(
         else {
             continue;
         };
+        let ended_ms = u64::try_from(end.at_ms).unwrap_or(0);
+        if !pending.can_have_ended(ended_ms) {
+            continue;
+        }
         let keys_destroyed = match pending.target {
             Target::Tenant(tenant) => u64::from(keys::destroy_tenant_key(folder, tenant)?),
             Target::Campaign { .. } | Target::Person { .. } => 0,
         };
         let ended = Ended {
             ledger: end.position,
-            ended_ms: u64::try_from(end.at_ms).unwrap_or(0),
+            ended_ms,
             gone: rows.into_iter().map(ErasedRow::gone).collect(),
         };
         let place = Place::OneMachine { keys_destroyed };

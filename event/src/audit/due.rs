@@ -26,6 +26,15 @@ pub struct Pending {
     pub asked_ms: u64,
 }
 
+impl Pending {
+    /// Whether what ended then can be this erasure. What ended before it was asked for is another
+    /// log's, whose entries have the same numbers: ClickHouse outlived that log.
+    #[must_use]
+    pub const fn can_have_ended(&self, ended_ms: u64) -> bool {
+        ended_ms >= self.asked_ms
+    }
+}
+
 /// Erasures by the refusal log's entry, as the audit log tells of them.
 #[derive(Clone, Debug, Default)]
 pub struct Due {

@@ -1,6 +1,6 @@
 //! What ClickHouse is asked and told about rows that have to go: counts, mutations, and parts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clickhouse::error::Result;
 use clickhouse::{Client, Row};
@@ -38,12 +38,15 @@ pub(super) async fn tables(client: &Client) -> Result<Vec<&'static Table>> {
     Ok(TABLES.iter().filter(|table| names.contains(table.name)).collect())
 }
 
-/// For how many seconds the server runs, and which erasures ended, by their entry in the log. The
-/// first is asked first: what was started anew between the two shows it the next time.
-pub(super) async fn glance(client: &Client) -> Result<(u64, BTreeSet<u64>)> {
+/// For how many seconds the server runs, and which erasures ended, by their entry in the log, and
+/// when, in milliseconds since 1970. The first is asked first: what was started anew between the two
+/// shows it the next time.
+pub(super) async fn glance(client: &Client) -> Result<(u64, BTreeMap<u64, u64>)> {
     let uptime = client.query_raw("SELECT toUInt64(uptime())").fetch_one().await?;
-    let query = "SELECT DISTINCT n FROM erased WHERE name = ''";
-    Ok((uptime, client.query_raw(query).fetch_all().await?.into_iter().collect()))
+    let query = "SELECT n, toUInt64(toUnixTimestamp64Milli(max(at))) FROM erased WHERE name = '' \
+                 GROUP BY n";
+    let ended: Vec<(u64, u64)> = client.query_raw(query).fetch_all().await?;
+    Ok((uptime, ended.into_iter().collect()))
 }
 
 pub(super) async fn find(client: &Client, table: &Table, search: &Search) -> Result<Vec<Found>> {
