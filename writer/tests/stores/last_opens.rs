@@ -4,10 +4,10 @@ use ed25519_dalek::SigningKey;
 use hushmark_event::chain::Hash32;
 use hushmark_event::redis_keys::{REFUSAL_FIELD, REFUSALS, REFUSALS_HEAD};
 use hushmark_event::refusal::{Entry, Erased, RefusalLog, Refuses};
-use hushmark_event::{Hit, Lane, Verdict};
+use hushmark_event::{BatchBuilder, DayKey, Hit, Lane, LaneSealer, Verdict};
 use hushmark_policy::{Day, Kind, Mode};
 
-use crate::support::{SIGNING, Stack, hit, now_ms, wait_or};
+use crate::support::{BATCH_KEY, SIGNING, Stack, hit, now_ms, wait_or};
 
 const LANE: Lane = Lane { incarnation: 0x888, core: 0 };
 
@@ -31,6 +31,18 @@ fn open(contact: u64, days_ago: u64) -> Hit {
     Hit { at_ms: hit.at_ms - days_ago * 86_400_000, ..hit }
 }
 
+/// A batch of opens that came so many days ago, sealed today: keys of older days are none of this
+/// stack's.
+fn append(stack: &Stack, number: u64, hits: &[Hit]) {
+    let mut builder = BatchBuilder::new(1);
+    hits.iter().for_each(|hit| builder.push_hit(hit));
+    let (mut packed, mut blob) = (Vec::new(), Vec::new());
+    let records = builder.take(&mut packed);
+    let today = Day::of_unix_ms(now_ms());
+    LaneSealer::new(&DayKey::new(BATCH_KEY), today, LANE).seal(number, records, &packed, &mut blob);
+    stack.append_bytes(LANE, number, &blob);
+}
+
 /// The only rows, oldest contact first, as days before today.
 fn days(stack: &Stack) -> String {
     stack.query(
@@ -43,13 +55,13 @@ fn days(stack: &Stack) -> String {
 fn a_later_day_overwrites_an_earlier_one_and_nothing_else_is_stored() {
     let stack = Stack::start();
     let _writer = stack.writer(&[]);
-    stack.append(LANE, 1, &[open(7, 2), open(8, 2)]);
+    append(&stack, 1, &[open(7, 2), open(8, 2)]);
     stack.wait_stored(LANE, 1);
     assert_eq!(days(&stack), "7\t2\n8\t2");
-    stack.append(LANE, 2, &[open(7, 0)]);
+    append(&stack, 2, &[open(7, 0)]);
     stack.wait_stored(LANE, 2);
     // A day that comes late moves nothing back.
-    stack.append(LANE, 3, &[open(7, 1), open(7, 1)]);
+    append(&stack, 3, &[open(7, 1), open(7, 1)]);
     stack.wait_stored(LANE, 3);
     assert_eq!(days(&stack), "7\t0\n8\t2");
     stack.query("OPTIMIZE TABLE last_opens FINAL");
@@ -75,7 +87,7 @@ fn a_machine_keeps_nobody_and_an_individual_hit_that_was_capped_keeps_its_day_al
     hits.push(hit(Mode::Individual, Kind::Click, 1, 9));
     hits.push(hit(Mode::Anonymous, Kind::Open, 1, 10));
     let _writer = stack.writer(&[]);
-    stack.append(LANE, 1, &hits);
+    append(&stack, 1, &hits);
     stack.wait_stored(LANE, 1);
     assert_eq!(days(&stack), "8\t0");
     assert_eq!(stack.query("SELECT count() FROM hits WHERE tenant != 0"), "0");
@@ -87,7 +99,7 @@ fn a_machine_keeps_nobody_and_an_individual_hit_that_was_capped_keeps_its_day_al
 fn whoever_objects_or_is_erased_is_gone() {
     let stack = Stack::start();
     let _writer = stack.writer(&[]);
-    stack.append(LANE, 1, &[open(7, 1), open(8, 1), open(9, 1)]);
+    append(&stack, 1, &[open(7, 1), open(8, 1), open(9, 1)]);
     stack.wait_stored(LANE, 1);
     // A minute is too long for a test.
     stack.query("ALTER TABLE last_opens MODIFY SETTING old_parts_lifetime = 1");
@@ -100,7 +112,7 @@ fn whoever_objects_or_is_erased_is_gone() {
     assert_eq!(stack.query(noted), "1");
     wait_or("the objection to be obeyed", || stack.logs(), || days(&stack) == "9\t1");
     // Both open once more.
-    stack.append(LANE, 2, &[open(7, 0), open(8, 0), open(9, 0)]);
+    append(&stack, 2, &[open(7, 0), open(8, 0), open(9, 0)]);
     stack.wait_stored(LANE, 2);
     assert_eq!(days(&stack), "9\t0");
     let today = Day::of_unix_ms(now_ms()).to_string();
