@@ -425,7 +425,7 @@ fn http(to: SocketAddr, method: &str, path: &str, body: &str) -> Result<String, 
     let length = body.len();
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
     )
     .map_err(say)?;
     let mut answer = Vec::new();
