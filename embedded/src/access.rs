@@ -59,8 +59,11 @@ impl Access {
     }
 }
 
+/// A user's name and the password.
+type Shown = (Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>);
+
 /// User and password, in the two ways of ClickHouse that keep them out of addresses.
-fn shown(headers: &HeaderMap) -> Option<(Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>)> {
+fn shown(headers: &HeaderMap) -> Option<Shown> {
     let bytes = |value: &HeaderValue| Zeroizing::new(value.as_bytes().to_vec());
     if let Some(key) = headers.get(KEY) {
         let user = headers.get(NAME).map_or_else(|| Zeroizing::new(USER.to_vec()), bytes);
