@@ -64,6 +64,7 @@ pub fn replaced(old: &RegionSpec, new: &RegionSpec) -> Vec<Workload> {
         || old.place_database != new.place_database
         || old.acknowledgement != new.acknowledgement
         || old.privacy_signals != new.privacy_signals
+        || old.minimum_group != new.minimum_group
         || stores.0;
     let writer =
         old.epoch != new.epoch || old.minimum_group != new.minimum_group || stores.0 || stores.1;
