@@ -168,7 +168,7 @@ fn killed(
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
     edges::kill(machine, "redis")?;
     for edge in edges {
-        edge.restart(machine)?;
+        edge.restart()?;
     }
     let ignored: u64 = edges.iter().map(Edge::voids).sum::<Result<u64>>()?;
     let mut opened = 0;

@@ -1,11 +1,10 @@
-//! Four edges of one region: the one that `up` started, and three of its kind beside it.
+//! Four edges of one region, beside the one that `up` started: they tell each hit that they ignore.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,18 +21,12 @@ use crate::tools::Tools;
 pub(super) struct Edge {
     listen: SocketAddr,
     admin: SocketAddr,
-    /// The process, where it is not a child of `up`, which starts its own anew.
-    process: Option<Process>,
+    process: Process,
 }
 
 /// All four, ready.
 pub(super) fn four(tools: &Tools, machine: &OneMachine, folder: &Path) -> Result<Vec<Edge>> {
-    let own = Edge { listen: machine.edge()?, admin: machine.edge_admin()?, process: None };
-    let mut edges = vec![own];
-    for n in 1..4 {
-        edges.push(Edge::start(tools, machine.data(), folder, n)?);
-    }
-    Ok(edges)
+    (1..=4).map(|n| Edge::start(tools, machine.data(), folder, n)).collect()
 }
 
 impl Edge {
@@ -57,15 +50,14 @@ impl Edge {
         let args = args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
         let program = tools.program("hushmark-edge")?;
         let recipe = Recipe { name, program, args, env: BTreeMap::new() };
-        let edge = Self { listen, admin, process: Some(Process::new(recipe, folder)) };
+        let edge = Self { listen, admin, process: Process::new(recipe, folder) };
         edge.come_up()?;
         Ok(edge)
     }
 
     fn come_up(&self) -> Result<()> {
-        let Some(process) = &self.process else { return self.wait_ready() };
-        process.start()?;
-        wait_ready(&process.name(), process, || self.is_ready())
+        self.process.start()?;
+        wait_ready(&self.process.name(), &self.process, || self.is_ready())
     }
 
     fn is_ready(&self) -> bool {
@@ -73,21 +65,9 @@ impl Edge {
         ready.is_ok_and(|answer| answer.status == 200)
     }
 
-    fn wait_ready(&self) -> Result<()> {
-        let until = Instant::now() + PATIENCE;
-        while !self.is_ready() {
-            ensure!(Instant::now() < until, "the edge of `up` does not come back");
-            sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    }
-
     /// Kills it, and waits until it is there again.
-    pub(super) fn restart(&self, machine: &OneMachine) -> Result<()> {
-        match &self.process {
-            Some(process) => process.kill9()?,
-            None => kill(machine, "edge")?,
-        }
+    pub(super) fn restart(&self) -> Result<()> {
+        self.process.kill9()?;
         self.come_up()
     }
 
