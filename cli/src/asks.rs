@@ -83,7 +83,7 @@ async fn people(
     let people = addresses(file)?;
     let log = erase::Log::read(folder)?;
     log.tenant(tenant, namespace)?;
-    let key = keys::tenant_key(folder, tenant)?;
+    let key = keys::tenant_key(folder, tenant, &state.clickhouse()?).await?;
     let contacts = Contacts::read((folder, &log.0), &state.clickhouse()?, tenant, key).await?;
     // Of who was erased nothing is written down again: what is left of them says as much.
     let (_, to_note): (Vec<_>, Vec<_>) =

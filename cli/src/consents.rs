@@ -62,7 +62,7 @@ pub(crate) async fn consent(data: &Path, options: &args::Consent) -> Result<()> 
     let log = Log::read(&folder)?;
     log.tenant(tenant, &options.tenant)?;
     log.is_obeyed(&state.clickhouse()?).await?;
-    let key = keys::tenant_key(&folder, tenant)?;
+    let key = keys::tenant_key(&folder, tenant, &state.clickhouse()?).await?;
     let contacts = Contacts::read((&folder, &log.0), &state.clickhouse()?, tenant, key).await?;
     let client = state.clickhouse()?.client().with_setting("async_insert", "0");
     let at = i64::try_from(now_ms()).unwrap_or(i64::MAX);

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use ed25519_dalek::SigningKey;
 use hushmark_policy::{Day, TenantId};
+use hushmark_report::ClickHouse;
 use zeroize::Zeroizing;
 
 use crate::data::DataFolder;
@@ -121,10 +122,30 @@ pub(crate) fn signing_key(folder: &DataFolder) -> Result<SigningKey> {
     Ok(SigningKey::from_bytes(&seed))
 }
 
-/// The key that seals a tenant's addresses, made when it is first needed.
-pub(crate) fn tenant_key(folder: &DataFolder, tenant: TenantId) -> Result<Zeroizing<[u8; 32]>> {
+/// The key that seals a tenant's addresses, made when it is first needed. One that is gone is not made
+/// anew: by another key nobody is found who withdrew, and nobody's mail that was sent.
+pub(crate) async fn tenant_key(
+    folder: &DataFolder,
+    tenant: TenantId,
+    clickhouse: &ClickHouse,
+) -> Result<Zeroizing<[u8; 32]>> {
     let path = tenant_path(folder, tenant);
     if !path.exists() {
+        let of = |table| format!("SELECT 1 FROM {table} WHERE tenant = {}", tenant.0);
+        let all = ["contacts", "withdrawals", "consents"].map(of).join(" UNION ALL ");
+        let known: u64 = clickhouse
+            .client()
+            .query_raw(&format!("SELECT count() FROM ({all})"))
+            .fetch_one()
+            .await
+            .context("cannot see whether the tenant had a key; is `hushmark up` running?")?;
+        ensure!(
+            known == 0,
+            "the tenant's key {} is gone, and contacts, withdrawals and consents are found by it \
+             alone: restore it, or erase the whole tenant with `hushmark erase --tenant NAMESPACE \
+             --all`; nothing was changed",
+            path.display()
+        );
         random_file(&path)?;
     }
     read_key(&path)

@@ -132,8 +132,8 @@ pub(crate) async fn stamp(
         );
     }
     let tracking = left(campaign, &refused, fixed.generation);
-    let key = keys::tenant_key(&folder, campaign.tenant)?;
     let clickhouse = state.clickhouse()?;
+    let key = keys::tenant_key(&folder, campaign.tenant, &clickhouse).await?;
     let read = Contacts::read((&folder, &refused), &clickhouse, campaign.tenant, key);
     let mut contacts = read.await?;
     let consents = match manifests.tenant_of(campaign).needs_consent(tracking) {

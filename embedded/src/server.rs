@@ -4,6 +4,8 @@
 use crate::access::Access;
 use crate::answer::{answer, ping_alone};
 use crate::engine::Engine;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -12,6 +14,7 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,6 +30,9 @@ const HEADER_BYTES: usize = 128 << 10;
 /// For a header to arrive, and for a kept connection to stay without one (hyper has one clock for
 /// both). Long, because the writer's connection must outlive a quiet campaign's minutes.
 const HEADER_TIME: Duration = Duration::from_secs(300);
+/// For a client to show the password, by its first request: who does not know it cannot hold the
+/// places of those who do.
+const STRANGER_TIME: Duration = Duration::from_secs(10);
 /// For a client to show its certificate.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// What runs at SIGTERM may take so long to end.
@@ -137,8 +143,13 @@ async fn serve(
     behind: Option<Behind>,
     mut stopped: watch::Receiver<()>,
 ) {
-    let service = service_fn(move |request| {
+    let is_known = Arc::new(AtomicBool::new(false));
+    let knows = Arc::clone(&is_known);
+    let service = service_fn(move |request: Request<Incoming>| {
         let behind = behind.clone();
+        if behind.as_ref().is_some_and(|(_, access)| access.admit(request.headers()).is_ok()) {
+            knows.store(true, Ordering::Relaxed);
+        }
         async move {
             Ok::<_, Infallible>(match &behind {
                 Some((engine, access)) => answer(engine, access, request).await,
@@ -156,9 +167,16 @@ async fn serve(
             .serve_connection(TokioIo::new(stream), service)
     );
     let mut draining = false;
+    let mut stranger = pin!(tokio::time::sleep(STRANGER_TIME));
     let ended = loop {
         tokio::select! {
             ended = connection.as_mut() => break ended,
+            () = stranger.as_mut(), if !stranger.is_elapsed() => {
+                if !is_known.load(Ordering::Relaxed) {
+                    tracing::debug!("a client did not show who it is");
+                    return;
+                }
+            }
             // The sender's drop is the signal.
             _ = stopped.changed(), if !draining => {
                 draining = true;

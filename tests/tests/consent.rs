@@ -64,6 +64,22 @@ fn who_did_not_consent_gets_the_same_mail_without_tracking() -> Result<()> {
 
     let lacks = machine.run(&["consent", "--tenant", "acme", "--people", &one])?;
     ensure!(lacks.status.code() == Some(2), "a consent that nobody can show proves nothing");
+
+    // By a new key nobody would be found who withdrew.
+    for key in fs::read_dir(machine.data().join("tenants"))? {
+        fs::remove_file(key?.path())?;
+    }
+    let withdraw = ["withdraw", "--tenant", "acme", "--people", &one];
+    let out = folder.path().join("keyless").display().to_string();
+    let stamp = ["stamp", "spring-individual", "--out", &out];
+    for command in [&consent[..], &withdraw, &stamp] {
+        let refused = machine.run(command)?;
+        let said = String::from_utf8_lossy(&refused.stderr);
+        ensure!(refused.status.code() == Some(1) && said.contains(".key is gone"), "{said}");
+    }
+    ensure!(
+        fs::read_dir(machine.data().join("tenants"))?.next().is_none() && !Path::new(&out).exists()
+    );
     machine.stop()?;
     Ok(())
 }

@@ -22,12 +22,14 @@ const OF_HITS: [&str; 3] = [
     "hushmark_writer_voids_total",
 ];
 
-/// What is told as it is, in whole steps.
-const WAITING: [&str; 2] = ["hushmark_writer_lag_entries", "hushmark_writer_lag_hits"];
-
-/// Seconds that the lag is told in, where hits are told in steps: more than it is while all is well,
-/// because the age of a lonely hit says when it came.
-const LAG_STEP: f64 = 30.0;
+/// What has to be told as it is at every moment, in steps so coarse that all is nothing while all is
+/// well: the age of a lonely hit says when it came, and so does the part that it makes.
+const COARSE: [(&str, f64); 4] = [
+    ("hushmark_writer_lag_seconds", 30.0),
+    ("hushmark_writer_lag_hits", 1_000.0),
+    ("hushmark_writer_lag_entries", 1_000.0),
+    ("hushmark_writer_parts", 100.0),
+];
 
 /// Every figure.
 pub struct Metrics {
@@ -177,12 +179,12 @@ impl Metrics {
         for family in &mut families {
             if let Some(as_told) = of_hits.iter().find(|told| told.name() == family.name()) {
                 *family = as_told.clone();
-            } else if WAITING.contains(&family.name()) {
-                *family = rounded(std::mem::take(family), pace);
-            } else if family.name() == "hushmark_writer_lag_seconds" {
+            } else if let Some((_, step)) = COARSE.iter().find(|(name, _)| *name == family.name()) {
                 for metric in family.mut_metric() {
-                    let lag = metric.get_gauge().get_value();
-                    metric.set_gauge(gauge(lag - lag % LAG_STEP));
+                    let value = metric.get_gauge().get_value();
+                    let mut gauge = ToldGauge::default();
+                    gauge.set_value(value - value % step);
+                    metric.set_gauge(gauge);
                 }
             }
         }
@@ -190,25 +192,15 @@ impl Metrics {
     }
 }
 
-fn gauge(value: f64) -> ToldGauge {
-    let mut gauge = ToldGauge::default();
-    gauge.set_value(value);
-    gauge
-}
-
 /// A figure in whole steps. Of a histogram the sum becomes that of as many observations as are told.
 fn rounded(mut family: MetricFamily, pace: &Pace) -> MetricFamily {
     let kind = family.get_field_type();
-    let whole = |value: f64| pace.rounded(value as u64) as f64;
     for metric in family.mut_metric() {
         match kind {
             MetricType::COUNTER => {
                 let mut counter = Counter::default();
-                counter.set_value(whole(metric.get_counter().get_value()));
+                counter.set_value(pace.rounded(metric.get_counter().get_value() as u64) as f64);
                 metric.set_counter(counter);
-            }
-            MetricType::GAUGE => {
-                metric.set_gauge(gauge(whole(metric.get_gauge().get_value())));
             }
             _ => {
                 let mut histogram = metric.get_histogram().clone();
@@ -238,8 +230,9 @@ mod tests {
         line.unwrap().parse().unwrap()
     }
 
-    fn told(metrics: &Metrics) -> [f64; 5] {
+    fn told(metrics: &Metrics) -> [f64; 6] {
         [
+            "hushmark_writer_parts{table=\"hits\"}",
             "hushmark_writer_stored_hits_total",
             "hushmark_writer_insert_seconds_count",
             "hushmark_writer_lag_hits",
@@ -252,7 +245,8 @@ mod tests {
     fn one_hit(metrics: &Metrics, n: i64) {
         metrics.stored.inc();
         metrics.insert_seconds.observe(0.02);
-        metrics.lag_hits.set(n % 10);
+        metrics.parts.with_label_values(&["hits"]).set(n % 9);
+        metrics.lag_hits.set(n % 40);
         metrics.lag_entries.set(n % 7);
         metrics.lag_seconds.set(11.5);
     }
@@ -260,6 +254,7 @@ mod tests {
     #[test]
     fn no_figure_tells_of_one_hit() {
         let metrics = Metrics::new(10);
+        metrics.parts.with_label_values(&["hits"]).set(3);
         let nothing = told(&metrics);
         for n in 1..10 {
             one_hit(&metrics, n);
@@ -268,13 +263,13 @@ mod tests {
         for n in 10..20 {
             one_hit(&metrics, n);
         }
-        assert_eq!(told(&metrics), [10.0, 10.0, 0.0, 0.0, 0.0]);
+        assert_eq!(told(&metrics), [0.0, 10.0, 10.0, 0.0, 0.0, 0.0]);
     }
 
     #[test]
     fn with_a_step_of_one_figures_are_exact() {
         let metrics = Metrics::new(1);
         one_hit(&metrics, 3);
-        assert_eq!(told(&metrics), [1.0, 1.0, 3.0, 3.0, 11.5]);
+        assert_eq!(told(&metrics), [3.0, 1.0, 1.0, 3.0, 3.0, 11.5]);
     }
 }

@@ -47,6 +47,13 @@ impl Auditor {
             auditor.learn(&entry)?;
         }
         let (length, last) = (auditor.log.length(), auditor.last_handed_out()?);
+        ensure!(
+            length == 0 || signed.is_some(),
+            "{} has {length} entries, and {} is gone, which says how many there have to be: restore \
+             it, or the newest copy of both",
+            auditor.file.path(),
+            auditor.folder.path(HEAD).display()
+        );
         let newest = signed.map_or(0, |head| head.length).max(last);
         ensure!(
             length >= newest,
@@ -186,10 +193,12 @@ mod tests {
         let (by, outcome) = (Principal::Recipient, Outcome::Allowed { position: None });
         let asked = Says::Asked(Asked { by, action: Action::RotateKeys, outcome });
         let mut auditor = open(&folder).unwrap();
+        let (log, head) = (folder.path(LOG), folder.path(HEAD));
+        let mut signed_before = Vec::new();
         for now_ms in 1..=3 {
+            signed_before = fs::read(&head).unwrap();
             auditor.append([asked.clone()], now_ms).unwrap();
         }
-        let (log, head) = (folder.path(LOG), folder.path(HEAD));
         let whole = fs::read_to_string(&log).unwrap();
         let two: String = whole.lines().take(2).map(|line| format!("{line}\n")).collect();
 
@@ -197,14 +206,20 @@ mod tests {
         assert!(open(&folder).err().unwrap().contains("has 2 entries, and entry 3 was signed"));
         let signed = fs::read(&head).unwrap();
         fs::remove_file(&head).unwrap();
+        assert!(open(&folder).err().unwrap().contains("is gone, which says how many"));
+        fs::write(&head, signed_before).unwrap();
         let receipt = folder.path(RECEIPTS).join("receipt-3.json");
         fs::write(&receipt, "{}").unwrap();
         assert!(open(&folder).err().unwrap().contains("has 2 entries, and entry 3 was signed"));
 
         // Another history of the same length.
-        fs::remove_file(&receipt).unwrap();
+        for gone in [&receipt, &log, &head] {
+            fs::remove_file(gone).unwrap();
+        }
         let mut auditor = open(&folder).unwrap();
-        auditor.append([asked], 4).unwrap();
+        for now_ms in 4..=6 {
+            auditor.append([asked.clone()], now_ms).unwrap();
+        }
         fs::write(&head, signed).unwrap();
         assert!(open(&folder).err().unwrap().contains("is not the log that was signed"));
 

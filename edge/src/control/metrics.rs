@@ -111,7 +111,7 @@ fn lanes(control: &Control, figures: &Figures, families: &mut Vec<MetricFamily>)
     families.push(counter(
         "hushmark_edge_replayed_batches_total",
         "Batches brought from lane logs to Redis",
-        sum(|s| &s.replayed) + control.counts.replayed_batches.get(),
+        control.traffic.rounded(sum(|s| &s.replayed) + control.counts.replayed_batches.get()),
     ));
     families.push(counter(
         "hushmark_edge_lane_conflicts_total",
@@ -131,7 +131,7 @@ fn lanes(control: &Control, figures: &Figures, families: &mut Vec<MetricFamily>)
     families.push(gauge(
         "hushmark_edge_lane_log_bytes",
         "Bytes in lane logs that Redis does not have yet",
-        control.log_bytes() as f64,
+        control.traffic.coarse(control.log_bytes()) as f64,
     ));
     families.push(histogram(
         "hushmark_edge_batch_records",

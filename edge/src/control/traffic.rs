@@ -36,12 +36,13 @@ pub(super) struct Merged {
 /// What was told last, and when more may be told.
 pub(crate) struct Traffic {
     told: Mutex<(Pace, Figures)>,
+    is_exact: bool,
 }
 
 impl Traffic {
     /// Figures in steps of so many hits.
     pub(crate) fn new(step: u32) -> Self {
-        Self { told: Mutex::new((Pace::new(step), Figures::default())) }
+        Self { told: Mutex::new((Pace::new(step), Figures::default())), is_exact: step <= 1 }
     }
 
     /// Figures as they may be told now.
@@ -61,6 +62,13 @@ impl Traffic {
     /// A number that has to be told at every moment.
     pub(super) fn rounded(&self, n: u64) -> u64 {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).0.rounded(n)
+    }
+
+    /// Bytes that single batches add to, in steps that hold thousands of them, rounded up: that
+    /// there are any is told at once, as the lane's breaker tells it.
+    pub(super) fn coarse(&self, bytes: u64) -> u64 {
+        const STEP: u64 = 64 << 10;
+        if self.is_exact { bytes } else { bytes.next_multiple_of(STEP) }
     }
 }
 

@@ -1,8 +1,9 @@
 //! What curl sends and gets.
 
 use crate::support::{Reply, Server, escape, folder, wait_for};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 #[test]
 fn a_query_may_stand_in_the_address_in_the_body_or_in_both() {
@@ -288,4 +289,24 @@ fn begin_insert(server: &Server, address: &str, length: usize) -> TcpStream {
     );
     stream.write_all(head.as_bytes()).unwrap();
     stream
+}
+
+#[test]
+fn who_shows_no_password_cannot_hold_the_places_of_others() {
+    let (parent, data) = folder();
+    let file = parent.path().join("password");
+    std::fs::write(&file, "a long secret").unwrap();
+    let server = Server::start_with(&data, &["--password-file", file.to_str().unwrap()]);
+    let mut strangers: Vec<TcpStream> = (0..256)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&server.address).unwrap();
+            stream.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\n").unwrap();
+            stream
+        })
+        .collect();
+    let first = strangers.first_mut().unwrap();
+    first.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    assert_eq!(first.read(&mut [0; 1]).unwrap(), 0, "it is closed");
+    let known = server.send("POST", "", "X-ClickHouse-Key: a long secret\r\n", b"SELECT 1");
+    assert_eq!(known.text(), "1\n");
 }

@@ -197,7 +197,7 @@ impl Stack {
             .arg(state)
             .arg("--refusal-key")
             .arg(path.join("refusal.pub"))
-            .args(["--admin", &admin.to_string()])
+            .args(["--admin", &admin.to_string(), "--metrics-step", "1"])
             .args(args)
             .envs(env.iter().copied())
             .stderr(log(path, "writer"))

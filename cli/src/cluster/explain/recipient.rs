@@ -93,12 +93,12 @@ impl Recipient {
                 Some("stays as it was when it was stamped, with tracking or without".to_owned())
             }
             Untracked::Withdrew | Untracked::Objected => Some(format!(
-                "of mail that names them (individual) nothing is counted any more, whenever it was \
-                 sent. {anonymous}"
+                "of mail that names them (individual, lastOpenDay) nothing is stored any more, \
+                 whenever it was sent. {anonymous}"
             )),
             Untracked::Erased => Some(
-                "of mail that names them (individual) nothing is counted any more, and what was \
-                 counted is gone"
+                "of mail that names them (individual, lastOpenDay) nothing is stored any more, and \
+                 every row that named them is gone; sums that they are in stay"
                     .to_owned(),
             ),
         }

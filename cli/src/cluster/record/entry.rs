@@ -271,9 +271,10 @@ fn limits(
 ) -> Vec<Item> {
     let ends = "for good, because whoever forgets it tracks them again";
     let mut limits = vec![
+        Item::new("contacts", "until they are erased (`hushmark erase`): no policy reaches them"),
         Item::new(
-            "contacts and deliveries",
-            "until they are erased (`hushmark erase`): no policy reaches them",
+            "deliveries",
+            "until the campaign is completed (`hushmark complete`) or erased: no policy reaches them",
         ),
         Item::new("withdrawals and objections", ends),
     ];
