@@ -6,7 +6,8 @@
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll, Waker};
 
-use hushmark_event::{BatchBuilder, Hit, Objection};
+use hushmark_event::{self as event, BatchBuilder, Hit, Objection};
+use hushmark_policy::Kind;
 
 /// Which batch a record went into; batches are counted from 1 within a core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,9 +56,16 @@ impl Commit {
         self.appended()
     }
 
-    pub(crate) fn void(&self, now_ms: u64) -> Ticket {
-        self.open.borrow_mut().push_void(now_ms);
+    /// As long as what it stands for; 1 where that is nothing.
+    pub(crate) fn void(&self, length: usize, now_ms: u64) -> Ticket {
+        self.open.borrow_mut().push_void(length, now_ms);
         self.appended()
+    }
+
+    /// The trace of a hit that policy forbids, of which nothing is left but its length.
+    pub(crate) fn forbidden(&self, of: &event::Context, kind: Kind, place: bool, now_ms: u64) -> Ticket {
+        let length = self.open.borrow().hit_len(of, kind, place, now_ms);
+        self.void(length, now_ms)
     }
 
     pub(crate) fn objection(&self, objection: &Objection, now_ms: u64) -> Ticket {

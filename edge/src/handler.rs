@@ -153,8 +153,7 @@ impl Desk {
             // A valid token leaves its record even so: who takes a link down learns nothing more
             // than who forges one, and who counts batches learns nothing at all.
             stats.refused[TAKEN_DOWN].one();
-            stats.voids.one();
-            return (refused(route), Some(self.commit.void(asked.now_ms)));
+            return (refused(route), Some(self.forbidden(local, route, &claims, asked)));
         }
         if asked.what == What::Object {
             return self.object(local, &claims, asked);
@@ -165,10 +164,7 @@ impl Desk {
                 kind.one();
                 self.commit.hit(&hit)
             }
-            None => {
-                stats.voids.one();
-                self.commit.void(asked.now_ms)
-            }
+            None => self.forbidden(local, route, &claims, asked),
         };
         let tracking = claims.tracking();
         let reply = match (route, claims.destination) {
@@ -180,6 +176,24 @@ impl Desk {
             (Route::Click, None) => Reply::NotFound,
         };
         (reply, Some(ticket))
+    }
+
+    /// A void in the place of the hit that the token was made for.
+    fn forbidden(
+        &self,
+        local: &Local,
+        route: Route,
+        claims: &Claims,
+        asked: &Asked<'_>,
+    ) -> Ticket {
+        self.stats.voids.one();
+        let kind = match route {
+            Route::Open => Kind::Open,
+            Route::Click => Kind::Click,
+            Route::Page => return self.commit.void(1, asked.now_ms),
+        };
+        let has_country = claims.place >= Place::Country && local.known.countries.is_some();
+        self.commit.forbidden(&context(claims, claims.mode), kind, has_country, asked.now_ms)
     }
 
     /// The hit that policy allows of this request, or `None` where it is a void.
@@ -246,14 +260,7 @@ impl Desk {
         let countries = local.known.countries.as_ref().filter(|_| place >= Place::Country);
         let country = countries.and_then(|db| db.lookup(client.as_ref()?));
         Some(Hit {
-            context: event::Context {
-                tenant: claims.tenant,
-                campaign: claims.campaign,
-                generation: claims.generation,
-                mode,
-                mail_type: claims.mail_type,
-                last_day: claims.last_day,
-            },
+            context: context(claims, mode),
             kind,
             link: claims.link,
             honeypot: claims.honeypot,
@@ -265,6 +272,17 @@ impl Desk {
             system: judgement.system,
             country,
         })
+    }
+}
+
+const fn context(claims: &Claims, mode: Mode) -> event::Context {
+    event::Context {
+        tenant: claims.tenant,
+        campaign: claims.campaign,
+        generation: claims.generation,
+        mode,
+        mail_type: claims.mail_type,
+        last_day: claims.last_day,
     }
 }
 

@@ -7,12 +7,13 @@ use hushmark_policy::{
 use crate::hit::{Client, Context, Device, Hit, System, Verdict};
 use crate::objection::Objection;
 
-/// The version of the packed form without objections, of the one with them, and of the one with hits
-/// of `lastOpenDay` and perhaps objections. A batch without either is the first to the byte, so that a
-/// writer that knows neither misses nothing else.
+/// The version of the packed form without objections, of the one with them, of the one with hits of
+/// `lastOpenDay`, and of the one with voids as long as hits; each may hold what the one before may. A
+/// batch has the lowest that says all of it, so that an older writer misses nothing else.
 const VERSION: u8 = 1;
 const VERSION_OBJECTIONS: u8 = 2;
 const VERSION_LAST_OPEN_DAY: u8 = 3;
+const VERSION_LONG_VOIDS: u8 = 4;
 
 /// In the byte of a context that says mode and mail type.
 const CONTEXT_LAST_OPEN_DAY: u8 = 1 << 3;
@@ -20,14 +21,21 @@ const CONTEXT_LAST_OPEN_DAY: u8 = 1 << 3;
 /// Version, rule version and base time: what every packed batch begins with.
 pub const HEADER_LEN: usize = 1 + 2 + 8;
 
+/// A new context: tenant, campaign, generation, mode and mail type, last day.
+const CONTEXT_LEN: usize = 8 + 8 + 4 + 1 + 2;
+
 /// The most bytes that one record takes: tag, context, flags, mark, link, time, four verdict
 /// bytes and the country.
-pub const RECORD_MAX: usize = 1 + 24 + 1 + 8 + 2 + 4 + 4 + 2;
+pub const RECORD_MAX: usize = 1 + CONTEXT_LEN + 1 + 8 + 2 + 4 + 4 + 2;
 
 const TAG_VOID: u8 = 0;
 const TAG_NEW_CONTEXT: u8 = 1;
 const TAG_KNOWN_CONTEXT: u8 = 2;
 const TAG_OBJECTION: u8 = 3;
+const TAG_LONG_VOID: u8 = 4;
+
+/// A long void's tag and the number of zeros after it.
+const LONG_VOID: usize = 2;
 
 const NAMES_CONTACT: u8 = 1;
 const NAMES_MESSAGE: u8 = 2;
@@ -96,17 +104,52 @@ impl BatchBuilder {
         }
     }
 
-    /// Appends the trace of a request that policy forbids to count.
-    pub fn push_void(&mut self, now_ms: u64) {
+    /// Appends the trace of a request that policy forbids to count, as long as the record would be
+    /// that it stands for: neither by a sealed batch's length nor by the time that its bytes take is
+    /// one told from the other. 1 where it stands for none.
+    pub fn push_void(&mut self, length: usize, now_ms: u64) {
         self.begin(now_ms);
-        self.bytes.push(TAG_VOID);
+        let zeros = length.min(RECORD_MAX).checked_sub(LONG_VOID);
+        match zeros.and_then(|zeros| u8::try_from(zeros).ok()) {
+            None => self.bytes.push(TAG_VOID),
+            Some(zeros) => {
+                self.is_at_least(VERSION_LONG_VOIDS);
+                self.bytes.extend_from_slice(&[TAG_LONG_VOID, zeros]);
+                self.bytes.resize(self.bytes.len() + usize::from(zeros), 0);
+            }
+        }
         self.records += 1;
+    }
+
+    /// The bytes that a hit would take now.
+    #[must_use]
+    pub fn hit_len(&self, context: &Context, kind: Kind, has_country: bool, now_ms: u64) -> usize {
+        let known = self.known(context).map(varint_len);
+        let link = if kind == Kind::Click { 2 } else { 0 };
+        let mark = if context.mode.has_mark() { 8 } else { 0 };
+        let country = if has_country { 2 } else { 0 };
+        let after = if self.bytes.is_empty() { 0 } else { self.after(now_ms) };
+        1 + known.unwrap_or(CONTEXT_LEN) + 1 + mark + link + varint_len(after) + 4 + country
+    }
+
+    /// A context's number, if the batch has it where it is looked for.
+    fn known(&self, context: &Context) -> Option<u32> {
+        let slot = &self.seen[(context.campaign.0 % SLOTS as u64) as usize];
+        slot.filter(|(seen, _)| seen == context).map(|(_, number)| u32::from(number))
+    }
+
+    fn after(&self, at_ms: u64) -> u32 {
+        u32::try_from(at_ms.saturating_sub(self.base_ms)).unwrap_or(u32::MAX).min(MAX_AFTER_MS)
+    }
+
+    fn is_at_least(&mut self, version: u8) {
+        self.bytes[0] = self.bytes[0].max(version);
     }
 
     /// Appends an objection.
     pub fn push_objection(&mut self, objection: &Objection, now_ms: u64) {
         self.begin(now_ms);
-        self.bytes[0] = self.bytes[0].max(VERSION_OBJECTIONS);
+        self.is_at_least(VERSION_OBJECTIONS);
         let Objection { tenant, contact, message } = objection;
         let mut names = 0;
         if contact.is_some() {
@@ -152,8 +195,8 @@ impl BatchBuilder {
         if hit.kind == Kind::Click {
             self.bytes.extend_from_slice(&hit.link.to_be_bytes());
         }
-        let after = u32::try_from(hit.at_ms.saturating_sub(self.base_ms)).unwrap_or(u32::MAX);
-        push_varint(&mut self.bytes, after.min(MAX_AFTER_MS));
+        let after = self.after(hit.at_ms);
+        push_varint(&mut self.bytes, after);
         self.bytes.extend_from_slice(&[
             hit.verdict as u8,
             hit.device as u8,
@@ -167,13 +210,13 @@ impl BatchBuilder {
     }
 
     fn push_context(&mut self, context: &Context) {
-        let slot = &mut self.seen[(context.campaign.0 % SLOTS as u64) as usize];
-        match slot {
-            Some((seen, index)) if seen == context => {
+        match self.known(context) {
+            Some(number) => {
                 self.bytes.push(TAG_KNOWN_CONTEXT);
-                push_varint(&mut self.bytes, u32::from(*index));
+                push_varint(&mut self.bytes, number);
             }
-            _ => {
+            None => {
+                let slot = &mut self.seen[(context.campaign.0 % SLOTS as u64) as usize];
                 *slot = Some((*context, self.contexts));
                 self.contexts += 1;
                 self.bytes.push(TAG_NEW_CONTEXT);
@@ -181,7 +224,7 @@ impl BatchBuilder {
                 self.bytes.extend_from_slice(&context.campaign.0.to_be_bytes());
                 self.bytes.extend_from_slice(&context.generation.0.to_be_bytes());
                 let mode = if context.mode == Mode::LastOpenDay {
-                    self.bytes[0] = VERSION_LAST_OPEN_DAY;
+                    self.is_at_least(VERSION_LAST_OPEN_DAY);
                     CONTEXT_LAST_OPEN_DAY
                 } else {
                     context.mode as u8
@@ -211,6 +254,12 @@ impl BatchBuilder {
 
 /// The largest offset from the base time: four varint bytes, 74 hours.
 const MAX_AFTER_MS: u32 = (1 << 28) - 1;
+
+/// How many bytes [`push_varint`] appends.
+const fn varint_len(n: u32) -> usize {
+    let bits = u32::BITS - n.leading_zeros();
+    if bits == 0 { 1 } else { bits.div_ceil(7) as usize }
+}
 
 fn push_varint(bytes: &mut Vec<u8>, mut n: u32) {
     while n >= 0x80 {
@@ -252,7 +301,7 @@ impl<'a> BatchReader<'a> {
         let contexts = Vec::new();
         let mut reader = Self { rest: bytes, version: 0, rules: 0, base_ms: 0, contexts };
         reader.version = match reader.u8()? {
-            known @ VERSION..=VERSION_LAST_OPEN_DAY => known,
+            known @ VERSION..=VERSION_LONG_VOIDS => known,
             other => return Err(Malformed::Version(other)),
         };
         reader.rules = u16::from_be_bytes(reader.array()?);
@@ -307,7 +356,7 @@ impl<'a> BatchReader<'a> {
         let kind = self.u8()?;
         let mode = match (kind >> 3, Mode::from_u8(kind & 3)) {
             (0, Some(mode)) if mode != Mode::Off => mode,
-            (1, Some(Mode::Off)) if self.version == VERSION_LAST_OPEN_DAY => Mode::LastOpenDay,
+            (1, Some(Mode::Off)) if self.version >= VERSION_LAST_OPEN_DAY => Mode::LastOpenDay,
             _ => return Err(Malformed::Value("a mode")),
         };
         let mail_type = if kind & 4 == 0 { MailType::Campaign } else { MailType::Transactional };
@@ -340,9 +389,21 @@ impl<'a> BatchReader<'a> {
         Ok(Objection { tenant, contact, message })
     }
 
+    /// Zeros, and nothing else: what a void stands for is nowhere in it.
+    fn long_void(&mut self) -> Result<Record, Malformed> {
+        let zeros = usize::from(self.u8()?);
+        let (skipped, rest) = self.rest.split_at_checked(zeros).ok_or(Malformed::Short)?;
+        self.rest = rest;
+        if zeros > RECORD_MAX - LONG_VOID || skipped.iter().any(|byte| *byte != 0) {
+            return Err(Malformed::Value("a void"));
+        }
+        Ok(Record::Void)
+    }
+
     fn record(&mut self) -> Result<Record, Malformed> {
         let context = match self.u8()? {
             TAG_VOID => return Ok(Record::Void),
+            TAG_LONG_VOID if self.version >= VERSION_LONG_VOIDS => return self.long_void(),
             TAG_OBJECTION if self.may_hold_objections() => {
                 return self.objection().map(Record::Objection);
             }

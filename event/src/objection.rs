@@ -29,6 +29,12 @@ pub struct Objection {
 }
 
 impl Objection {
+    /// The bytes that one takes in a batch: tag and flags, tenant, and what it names.
+    #[must_use]
+    pub const fn packed_len(contact: bool, message: bool) -> usize {
+        2 + 8 + if contact { 8 } else { 0 } + if message { 8 + 2 + 8 } else { 0 }
+    }
+
     /// The entries of the refusal log that it asks for.
     pub fn refuses(&self) -> impl Iterator<Item = Refuses> + '_ {
         let contact = self.contact.as_ref().map(|contact| Refuses::Contact {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use hushmark_event::batch::{Malformed, RECORD_MAX};
+use hushmark_event::batch::{HEADER_LEN, Malformed, RECORD_MAX};
 use hushmark_event::seal::Unsealable;
 use hushmark_event::{
     BatchBuilder, BatchReader, Client, Context, DayKey, Device, Hit, Lane, LaneSealer, Objection,
@@ -82,15 +82,20 @@ fn record(seed: &Seed) -> Record {
 }
 
 fn pack(records: &[Record]) -> Vec<u8> {
+    pack_with(records, |_| 1)
+}
+
+/// With voids of a length that follows from the bytes before.
+fn pack_with(records: &[Record], void: impl Fn(usize) -> usize) -> Vec<u8> {
     let mut builder = BatchBuilder::new(1);
     // The first record fixes the base time.
-    builder.push_void(BASE_MS);
+    builder.push_void(1, BASE_MS);
     for record in records {
         let before = builder.len();
         match record {
             Record::Hit(hit) => builder.push_hit(hit),
             Record::Objection(objection) => builder.push_objection(objection, BASE_MS),
-            Record::Void => builder.push_void(BASE_MS),
+            Record::Void => builder.push_void(void(before), BASE_MS),
         }
         assert!(builder.len() - before <= RECORD_MAX);
     }
@@ -103,11 +108,53 @@ proptest! {
     #[test]
     fn every_record_reads_back(seeds in seeds(0..60)) {
         let records: Vec<Record> = seeds.iter().map(record).collect();
-        let bytes = pack(&records);
-        let reader = BatchReader::new(&bytes).unwrap();
-        prop_assert_eq!(reader.base_ms(), BASE_MS);
-        let read: Vec<Record> = reader.map(Result::unwrap).skip(1).collect();
-        prop_assert!(read == records);
+        for bytes in [pack(&records), pack_with(&records, |before| before % (RECORD_MAX + 1))] {
+            let reader = BatchReader::new(&bytes).unwrap();
+            prop_assert_eq!(reader.base_ms(), BASE_MS);
+            let read: Vec<Record> = reader.map(Result::unwrap).skip(1).collect();
+            prop_assert!(read == records);
+        }
+    }
+
+    /// Whatever is in the batch before: a void takes as many bytes as the hit or the objection in
+    /// whose place it is, and none of them tells which.
+    #[test]
+    fn a_void_is_as_long_as_what_it_stands_for(seeds in seeds(1..20)) {
+        let records: Vec<Record> = seeds.iter().map(record).collect();
+        let (last, before) = records.split_last().unwrap();
+        let packed = |last: &dyn Fn(&mut BatchBuilder)| {
+            let (mut builder, mut bytes) = (BatchBuilder::new(1), Vec::new());
+            for record in before {
+                match record {
+                    Record::Hit(hit) => builder.push_hit(hit),
+                    Record::Objection(objection) => builder.push_objection(objection, BASE_MS),
+                    Record::Void => builder.push_void(1, BASE_MS),
+                }
+            }
+            let from = builder.len().max(HEADER_LEN);
+            last(&mut builder);
+            builder.take(&mut bytes);
+            bytes.split_off(from)
+        };
+        let told = packed(&|builder| match last {
+            Record::Hit(hit) => builder.push_hit(hit),
+            Record::Objection(objection) => builder.push_objection(objection, BASE_MS),
+            Record::Void => builder.push_void(1, BASE_MS),
+        });
+        let untold = packed(&|builder| match last {
+            Record::Hit(Hit { context, kind, country, at_ms, .. }) => {
+                let length = builder.hit_len(context, *kind, country.is_some(), *at_ms);
+                builder.push_void(length, *at_ms);
+            }
+            Record::Objection(objection) => {
+                let Objection { contact, message, .. } = objection;
+                let length = Objection::packed_len(contact.is_some(), message.is_some());
+                builder.push_void(length, BASE_MS);
+            }
+            Record::Void => builder.push_void(1, BASE_MS),
+        });
+        prop_assert_eq!(told.len(), untold.len());
+        prop_assert!(untold.iter().skip(2).all(|byte| *byte == 0));
     }
 
     #[test]
@@ -154,6 +201,24 @@ proptest! {
 #[test]
 fn a_newer_batch_says_which_program_to_upgrade() {
     assert_eq!(BatchReader::new(&[9, 0, 0]).err(), Some(Malformed::Version(9)));
+}
+
+/// A void holds nothing of what it stands for.
+#[test]
+fn a_long_void_is_zeros_and_nothing_else() {
+    let mut packed = pack_with(&[Record::Void], |_| 30);
+    assert_eq!(packed[0], 4);
+    insta::assert_snapshot!("long_void", hex(&packed));
+    let faults = |packed: &[u8]| -> Vec<_> {
+        BatchReader::new(packed).unwrap().filter_map(Result::err).collect()
+    };
+    assert_eq!(faults(&packed), []);
+    assert_eq!(faults(&packed[..packed.len() - 1]), [Malformed::Short]);
+    *packed.last_mut().unwrap() = 1;
+    assert_eq!(faults(&packed), [Malformed::Value("a void")]);
+    *packed.last_mut().unwrap() = 0;
+    packed[0] = 3;
+    assert_eq!(faults(&packed), [Malformed::Value("a record's tag")]);
 }
 
 /// What a writer that knows no objections is given: nothing that it cannot read, but where somebody

@@ -28,12 +28,12 @@ impl Desk {
     ) -> (Reply, Option<Ticket>) {
         let (known, now_ms) = (&local.known, asked.now_ms);
         let (language, tracking) = (Language::of(asked.request.headers()), claims.tracking());
-        let void = |reply| {
+        let void = |length, reply| {
             self.stats.voids.one();
-            (reply, Some(self.commit.void(now_ms)))
+            (reply, Some(self.commit.void(length, now_ms)))
         };
         if claims.contact().is_none() && claims.message().is_none() {
-            return void(Reply::Page(language, tracking));
+            return void(1, Reply::Page(language, tracking));
         }
         // After its last day a message counts nothing anyway, and has no name any more.
         let mark = claims.message().filter(|_| Day::of_unix_ms(now_ms) <= claims.last_day);
@@ -51,12 +51,13 @@ impl Desk {
         let log = known.refusals.as_ref().map(|log| log.caps().objected());
         let is_new = |has: &dyn Fn(&Objected) -> bool| !log.is_some_and(has);
         let tenant = claims.tenant;
+        let length = Objection::packed_len(claims.contact().is_some(), message.is_some());
         let contact = claims.contact().filter(|it| is_new(&|log| log.has_contact(tenant, it)));
         let message = message.filter(|it| is_new(&|log| log.has_message(it)));
         let objection = Objection { tenant, contact: contact.cloned(), message };
         let reply = Reply::Objected(language, tracking);
         if objection.contact.is_none() && objection.message.is_none() {
-            return void(reply);
+            return void(length, reply);
         }
         self.stats.objections.one();
         self.remember(&known.objected, &objection);

@@ -56,7 +56,7 @@ fn entry(number: u64, day: Day, rules: u16, hits: &[Option<Hit>]) -> Entry {
     for hit in hits {
         match hit {
             Some(hit) => builder.push_hit(hit),
-            None => builder.push_void(day.start_ms()),
+            None => builder.push_void(1, day.start_ms()),
         }
     }
     let mut packed = Vec::new();

@@ -112,7 +112,7 @@ fn old_keys(stage: &Stage) -> [PathBuf; 2] {
 fn late_batch(stage: &Stage) -> Result<()> {
     let (lane, day) = (Lane { incarnation: 7, core: 0 }, Day(today().0 - 20));
     let mut builder = BatchBuilder::new(1);
-    builder.push_void(day.start_ms());
+    builder.push_void(1, day.start_ms());
     let (mut packed, mut blob) = (Vec::new(), Vec::new());
     let records = builder.take(&mut packed);
     LaneSealer::new(&DayKey::new([7; 32]), day, lane).seal(1, records, &packed, &mut blob);
