@@ -5,10 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+/// The edge's program.
+const EDGE: &str = "hushmark-edge";
+
 /// Where the programs are.
 #[derive(Clone, Debug)]
 pub struct Tools {
     bin_dir: PathBuf,
+    /// The edge, by its name in that folder.
+    edge: &'static str,
     engine_lib: PathBuf,
     /// The folder of a control plane's programs, for those who need one.
     cluster: Option<PathBuf>,
@@ -20,7 +25,14 @@ impl Tools {
     /// Programs of one folder, and an engine library. Each program is looked for when it is used.
     #[must_use]
     pub const fn new(bin_dir: PathBuf, engine_lib: PathBuf) -> Self {
-        Self { bin_dir, engine_lib, cluster: None, images: None }
+        Self { bin_dir, edge: EDGE, engine_lib, cluster: None, images: None }
+    }
+
+    /// The same with another edge, by its path in the folder of the programs.
+    #[must_use]
+    pub const fn with_edge(mut self, path: &'static str) -> Self {
+        self.edge = path;
+        self
     }
 
     /// The same with a control plane's programs, as `cargo xtask cluster build` puts them into a
@@ -56,7 +68,7 @@ impl Tools {
         )?;
         let cluster = env::var_os("HUSHMARK_CLUSTER_DIR").map(PathBuf::from);
         let images = env::var_os("HUSHMARK_IMAGES_DIR").map(PathBuf::from);
-        Ok(Self { bin_dir, engine_lib, cluster, images })
+        Ok(Self { bin_dir, edge: EDGE, engine_lib, cluster, images })
     }
 
     /// One of our own programs.
@@ -64,6 +76,7 @@ impl Tools {
     /// # Errors
     /// When it was not built into the folder.
     pub fn program(&self, name: &str) -> Result<PathBuf> {
+        let name = if name == EDGE { self.edge } else { name };
         let path = self.bin_dir.join(name);
         if !path.is_file() {
             bail!(

@@ -34,6 +34,11 @@ pub(crate) const PROOFS: &[Proof] = &[
         ..proof("edge", "CPU a hit at most 1.45 times a bare hyper server's, beside nginx")
     },
     Proof {
+        program: "hushmark-bench-before",
+        starts: &["hushmark-edge", "hushmark-writer", "hushmark-embedded", "bare-hyper"],
+        ..proof("edge-before", "CPU a hit at most 1.03 times that of before/hushmark-edge")
+    },
+    Proof {
         program: "hushmark-bench-fresh",
         needs: Need::Peers,
         ..proof("edge-fresh", "CPU a TLS connection and hit at most 1.1 times nginx's")
@@ -64,10 +69,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         "planted-secrets",
         "no address, IP address or user agent of 300 people in anything that is kept or said",
     ),
-    Proof {
-        starts: &["hushmark-edge"],
-        ..proof("refusals", "an answer does not tell why: equal in bytes, headers and time")
-    },
+    proof("refusals", "an answer does not tell why: equal in bytes, headers and time"),
     proof(
         "withdrawal",
         "a second after a person's withdrawal no edge counts them, with Redis killed between too",
