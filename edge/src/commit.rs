@@ -63,9 +63,15 @@ impl Commit {
     }
 
     /// The trace of a hit that policy forbids, of which nothing is left but its length.
-    pub(crate) fn forbidden(&self, of: &event::Context, kind: Kind, place: bool, now_ms: u64) -> Ticket {
-        let length = self.open.borrow().hit_len(of, kind, place, now_ms);
-        self.void(length, now_ms)
+    pub(crate) fn forbidden(
+        &self,
+        of: &event::Context,
+        kind: Kind,
+        has_country: bool,
+        now_ms: u64,
+    ) -> Ticket {
+        self.open.borrow_mut().push_forbidden(of, kind, has_country, now_ms);
+        self.appended()
     }
 
     pub(crate) fn objection(&self, objection: &Objection, now_ms: u64) -> Ticket {

@@ -179,21 +179,25 @@ impl Desk {
     }
 
     /// A void in the place of the hit that the token was made for.
-    fn forbidden(
-        &self,
-        local: &Local,
-        route: Route,
-        claims: &Claims,
-        asked: &Asked<'_>,
-    ) -> Ticket {
+    fn forbidden(&self, local: &Local, route: Route, claims: &Claims, asked: &Asked<'_>) -> Ticket {
         self.stats.voids.one();
         let kind = match route {
             Route::Open => Kind::Open,
             Route::Click => Kind::Click,
             Route::Page => return self.commit.void(1, asked.now_ms),
         };
-        let has_country = claims.place >= Place::Country && local.known.countries.is_some();
-        self.commit.forbidden(&context(claims, claims.mode), kind, has_country, asked.now_ms)
+        // What others' mail of this campaign may tell, where it may tell anything; without a look at
+        // whoever asks.
+        let sealed = (claims.mode, claims.place);
+        let capped = local.known.refusals.as_ref().map(|log| {
+            let Claims { tenant, mail_type, campaign, generation, .. } = *claims;
+            log.caps().apply((tenant, mail_type), campaign, generation, kind, sealed)
+        });
+        let (mode, place) = capped.filter(|(mode, _)| *mode != Mode::Off).unwrap_or(sealed);
+        let has_country = place >= Place::Country
+            && mode != Mode::LastOpenDay
+            && local.known.countries.is_some();
+        self.commit.forbidden(&context(claims, mode), kind, has_country, asked.now_ms)
     }
 
     /// The hit that policy allows of this request, or `None` where it is a void.

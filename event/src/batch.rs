@@ -67,6 +67,8 @@ pub struct BatchBuilder {
     records: u16,
     contexts: u16,
     seen: [Option<(Context, u16)>; SLOTS],
+    /// Contexts that only forbidden hits had.
+    voided: [Option<Context>; SLOTS],
 }
 
 impl BatchBuilder {
@@ -74,7 +76,7 @@ impl BatchBuilder {
     #[must_use]
     pub fn new(rules: u16) -> Self {
         let bytes = Vec::with_capacity(4096);
-        Self { bytes, rules, base_ms: 0, records: 0, contexts: 0, seen: [None; SLOTS] }
+        Self { bytes, rules, base_ms: 0, records: 0, contexts: 0, seen: [None; SLOTS], voided: [None; SLOTS] }
     }
 
     /// Number of records so far.
@@ -104,9 +106,31 @@ impl BatchBuilder {
         }
     }
 
-    /// Appends the trace of a request that policy forbids to count, as long as the record would be
-    /// that it stands for: neither by a sealed batch's length nor by the time that its bytes take is
-    /// one told from the other. 1 where it stands for none.
+    /// Appends the trace of a hit that policy forbids, as long as the hit: neither by a sealed batch's
+    /// length nor by the time that its bytes take is one told from the other.
+    pub fn push_forbidden(&mut self, context: &Context, kind: Kind, has_country: bool, now_ms: u64) {
+        self.begin(now_ms);
+        let named = self.known(context).map_or_else(|| self.unnamed_len(context), varint_len);
+        let link = if kind == Kind::Click { 2 } else { 0 };
+        let mark = if context.mode.has_mark() { 8 } else { 0 };
+        let country = if has_country { 2 } else { 0 };
+        let after = varint_len(self.after(now_ms));
+        self.push_void(1 + named + 1 + mark + link + after + 4 + country, now_ms);
+    }
+
+    /// What a hit of a context that the batch does not have would take to say it: all of it once, and
+    /// then its number. What is remembered for that leaves the core with nothing.
+    fn unnamed_len(&mut self, context: &Context) -> usize {
+        let slot = &mut self.voided[(context.campaign.0 % SLOTS as u64) as usize];
+        if slot.as_ref() == Some(context) {
+            return 1;
+        }
+        *slot = Some(*context);
+        CONTEXT_LEN
+    }
+
+    /// Appends the trace of a request that may not be counted, as long as the record that it stands
+    /// for; 1 where it stands for none.
     pub fn push_void(&mut self, length: usize, now_ms: u64) {
         self.begin(now_ms);
         let zeros = length.min(RECORD_MAX).checked_sub(LONG_VOID);
@@ -119,17 +143,6 @@ impl BatchBuilder {
             }
         }
         self.records += 1;
-    }
-
-    /// The bytes that a hit would take now.
-    #[must_use]
-    pub fn hit_len(&self, context: &Context, kind: Kind, has_country: bool, now_ms: u64) -> usize {
-        let known = self.known(context).map(varint_len);
-        let link = if kind == Kind::Click { 2 } else { 0 };
-        let mark = if context.mode.has_mark() { 8 } else { 0 };
-        let country = if has_country { 2 } else { 0 };
-        let after = if self.bytes.is_empty() { 0 } else { self.after(now_ms) };
-        1 + known.unwrap_or(CONTEXT_LEN) + 1 + mark + link + varint_len(after) + 4 + country
     }
 
     /// A context's number, if the batch has it where it is looked for.
@@ -247,6 +260,7 @@ impl BatchBuilder {
         into.clear();
         std::mem::swap(into, &mut self.bytes);
         self.seen = [None; SLOTS];
+        self.voided = [None; SLOTS];
         self.contexts = 0;
         std::mem::take(&mut self.records)
     }
