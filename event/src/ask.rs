@@ -167,6 +167,16 @@ pub enum NotAskable {
          `hushmark withdraw` and `hushmark erase` take --people"
     )]
     NoContacts,
+    /// What a legal hold keeps.
+    #[error(
+        "a legal hold keeps some of it, and wins over every erasure, so nothing was changed: {}. Take \
+         spec.legalHold out once the hold is lifted, or apply the policy that is missing, and ask again",
+        some(.0)
+    )]
+    Held(
+        /// Which campaigns, each with what says so.
+        Vec<String>,
+    ),
     /// A destination that no link can have.
     #[error("a link leads to a whole address, like https://www.example.com/page")]
     NoAddress,
@@ -179,6 +189,7 @@ impl NotAskable {
         match self {
             Self::AnotherRegion { .. } => Reason::AnotherRegion,
             Self::NotForGood | Self::OnlyByPage => Reason::NotPermitted,
+            Self::Held(_) => Reason::LegalHold,
             Self::Impossible
             | Self::NoSuchKey { .. }
             | Self::OfAnother
@@ -273,6 +284,15 @@ impl Ask {
 fn is_web(url: &str) -> bool {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     rest.is_some_and(|rest| rest.chars().next().is_some_and(|c| !matches!(c, '/' | '?' | '#')))
+}
+
+/// As many as a person reads, and how many more.
+fn some(all: &[String]) -> String {
+    const READ: usize = 10;
+    let more = all.len().saturating_sub(READ);
+    let read: Vec<&str> = all.iter().take(READ).map(String::as_str).collect();
+    let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+    read.join("; ") + &more
 }
 
 fn list(kids: &[u16]) -> String {

@@ -114,6 +114,9 @@ pub struct Told {
     pub begun: Option<Begun>,
     /// What became of the last plan that was demanded.
     pub last: Option<Past>,
+    /// The hash of the plan that this one replaced: who demanded that one meanwhile is told so.
+    #[serde(default)]
+    pub replaced: Option<Hash32>,
 }
 
 impl Told {

@@ -20,7 +20,7 @@ use hushmark_event::ask::look::{
 };
 use hushmark_event::ask::{Answer, Ask, BODY_MAX, Declined, NotAskable, PATH, Question};
 use hushmark_event::audit::{Outcome, Reason};
-use hushmark_event::refusal::Refuses;
+use hushmark_event::refusal::{Refuses, Whose};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
@@ -28,6 +28,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 
 use crate::context::{ActiveRegion, now_ms};
+use crate::plans::Hold;
 use crate::{Context, Error, listen, plans};
 
 /// People at their keyboards.
@@ -145,7 +146,11 @@ async fn ask(ctx: &Context, active: &ActiveRegion, ask: Ask) -> Result<Answer, N
     let kids = status.and_then(|status| status.keys.as_ref()).map(|keys| keys.kids.as_slice());
     let kids: Vec<u16> =
         kids.unwrap_or_default().iter().filter_map(|kid| u16::try_from(*kid).ok()).collect();
-    let question = match ask.check(&ctx.config.region, &kids) {
+    let checked = match ask.check(&ctx.config.region, &kids) {
+        Ok(question) => may_be_erased(ctx, &ask.refuses)?.map(|()| question),
+        no => no,
+    };
+    let question = match checked {
         Ok(question) => question,
         Err(no) => {
             if let Some(question) = ask.question() {
@@ -158,6 +163,32 @@ async fn ask(ctx: &Context, active: &ActiveRegion, ask: Ask) -> Result<Answer, N
     appended.unwrap_or(Err(Error::Late(PATIENCE))).map_err(|error| {
         away(format!("{error}. It may be in the log all the same: ask again, which adds nothing"))
     })
+}
+
+/// Whether no legal hold keeps any of what is to be erased. What the refusal log demands already no
+/// hold stops.
+fn may_be_erased(ctx: &Context, refuses: &Refuses) -> Result<Result<(), NotAskable>, No> {
+    let Refuses::Erase(erased) = refuses else { return Ok(Ok(())) };
+    let Some(whose) = erased.parse() else { return Ok(Err(NotAskable::Impossible)) };
+    let log = ctx.refusals.shown().log;
+    if log.is_some_and(|log| log.erasures().last_of(&whose).is_some()) {
+        return Ok(Ok(()));
+    }
+    let holds = ctx.holds.borrow().clone();
+    let holds = holds.ok_or_else(|| {
+        away(
+            "policies are not read yet, and one could have a legal hold: ask again in a minute"
+                .into(),
+        )
+    })?;
+    let is_its = |hold: &&Hold| match &whose {
+        Whose::Campaign(_, id) => hold.campaign == *id,
+        Whose::Tenant(tenant) | Whose::Person { tenant, .. } => hold.tenant == *tenant,
+    };
+    let kept = holds.iter().filter(is_its);
+    let kept: Vec<String> =
+        kept.map(|hold| format!("{} ({})", hold.held.name, hold.held.reason)).collect();
+    Ok(if kept.is_empty() { Ok(()) } else { Err(NotAskable::Held(kept)) })
 }
 
 async fn refused(ctx: &Context, active: &ActiveRegion, question: Question, reason: Reason) {

@@ -15,7 +15,7 @@ use crate::FIELD_MANAGER;
 use crate::config::Config;
 use crate::counts::Counts;
 use crate::metrics::Metrics;
-use crate::plans::{Plans, Policies};
+use crate::plans::{Hold, Plans, Policies};
 use crate::reconcile::Retries;
 use crate::redis_link::RedisLink;
 use crate::refusals::Refusals;
@@ -42,7 +42,9 @@ pub struct Context {
     pub counts: watch::Receiver<Arc<Counts>>,
     /// What policies ask for, once all of them were seen.
     pub policies: watch::Receiver<Option<Arc<Policies>>>,
-    /// What the writer tells of them, once it was read.
+    /// Campaigns that a legal hold keeps, once all of them were seen.
+    pub holds: watch::Receiver<Option<Arc<Vec<Hold>>>>,
+    /// What the writer tells of policies, once it was read.
     pub plans: watch::Receiver<Option<Arc<Plans>>>,
     /// How often each object failed in a row.
     pub retries: Retries,
@@ -59,6 +61,7 @@ pub(crate) struct Tell {
     pub(crate) missing: watch::Sender<Arc<Vec<String>>>,
     pub(crate) counts: watch::Sender<Arc<Counts>>,
     pub(crate) policies: watch::Sender<Option<Arc<Policies>>>,
+    pub(crate) holds: watch::Sender<Option<Arc<Vec<Hold>>>>,
     pub(crate) plans: watch::Sender<Option<Arc<Plans>>>,
 }
 
@@ -85,6 +88,7 @@ impl Context {
         let (tell_missing, missing) = watch::channel(Arc::default());
         let (tell_counts, counts) = watch::channel(Arc::default());
         let (tell_policies, policies) = watch::channel(None);
+        let (tell_holds, holds) = watch::channel(None);
         let (tell_plans, plans) = watch::channel(None);
         Self {
             recorder: Recorder::new(client.clone(), reporter),
@@ -99,6 +103,7 @@ impl Context {
             missing,
             counts,
             policies,
+            holds,
             plans,
             tell: Tell {
                 active: tell_active,
@@ -106,6 +111,7 @@ impl Context {
                 missing: tell_missing,
                 counts: tell_counts,
                 policies: tell_policies,
+                holds: tell_holds,
                 plans: tell_plans,
             },
         }

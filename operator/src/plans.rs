@@ -12,9 +12,9 @@ use hushmark_event::ask::enforce::{
     EnforceAnswer, EnforceAsk, NotEnforceable, PlanAnswer, PlanQuestion, may_enforce,
 };
 use hushmark_event::audit::{Action, Outcome, Principal};
-use hushmark_event::plans::{Policy, Told, field};
+use hushmark_event::plans::{Held, Policy, Told, field};
 use hushmark_event::redis_keys::{PLANS, POLICIES};
-use hushmark_policy::{Day, TenantId};
+use hushmark_policy::{CampaignId, Day, TenantId};
 use redis::aio::MultiplexedConnection;
 use redis::cmd;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +33,17 @@ pub type Policies = BTreeMap<String, Policy>;
 
 /// What the writer tells of them, by field.
 pub type Plans = BTreeMap<String, Told>;
+
+/// A campaign that a legal hold keeps, or could.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Which.
+    pub campaign: CampaignId,
+    /// Its name, and why.
+    pub held: Held,
+}
 
 /// Hands over policies and takes plans until `shutdown`.
 ///

@@ -10,14 +10,15 @@ use hushmark_crds::{Campaign, PlanStatus, PolicyStatus, RegionSpec, RetentionPol
 use hushmark_event::audit::Reason;
 use hushmark_event::plans::plan::rows;
 use hushmark_event::plans::{self, Held, Planned, Policy, PolicyKind, Reached, Told};
-use hushmark_policy::CampaignId;
 use hushmark_policy::retention::Limit;
+use hushmark_policy::{CampaignId, TenantId};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde_json::Value as Json;
 
 use crate::conditions::{self, ENFORCED, Outcome, PLANNED, Status, Wanted};
+use crate::plans::Hold;
 use crate::tenancy::world::{Key, Kind, World};
 use crate::tenancy::{Around, Plan, is_paused};
 use crate::tenant::joined;
@@ -120,6 +121,23 @@ pub(crate) fn hand_over(
         all.insert(policy.field(), policy);
     }
     all
+}
+
+/// Campaigns of our tenants that a legal hold keeps, or could.
+pub(crate) fn holds(world: &World, ours: &str) -> Vec<Hold> {
+    let campaigns = world.campaigns.keys().filter_map(|key| {
+        let campaign = world.campaigns.get(&key)?;
+        let Key { namespace, name, .. } = key;
+        // A hold outlives its tenant's resource.
+        let is_ours = world.tenant_of(&namespace).is_none_or(|tenant| tenant.spec.region == ours);
+        let reason = hold(campaign, world, &namespace)?;
+        is_ours.then(|| Hold {
+            tenant: TenantId::derive(ours, &namespace),
+            campaign: CampaignId::derive(ours, &namespace, &name),
+            held: Held { name: format!("{namespace}/{name}"), reason },
+        })
+    });
+    campaigns.collect()
 }
 
 /// What a policy of either kind says.

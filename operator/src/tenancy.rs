@@ -26,6 +26,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use hushmark_crds::{CampaignStatus, PolicyStatus, RegionSpec, TenantStatus};
 use hushmark_event::refusal::Refuses;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{Context, now};
@@ -90,6 +91,17 @@ const HAND_OVER: Duration = Duration::from_millis(500);
 
 /// How long something may be waited for before it is told.
 const UNTOLD: Duration = Duration::from_secs(2);
+
+/// Tells whoever listens, if it is something else than before.
+fn tell_new<T: PartialEq>(to: &watch::Sender<Option<Arc<T>>>, new: T) {
+    to.send_if_modified(|told| {
+        let is_new = told.as_deref() != Some(&new);
+        if is_new {
+            *told = Some(Arc::new(new));
+        }
+        is_new
+    });
+}
 
 /// Runs until it is told to stop.
 ///
@@ -248,14 +260,10 @@ impl Engine {
             return;
         };
         self.untold = None;
-        let wanted = policies::hand_over(&self.world, &self.ctx.config.region, &region.spec);
-        self.ctx.tell.policies.send_if_modified(|told| {
-            let is_new = told.as_deref() != Some(&wanted);
-            if is_new {
-                *told = Some(Arc::new(wanted));
-            }
-            is_new
-        });
+        let ours = &self.ctx.config.region;
+        tell_new(&self.ctx.tell.holds, policies::holds(&self.world, ours));
+        let wanted = policies::hand_over(&self.world, ours, &region.spec);
+        tell_new(&self.ctx.tell.policies, wanted);
     }
 
     fn see(&mut self, what: Seen) {

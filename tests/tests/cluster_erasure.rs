@@ -8,6 +8,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use hushmark_event::plans::{Policy, PolicyKind, field};
+use hushmark_event::redis_keys::POLICIES;
 use hushmark_tests::cluster::{Cluster, Deployed, Release, condition};
 use hushmark_tests::proofs::kill_switch::readers::{self, Reader, Servers};
 use hushmark_tests::stack::{Shape, Stack, wait_ready};
@@ -126,6 +128,7 @@ fn what_is_erased_in_a_cluster_is_gone_and_who_asked_for_it_is_told() -> Result<
         assert_eq!(counted.len(), hits.len(), "{}", stage.servers.last_words());
     }
     refused(&stage)?;
+    held(&stage)?;
     a_campaign(&stage)?;
     the_log(&stage)?;
     redis_loses_it(&stage)?;
@@ -147,6 +150,40 @@ fn refused(stage: &Stage) -> Result<()> {
         ensure!(error.contains(says), "{error}");
     }
     Ok(())
+}
+
+/// A legal hold wins over an erasure of the campaign and of its tenant, for as long as it is there.
+fn held(stage: &Stage) -> Result<()> {
+    let policy = serde_json::json!({
+        "apiVersion": "hushmark.io/v1alpha1",
+        "kind": "RetentionPolicy",
+        "metadata": { "name": "held", "namespace": "acme" },
+        "spec": { "keep": { "countersDays": 30 }, "legalHold": { "reason": "a letter of the court" } },
+    });
+    stage.cluster.apply(&policy.to_string())?;
+    let name_policy = |name: &str| {
+        let patch = format!("{{\"spec\":{{\"retentionPolicy\":{name}}}}}");
+        let what = ["patch", "campaign", "letter-1", "-n", "acme", "--type=merge", "-p", &patch];
+        stage.cluster.kubectl(&what).map(drop)
+    };
+    let is_told = || -> Result<bool> {
+        let field = field(PolicyKind::Retention, "acme/held");
+        let told: Option<String> =
+            redis::cmd("HGET").arg(POLICIES).arg(field).query(&mut stage.redis()?)?;
+        let told: Policy = serde_json::from_str(&told.unwrap_or_else(|| "null".into()))?;
+        Ok(told.held.iter().any(|held| held.name == "acme/letter-1"))
+    };
+    name_policy("\"held\"")?;
+    stage.until("the hold is known", || Ok(is_told().unwrap_or(false)))?;
+    for of in [&["--campaign", "acme/letter-1"][..], &["--tenant", "acme", "--all"]] {
+        let erase = [&["erase"], of, &["--yes"]].concat();
+        let error = format!("{:#}", stage.hushmark(&erase).expect_err("it is held"));
+        ensure!(error.contains("a legal hold keeps some of it"), "{error}");
+        ensure!(error.contains("acme/letter-1 (a letter of the court)"), "{error}");
+    }
+    assert!(!readers::counted(&stage.stack, "acme", 0)?.is_empty(), "nothing went");
+    name_policy("null")?;
+    stage.until("the hold is lifted", || Ok(!is_told()?))
 }
 
 fn a_campaign(stage: &Stage) -> Result<()> {
@@ -179,6 +216,7 @@ fn the_log(stage: &Stage) -> Result<()> {
     for says in [
         "asked to take down key 7: refused, because there is no such thing",
         "asked to erase campaign ",
+        "refused, because a legal hold keeps the data",
         "allowed, entry ",
         "is erased, as entry ",
     ] {

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clickhouse::Client;
+use hushmark_event::audit::Reason;
+use hushmark_event::chain::Hash32;
 use hushmark_event::plans::{Begun, Done, Past, Policy, Stopped, Told, Unfit};
 use hushmark_event::redis_keys::{PLANS, POLICIES};
 use hushmark_policy::Day;
@@ -110,14 +112,21 @@ impl Planner {
         let (today, mut ended) = (Day::of_unix_ms(now_ms()), Ok(()));
         for (field, policy) in policies {
             let done = match told.remove(&field) {
-                None => self.announce(&policy, audited.length, None).await,
+                None => self.announce(&policy, audited.length, (None, None)).await,
                 Some(told) => {
                     let begun = told.begun.as_ref().map(|begun| begun.entry);
                     let demand = || audited.demand(told.plan.hash(), told.after);
+                    let too_late = || audited.demand(told.replaced?, told.after);
                     match begun.or_else(demand) {
                         Some(entry) => self.carry_out(policy, Demanded { told, entry }).await,
-                        None if told.is_of(&policy, today) => Ok(()),
-                        None => self.announce(&policy, audited.length, told.last).await,
+                        None => match too_late() {
+                            Some(entry) => self.tell(&was_replaced(told, entry)).await,
+                            None if told.is_of(&policy, today) => Ok(()),
+                            None => {
+                                let replaced = Some(told.plan.hash());
+                                self.announce(&policy, audited.length, (told.last, replaced)).await
+                            }
+                        },
                     }
                 }
             };
@@ -131,12 +140,14 @@ impl Planner {
         &mut self,
         policy: &Policy,
         after: u64,
-        last: Option<Past>,
+        (last, replaced): (Option<Past>, Option<Hash32>),
     ) -> Result<(), PlanError> {
         let made_ms = now_ms();
         let plan = announce(&self.client, policy, Day::of_unix_ms(made_ms)).await?;
         tracing::info!(policy = policy.field(), plan = %plan.hash(), "a plan was made");
-        self.tell(&Told { plan, made_ms, after, begun: None, last }).await
+        // The same plan made again is none that was replaced.
+        let replaced = replaced.filter(|before| *before != plan.hash());
+        self.tell(&Told { plan, made_ms, after, begun: None, last, replaced }).await
     }
 
     async fn tell(&mut self, told: &Told) -> Result<(), PlanError> {
@@ -219,7 +230,7 @@ impl Planner {
         let plan = told.plan.hash();
         let last = Past { entry, plan, ended_ms: now_ms(), done, stopped };
         let read = self.shared.audited().map_or(0, |audited| audited.length);
-        self.announce(&policy, read.max(entry), Some(last)).await
+        self.announce(&policy, read.max(entry), (Some(last), None)).await
     }
 
     /// A hash in Redis. What cannot be read is of another version, and is as good as not there.
@@ -240,6 +251,15 @@ impl Planner {
             cmd("HGET").arg(POLICIES).arg(field).query_async(&mut self.redis).await?;
         Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
     }
+}
+
+/// Tells of a plan that was demanded when another one had taken its place.
+fn was_replaced(told: Told, entry: u64) -> Told {
+    let Some(plan) = told.replaced else { return told };
+    let said = format!("it was made anew before it was begun: `{}` shows it", told.plan.again());
+    let stopped = Some(Stopped { reason: Reason::PlanChanged, said });
+    let last = Past { entry, plan, ended_ms: now_ms(), done: Vec::new(), stopped };
+    Told { last: Some(last), replaced: None, ..told }
 }
 
 /// An error and its cause.

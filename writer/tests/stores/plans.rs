@@ -130,6 +130,16 @@ fn a_younger_entry_of_the_audit_log_removes_what_was_announced_and_nothing_else_
     wait_or("the plan of before", || stack.logs(), is_again);
     std::thread::sleep(std::time::Duration::from_secs(12));
     assert_eq!(stored(&stack, &short), 290, "nobody demanded it again");
+
+    // Who demands a plan that was made anew meanwhile is told so, and nothing goes.
+    hand_over(&stack, &spec("a third"));
+    let is_third = || told(&stack, &short).is_some_and(|told| told.plan.spec == "a third");
+    wait_or("the plan of now", || stack.logs(), is_third);
+    let entry = demand(&stack, &mut journal, &second, ALLOWED);
+    let stopped = past(&stack, &short, entry).stopped.unwrap();
+    assert_eq!(stopped.reason, Reason::PlanChanged);
+    assert!(stopped.said.contains("made anew"), "{}", stopped.said);
+    assert_eq!(stored(&stack, &short), 290);
     let overdue = "SELECT rows_days FROM policies FINAL WHERE rows_days > 0";
     assert_eq!(stack.query(overdue), "30", "and the figure of overdue rows knows of it");
 }
@@ -159,7 +169,7 @@ fn who_takes_over_goes_on_with_a_plan_unless_a_hold_came() {
         let plan = Plan::new(policy, due.map(|due| (due, vec![found.clone()])).collect());
         let at_ms = now_ms();
         let begun = Some(Begun { entry: 1, at_ms, done: Vec::new() });
-        let told = Told { plan, made_ms: at_ms, after: 0, begun, last: None };
+        let told = Told { plan, made_ms: at_ms, after: 0, begun, last: None, replaced: None };
         let text = serde_json::to_string(&told).unwrap();
         let mut set = redis::cmd("HSET");
         set.arg(PLANS).arg(policy.field()).arg(text).query::<()>(&mut stack.redis()).unwrap();

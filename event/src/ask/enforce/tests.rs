@@ -33,7 +33,7 @@ fn told(rows: u64) -> Told {
     let found = if rows > 0 { vec![found] } else { Vec::new() };
     let due = due(&policy().limits, TODAY);
     let plan = Plan::new(&policy(), due.into_iter().map(|due| (due, found.clone())).collect());
-    Told { plan, made_ms: TODAY.start_ms(), after: 3, begun: None, last: None }
+    Told { plan, made_ms: TODAY.start_ms(), after: 3, begun: None, last: None, replaced: None }
 }
 
 fn ask(policy: Option<&Policy>, told: Option<&Told>, hash: Hash32) -> Result<Option<u64>, String> {

@@ -4,8 +4,8 @@ use hushmark_crds::{AnonymizationPolicy, RetentionPolicy};
 use hushmark_event::audit::Reason;
 use hushmark_event::chain::Hash32;
 use hushmark_event::plans::{Begun, Found, Past, Plan, Policy, Stopped, Told};
-use hushmark_policy::Day;
 use hushmark_policy::retention::due;
+use hushmark_policy::{CampaignId, Day};
 use serde_json::{Value as Json, json};
 
 use super::cluster::{Cluster, object, plain};
@@ -84,6 +84,11 @@ fn who_could_be_held_by_a_policy_that_is_not_there_is_held() {
     assert_eq!(names(&all[KEPT]), (vec![], vec![]));
     let why = "its RetentionPolicy gone is not there, and could hold it";
     assert_eq!(names(&all[FADED]), (vec![], vec![why]));
+    let holds = policies::holds(&cluster.world, "eu");
+    let [hold] = holds.as_slice() else { panic!("{holds:?}") };
+    assert_eq!((hold.held.name.as_str(), hold.held.reason.as_str()), ("acme/spring", why));
+    assert_eq!(hold.campaign, CampaignId::derive("eu", "acme", "spring"));
+    assert_eq!(policies::holds(&cluster.world, "us"), [], "the tenant is another release's");
 }
 
 fn plan(policy: &Policy, rows: u64) -> Told {
@@ -98,7 +103,7 @@ fn plan(policy: &Policy, rows: u64) -> Told {
     let due = due(&policy.limits, Day(20_000)).into_iter();
     let plan = Plan::new(policy, due.map(|due| (due, vec![found.clone()])).collect());
     let made_ms = Day(20_000).start_ms() + 1;
-    Told { plan, made_ms, after: 1, begun: None, last: None }
+    Told { plan, made_ms, after: 1, begun: None, last: None, replaced: None }
 }
 
 fn shows(cluster: &mut Cluster, told: &Told) -> (usize, String) {
