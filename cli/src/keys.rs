@@ -1,5 +1,7 @@
 //! The keys of a region on one machine: files of mode 0600, made where they are missing.
 
+mod prints;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -12,6 +14,8 @@ use zeroize::Zeroizing;
 
 use crate::data::DataFolder;
 use crate::files;
+
+pub(crate) use prints::region_keys;
 
 /// The refusal log, an entry a line.
 pub(crate) const REFUSAL_LOG: &str = "refusals/log.jsonl";
@@ -38,7 +42,7 @@ pub(crate) fn nothing_lost(folder: &DataFolder) -> Result<()> {
             folder.path(name).display()
         );
     }
-    Ok(())
+    prints::verify(folder)
 }
 
 /// How many keys deep the batch and salt rings are made: today, and as many days ahead.
@@ -60,6 +64,7 @@ pub(crate) fn make(folder: &DataFolder, today: Day, days_ahead: u16) -> Result<(
     }
     let public = signing_key(folder)?.verifying_key().to_bytes();
     files::replace(&folder.path("refusal.pub"), &public)?;
+    prints::note(folder)?;
     extend_ring(folder, today, days_ahead)
 }
 
@@ -102,7 +107,8 @@ pub(crate) fn rotate(folder: &DataFolder, every_days: Option<u16>, now: SystemTi
     let next = kid.checked_add(1).context(
         "the newest region key has the last number that there is: take spec.keys.rotateEvery away",
     )?;
-    random_file(&keys.join(format!("{next}.key")))
+    random_file(&keys.join(format!("{next}.key")))?;
+    prints::note(folder)
 }
 
 /// Closes a day by destroying both of its keys. What was sealed or salted with them is gone.
