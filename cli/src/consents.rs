@@ -6,19 +6,19 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clickhouse::Row;
+use hushmark_event::audit::{Target, Write};
 use hushmark_policy::TenantId;
 use hushmark_report::ClickHouse;
 use hushmark_sender::Address;
 use serde::{Deserialize, Serialize};
 
-use crate::args;
 use crate::asks::{addresses, persons, tenant};
 use crate::contacts::{Contacts, Lookup};
 use crate::data::DataFolder;
 use crate::erase::Log;
-use crate::keys;
 use crate::report::print;
 use crate::up::now_ms;
+use crate::{args, keys, known};
 
 #[derive(Row, Serialize)]
 struct ConsentRow<'a> {
@@ -64,6 +64,7 @@ pub(crate) async fn consent(data: &Path, options: &args::Consent) -> Result<()> 
     log.is_obeyed(&state.clickhouse()?).await?;
     let key = keys::tenant_key(&folder, tenant, &state.clickhouse()?).await?;
     let contacts = Contacts::read((&folder, &log.0), &state.clickhouse()?, tenant, key).await?;
+    known::audit_write(&folder, Write::Consents, Target::Tenant(tenant)).await?;
     let client = state.clickhouse()?.client().with_setting("async_insert", "0");
     let at = i64::try_from(now_ms()).unwrap_or(i64::MAX);
     let write = async {

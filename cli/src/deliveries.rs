@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clickhouse::Row;
+use hushmark_event::audit::{Target, Write};
 use hushmark_policy::{CampaignId, Day, TenantId};
 use hushmark_report::deliveries::{self, Event};
 use hushmark_report::{ClickHouse, completed};
@@ -21,7 +22,7 @@ use crate::erase::Log;
 use crate::report::print;
 use crate::stamp::plural;
 use crate::up::now_ms;
-use crate::{args, campaigns, keys};
+use crate::{args, campaigns, keys, known};
 
 #[derive(Clone, Debug, PartialEq, Eq, Row, Serialize)]
 struct DeliveryRow {
@@ -101,6 +102,8 @@ pub(crate) async fn delivered(data: &Path, options: &args::Delivered) -> Result<
         );
     }
     let named: BTreeSet<u64> = found.into_iter().flatten().collect();
+    let of = Target::Campaign { tenant, id: campaign };
+    known::audit_write(&folder, Write::Deliveries, of).await?;
     let event = if options.failed { Event::Failed } else { Event::Delivered };
     let today = Day::of_unix_ms(now_ms());
     let n = named.len() as u64;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};
-use hushmark_event::audit::{Action, Read, Target};
+use hushmark_event::audit::{Action, Read, Target, Write};
 use hushmark_event::refusal::{Allowed, Entry, Mail, RefusalLog, Refuses};
 use hushmark_policy::{CampaignId, Day, Place, TenantId};
 use hushmark_report::{Ended, Known, Person};
@@ -79,4 +79,12 @@ pub(crate) async fn audit(folder: &DataFolder, what: Read, of: Target) -> Result
     asks::ask_for(folder, vec![(None, Action::Read { what, of })])
         .await
         .context("nothing is shown before the audit log says who looked")
+}
+
+/// Writes into the audit log who writes what down, before it is written.
+pub(crate) async fn audit_write(folder: &DataFolder, what: Write, of: Target) -> Result<()> {
+    asks::ask_for(folder, vec![(None, Action::Write { what, of })]).await.context(
+        "who writes something down about people is in the audit log first, which may tell of it later: \
+         nothing was written, run the same command again",
+    )
 }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clickhouse::Row;
 use hushmark_crds::{CampaignPlan, Manifests};
+use hushmark_event::audit::{Target, Write};
 use hushmark_event::refusal::{Allowed, Mail, RefusalLog};
 use hushmark_policy::resolve::{Effective, Untracked};
 use hushmark_policy::{CampaignId, Caps, Day, Generation, Mode, Tracking};
@@ -32,7 +33,7 @@ use crate::erase::Log;
 use crate::keys::{self, random64};
 use crate::report::print;
 use crate::up::{now_ms, refusals::Applied};
-use crate::{args, files, sealing};
+use crate::{args, files, known, sealing};
 use draft::Draft;
 
 /// What a campaign's first message fixed, so that `overall` URLs stay the same for everyone.
@@ -116,10 +117,12 @@ pub(crate) async fn stamp(
     let log = Log::read(&folder)?;
     log.campaign(campaign.tenant, campaign.id, &campaign.full_name())?;
     log.is_obeyed(&state.clickhouse()?).await?;
+    let whose = Target::Campaign { tenant: campaign.tenant, id: campaign.id };
+    known::audit_write(&folder, Write::Messages, whose).await?;
     let refused = log.0;
     let now = now_ms();
     let today = Day::of_unix_ms(now);
-    let keys = RegionKeys::load(&folder.path("keys"))?;
+    let keys = keys::region_keys(&folder)?;
     let fixed = fixed(&folder, campaign, &keys, today).await?;
     let kid = Kid(fixed.kid);
     let key = keys.get(kid).with_context(|| format!("region key {kid} is gone: restore it"))?;

@@ -19,7 +19,7 @@ pub mod verify;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 
 pub use due::{Due, Ended, Gone, Pending, Place};
-pub use entry::{Action, Asked, Entry, Outcome, Principal, Read, Reason, Says, Target};
+pub use entry::{Action, Asked, Entry, Outcome, Principal, Read, Reason, Says, Target, Write};
 pub use journal::{AuditJournal, PreparedAudit};
 pub use receipt::{Reached, Receipt, ReceiptFile, Store, Unreached};
 pub use text::Name;

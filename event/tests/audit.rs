@@ -16,7 +16,7 @@ use fixture::{TENANT, Written, asked, erased, key};
 use hushmark_event::audit::entry::TakenDown;
 use hushmark_event::audit::verify::{ReceiptFault, receipt};
 use hushmark_event::audit::{
-    Action, Asked, AuditLog, Outcome, Principal, Read, Reason, Says, SignedHead, Target,
+    Action, Asked, AuditLog, Outcome, Principal, Read, Reason, Says, SignedHead, Target, Write,
 };
 use hushmark_event::chain::LogError;
 use hushmark_event::refusal::{self, RefusalLog, Refuses, Takedown};
@@ -83,7 +83,8 @@ fn every_kind_of_entry_reads_back() {
         Action::Takedown(TakenDown::Campaign { tenant, id: CampaignId(u64::MAX) }),
         Action::Withdraw(of.clone()),
         Action::Object(of.clone()),
-        Action::Read { what: Read::Export, of },
+        Action::Read { what: Read::Export, of: of.clone() },
+        Action::Write { what: Write::Consents, of },
     ] {
         let says = asked(action, Outcome::Refused(Reason::Unknown));
         let text = log.prepare(says.clone(), u64::MAX).unwrap();

@@ -6,7 +6,7 @@ use hushmark_event::audit::entry::TakenDown;
 use hushmark_event::audit::verify::VerifiedReceipt;
 use hushmark_event::audit::verify::log_file::VerifiedLog;
 use hushmark_event::audit::{
-    Action, Asked, Entry, Outcome, Principal, Read, Reason, Says, Store, Target,
+    Action, Asked, Entry, Outcome, Principal, Read, Reason, Says, Store, Target, Write,
 };
 use hushmark_policy::Day;
 use serde::Serialize;
@@ -149,6 +149,7 @@ fn action(action: &Action) -> String {
             format!("carry out the plan {plan} for tenant {tenant}")
         }
         Action::Read { what, of } => format!("see {} of {}", read(*what), target(of)),
+        Action::Write { what, of } => format!("write down {} of {}", written(*what), target(of)),
     }
 }
 
@@ -162,6 +163,14 @@ const fn read(what: Read) -> &'static str {
         Read::Explanation => "what mail may tell",
         Read::Log => "the log of mail",
         Read::RecordOfProcessing => "the register entry",
+    }
+}
+
+const fn written(what: Write) -> &'static str {
+    match what {
+        Write::Messages => "whom mail was made for",
+        Write::Deliveries => "what became of the mail",
+        Write::Consents => "who consented to the tracking",
     }
 }
 

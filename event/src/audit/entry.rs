@@ -132,6 +132,13 @@ pub enum Action {
         /// About whom.
         of: Target,
     },
+    /// Write something about people down.
+    Write {
+        /// What.
+        what: Write,
+        /// About whom.
+        of: Target,
+    },
 }
 
 /// What is taken down.
@@ -176,6 +183,18 @@ pub enum Read {
     Log,
     /// The register entry that Art. 30 GDPR asks for.
     RecordOfProcessing,
+}
+
+/// What can be written down about people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Write {
+    /// Messages of a campaign, and with them contacts and whom each was made for.
+    Messages,
+    /// What the receiving servers said of a campaign's messages.
+    Deliveries,
+    /// Who agreed to be tracked by a tenant, and how they said so.
+    Consents,
 }
 
 /// What came of it.
