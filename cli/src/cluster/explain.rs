@@ -1,6 +1,7 @@
 //! `explain`: what a Campaign's or a Tenant's mail may tell, who decided that, what is stored of
 //! it and what is shown.
 
+mod kept;
 mod recipient;
 mod voices;
 mod words;
@@ -14,6 +15,7 @@ use super::paint::Paint;
 use super::world::World;
 use crate::report::print;
 
+pub(super) use kept::how as policy_is;
 pub(crate) use recipient::{OnRecord, Recipient};
 pub(super) use voices::is_paused;
 pub(crate) use voices::{Explained, of_campaign, of_tenant};

@@ -11,6 +11,7 @@ use kube::ResourceExt as _;
 use serde::Serialize;
 
 use super::super::world::{World, ready};
+use super::kept::Kept;
 use super::recipient::Recipient;
 
 /// The annotation that pauses an object.
@@ -49,6 +50,8 @@ pub(crate) struct Explained {
     pub(crate) recipient: Option<Recipient>,
     /// How long after sending a hit counts, in days.
     pub(crate) track_for_days: Option<i32>,
+    /// How long what is stored is kept; of a campaign.
+    pub(crate) kept: Option<Kept>,
     pub(crate) place: Place,
     pub(crate) minimum_group: u32,
     pub(crate) epoch: String,
@@ -150,6 +153,7 @@ pub(crate) fn of_campaign(campaign: &Campaign, world: &World) -> Result<Explaine
         consent: Consent::of(tenant, &[effective.tracking()]),
         recipient: None,
         track_for_days: Some(effective.track_for_days),
+        kept: Some(Kept::of(campaign, world)),
         place: effective.place,
         minimum_group: region.spec.minimum_group,
         epoch: region.spec.epoch.clone(),
@@ -269,6 +273,7 @@ pub(crate) fn of_tenant(tenant: &Tenant, world: &World) -> Result<Explained> {
         consent: Consent::of(tenant, &all),
         recipient: None,
         track_for_days: None,
+        kept: None,
         place: limits.place,
         minimum_group: region.spec.minimum_group,
         epoch: region.spec.epoch.clone(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use hushmark_policy::{Kind as Hit, Mode, Place};
+use hushmark_policy::{Kind as Hit, Mode, Place, Tracking};
 
 use super::super::paint::{Paint, wrapped};
 use super::recipient::Recipient;
@@ -115,6 +115,13 @@ pub(crate) fn say(explained: &Explained, paint: Paint) -> String {
             out,
             "how long     a hit counts for {days} days after sending; links work for ever"
         );
+    }
+    let of = |hits| explained.mail.iter().find(|mail| mail.hits == hits).map(|mail| mail.mode);
+    let [opens, clicks] = Hit::ALL.map(|hits| of(hits).unwrap_or(Mode::Off));
+    let kept = explained.kept.iter().flat_map(|kept| kept.told(Tracking { opens, clicks }));
+    for (n, line) in kept.enumerate() {
+        let name = if n == 0 { "kept" } else { "" };
+        _ = writeln!(out, "{name:<12} {}", wrapped(&line, WIDTH - 13, 13));
     }
     let never = "stored: the internet address or the program's name of whoever opens or clicks";
     _ = writeln!(out, "never        {never}");

@@ -9,7 +9,7 @@ use hushmark_policy::{Kind as Hit, MailType, Mode, Place};
 use kube::ResourceExt as _;
 use serde::Serialize;
 
-use super::super::explain::{Explained, of_campaign, stored};
+use super::super::explain::{Explained, of_campaign, policy_is, stored};
 use super::super::world::World;
 
 /// Where the General Data Protection Regulation holds: the Union's members, and those of the
@@ -317,13 +317,18 @@ fn limits(
             is_counted,
         ),
     ];
+    if let Some(hold) = found.and_then(|policy| policy.spec.legal_hold.as_ref()) {
+        let says = format!("nothing goes, whatever stands here: {}", hold.reason);
+        limits.push(Item::new("a legal hold", says));
+    }
     for (what, field, days, matters) in kept {
         if !matters {
             continue;
         }
         if let (Some(days), Some(name)) = (days, policy) {
-            let says = format!("gone {days} days after the hit, by RetentionPolicy {name}");
-            limits.push(Item::new(what, format!("{says}; {PLANNED}")));
+            let says = format!("due {days} days after the hit, by RetentionPolicy {name}");
+            let how = found.map_or("", |policy| policy_is(policy.spec.mode));
+            limits.push(Item::new(what, format!("{says}, {how}")));
             continue;
         }
         let how = match policy {
@@ -338,23 +343,21 @@ fn limits(
     limits
 }
 
-/// What a policy in mode `plan` comes to, and there is no other mode yet.
-const PLANNED: &str = "this is planned, and nothing does it by itself";
-
 /// What of the data is made coarser, and when.
 fn fading(campaign: &Campaign, world: &World, has_rows: bool) -> Vec<Item> {
     let Some(name) = &campaign.spec.anonymization_policy else { return Vec::new() };
     let key = (campaign.namespace().unwrap_or_default(), name.clone());
-    let steps = world.anonymization.get(&key).map(|policy| policy.spec.steps.as_slice());
+    let Some(policy) = world.anonymization.get(&key) else { return Vec::new() };
+    let how = policy_is(policy.spec.mode);
     let what = |action| match action {
         Action::DropPlace => Some("the place"),
         Action::HourToDay => Some("the hour of a hit, of which the day stays"),
         Action::DropClient => Some("client, device and system"),
         Action::DropRows => has_rows.then_some("rows of single hits, of which counters stay"),
     };
-    let says = |days| format!("gone {days} days after the hit, by AnonymizationPolicy {name}");
-    let items = steps.unwrap_or_default().iter().filter_map(|step| {
-        Some(Item::new(what(step.action)?, format!("{}; {PLANNED}", says(step.after_days))))
+    let says = |days| format!("due {days} days after the hit, by AnonymizationPolicy {name}");
+    let items = policy.spec.steps.iter().filter_map(|step| {
+        Some(Item::new(what(step.action)?, format!("{}, {how}", says(step.after_days))))
     });
     items.collect()
 }
