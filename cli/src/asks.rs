@@ -108,8 +108,8 @@ async fn people(
     let named = people.iter().filter(|it| ids.contains_key(&contacts.found_by(it))).count();
     ask_for(folder, asks).await?;
     print(&format!(
-        "withdrawn: {} of tenant {namespace}, of whom {named} were contacts already; edges obey \
-         within a second, and mail that is stamped from now on does not track them\n",
+        "withdrawn: {} of tenant {namespace}, contacts already: {named}; edges obey within a second, \
+         and mail that is stamped from now on does not track them\n",
         persons(people.len())
     ))
 }
@@ -136,6 +136,13 @@ fn from_stdin() -> io::Result<Vec<u8>> {
 pub(crate) fn addresses(file: &Path) -> Result<Vec<Address>> {
     let name = source(file);
     let bytes = if is_stdin(file) { from_stdin() } else { fs::read(file) };
+    let is_there = !matches!(&bytes, Err(error) if error.kind() == io::ErrorKind::NotFound);
+    if !is_there && name.contains('@') {
+        bail!(
+            "there is no file of that name: addresses are read from a file, one a line, or with - from \
+             standard input, because every user of a machine can read the arguments of a command"
+        );
+    }
     let bytes = Zeroizing::new(bytes.with_context(|| format!("cannot read {name}"))?);
     let Ok(text) = std::str::from_utf8(&bytes) else {
         bail!(

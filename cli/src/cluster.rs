@@ -4,9 +4,9 @@
 //! What is said is made of what the API server knows; hits, contacts and keys are out of reach.
 //!
 //! In reading order: [`args`] and [`connect`]; [`world`] is what is fetched; [`status`],
-//! [`mod@explain`], [`record`] and [`mod@plan`] look; [`ask`], [`mod@erase`] and [`rotate`] change something, by the
-//! [`operator`] that works; [`audit`] says who asked for what; [`bundle`] collects;
-//! [`complete`] answers kubectl's question of how a word goes on.
+//! [`mod@explain`], [`record`] and [`mod@plan`] look; [`ask`], [`mod@erase`] and [`rotate`] change
+//! something, by the [`operator`] that works; [`audit`] says who asked for what; [`bundle`]
+//! collects; [`complete`] answers kubectl's question of how a word goes on.
 
 pub(crate) mod args;
 pub(crate) mod ask;

@@ -115,11 +115,11 @@ impl<'a> Morning<'a> {
         state: &'a State,
         manifests: &Manifests,
     ) -> Result<Self> {
-        println!("demo: a morning in which mail is read");
+        said!("demo: a morning in which mail is read");
         let mut mailings = Vec::new();
         for campaign in manifests.campaigns.iter().filter(|campaign| campaign.list.is_some()) {
             let mailing = Mailing::stamp(data, folder, state, campaign).await?;
-            println!("  stamped    {mailing}");
+            said!("  stamped    {mailing}");
             mailings.push(mailing);
         }
         if mailings.is_empty() {
@@ -149,11 +149,11 @@ impl<'a> Morning<'a> {
         let begun = Instant::now();
         let sent = send::send(&self.state.edge, host, errands).await?;
         let seconds = begun.elapsed().as_secs_f64();
-        println!(
+        said!(
             "  sent       {} in {seconds:.1} s, each over a connection of its own",
             plural(requests, "request")
         );
-        println!(
+        said!(
             "  answered   every pixel, every link to the byte, {} alike and to nowhere",
             plural(sent.forged, "forged token")
         );
@@ -171,7 +171,7 @@ fn host(url: &str) -> &str {
 async fn wait_for_an_hour_that_lasts() {
     let left = Duration::from_millis(3_600_000 - now_ms() % 3_600_000);
     if left < MORNING {
-        println!("  waiting    {:.0} s for the hour to turn", left.as_secs_f64());
+        said!("  waiting    {:.0} s for the hour to turn", left.as_secs_f64());
         tokio::time::sleep(left + Duration::from_millis(100)).await;
     }
 }

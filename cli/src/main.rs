@@ -5,7 +5,24 @@
 //! talk to a cluster. Called as `kubectl-hushmark` it is a plugin of kubectl and has these alone.
 //! Exit status: 0 done, 1 failed or not well, 2 wrong usage.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the program for people")]
+#![allow(clippy::print_stderr, reason = "this is the program for people")]
+
+/// Says a line on the way. Whoever reads along may leave (`| head`), and what runs goes on: `println!`
+/// would end it.
+macro_rules! said {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        drop(writeln!(std::io::stdout(), $($text)*));
+    }};
+}
+
+/// The same on standard error.
+macro_rules! warned {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        drop(writeln!(std::io::stderr(), $($text)*));
+    }};
+}
 
 mod args;
 mod asks;

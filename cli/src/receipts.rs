@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::VerifyingKey;
+use hushmark_event::audit::ReceiptFile;
 use hushmark_event::audit::verify::{
     HeadFault, Published, Series, VerifiedReceipt, log_file, receipt,
 };
@@ -166,7 +167,12 @@ fn read(path: &Path, most: u64) -> Result<Named> {
     let name = path.display().to_string();
     let mut bytes = Vec::new();
     let mut read = || File::open(path)?.take(most + 1).read_to_end(&mut bytes);
-    let length = read().with_context(|| format!("cannot read {name}"))?;
+    let length = read().with_context(|| {
+        format!(
+            "cannot read {name}: receipts and refusal.pub are files of the data folder, or of whoever \
+             handed them out"
+        )
+    })?;
     if length as u64 > most {
         bail!(
             "{name} has more than {most} bytes, as no receipt and no public key has: is it the \
@@ -195,6 +201,9 @@ fn read_log(path: &Path) -> Result<Named> {
                  give the log's file as it was handed out"
             );
         }
+    }
+    if serde_json::from_slice::<ReceiptFile>(&bytes).is_ok() {
+        bail!("{name} is a receipt and no log: `hushmark receipt verify` takes it");
     }
     Ok((name, bytes))
 }

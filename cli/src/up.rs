@@ -38,12 +38,15 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 pub(crate) async fn run(data: &Path, options: Up) -> Result<()> {
     let manifests = read_manifests(&options.manifests)?;
     for warning in campaigns::missing(&manifests) {
-        eprintln!("warning: {warning}");
+        warned!("warning: {warning}");
     }
     let mut signals = Signals::watch()?;
     let (folder, _lock) = DataFolder::claim(data)?;
     child::stop_left_behind(&folder).await?;
     let listen = plan::listen_address(&manifests, options.listen)?;
+    if let Err(error) = TcpListener::bind(listen) {
+        bail!("the edge cannot listen on {listen}: {error}; stop what does, or give --listen");
+    }
     let today = Day::of_unix_ms(now_ms());
     keys::nothing_lost(&folder)?;
     keys::make(&folder, today, manifests.region.longest_tracking_days)?;
@@ -69,9 +72,9 @@ pub(crate) async fn run(data: &Path, options: Up) -> Result<()> {
     if let Err(error) = &ran {
         // The whole of it comes last, where it is seen; this line says why everything stops.
         let whole = format!("{error:#}");
-        eprintln!("it cannot go on: {}", whole.lines().next().unwrap_or_default());
+        warned!("it cannot go on: {}", whole.lines().next().unwrap_or_default());
     }
-    println!("stopping: the edge first, then what it answered is stored");
+    said!("stopping: the edge first, then what it answered is stored");
     let stopped = children.stop_in_order().await;
     match (ran, stopped) {
         (Err(ran), Err(stopped)) => Err(ran.context(format!("{stopped:#}"))),
@@ -123,9 +126,6 @@ fn state(
             .and_then(|socket| socket.local_addr())
             .context("no free port for an admin page")
     };
-    if let Err(error) = TcpListener::bind(listen) {
-        bail!("the edge cannot listen on {listen}: {error}; stop what does, or give --listen");
-    }
     Ok(State {
         region: manifests.region.name.clone(),
         manifests: options
@@ -185,11 +185,11 @@ async fn start(
     campaigns::record(&clickhouse, manifests, now_ms()).await?;
     policies::record(&clickhouse, manifests, now_ms()).await?;
     children.save()?;
-    println!("ready after {:.1} s", begun.elapsed().as_secs_f64());
-    println!("  pixels and links   {} (listening on {})", state.base_url, state.edge);
-    println!("  edge metrics       http://{}/metrics", state.edge_admin);
-    println!("  writer metrics     http://{}/metrics", state.writer_admin);
-    println!("  clickhouse         {} ({})", state.clickhouse, engine.describe());
+    said!("ready after {:.1} s", begun.elapsed().as_secs_f64());
+    said!("  pixels and links   {} (listening on {})", state.base_url, state.edge);
+    said!("  edge metrics       http://{}/metrics", state.edge_admin);
+    said!("  writer metrics     http://{}/metrics", state.writer_admin);
+    said!("  clickhouse         {} ({})", state.clickhouse, engine.describe());
     Ok(refusals)
 }
 
@@ -213,7 +213,7 @@ async fn in_front(
             demo::run(&folder.path(""), &Demo { quiet: false }).await?;
         }
         if !options.once {
-            println!("press Ctrl-C to stop");
+            said!("press Ctrl-C to stop");
             live::figures(&state).await;
         }
         Ok(())
@@ -222,6 +222,7 @@ async fn in_front(
     tokio::select! {
         done = work => done,
         failed = children.watch() => failed,
+        ended = upkeep.join_next() => bail!("the upkeep ended, which never ends: {ended:?}"),
     }
 }
 

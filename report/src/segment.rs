@@ -107,7 +107,7 @@ pub async fn read(
     if by.kind().is_none() && !matches!(by, By::OpenedSince(_)) {
         let gone = completed::of(clickhouse, tenant, ids.into_iter()).await?;
         because.extend(told.iter().filter_map(|known| {
-            Some(format!("0 of {}: {}", known.name, gone.get(&known.id)?.told()))
+            Some(format!("without those of {}: {}", known.name, gone.get(&known.id)?.told()))
         }));
     }
     Ok(Segment { schema: 1, of, by, people, unreadable, because })

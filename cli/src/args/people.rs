@@ -29,7 +29,7 @@ pub(super) fn source(text: &str) -> Result<String, String> {
 
 /// A day that has come: of a later one everybody would be said not to have opened since.
 fn day(text: &str) -> Result<Day, String> {
-    let day = Day::parse(text).ok_or("give a day of UTC, like 2026-05-03")?;
+    let day = Day::parse(text).ok_or("give a day of UTC since 1970, like 2026-05-03")?;
     let today = Day::of_unix_ms(now_ms());
     if day > today {
         return Err(format!("{day} has not come yet: give a day up to today, {today}"));

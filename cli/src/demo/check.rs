@@ -28,7 +28,7 @@ impl Morning<'_> {
 
     /// Waits until as much is counted as was sent, and compares every cell.
     pub(super) async fn compare(&self, before: &Counters, sent: &send::Sent) -> Result<Counters> {
-        println!("  waiting    ten seconds, in which a message's other clicks tell who made it");
+        said!("  waiting    ten seconds, in which a message's other clicks tell who made it");
         let begun = Instant::now();
         let after = loop {
             let read = self.read().await;
@@ -65,11 +65,11 @@ impl Morning<'_> {
             bail!("what was counted is not what was sent\n{faults}");
         }
         let seconds = begun.elapsed().as_secs_f64();
-        println!(
+        said!(
             "  counted    after {seconds:.1} s: all {cells} counters are what was sent, to the hit"
         );
         say_verdicts(&by_verdict);
-        println!(
+        said!(
             "    {} more left nothing: HEAD, prefetched pixels, opens objected to by GPC",
             sent.voids
         );
@@ -97,13 +97,13 @@ impl Morning<'_> {
     ) -> Result<Vec<Report>> {
         let epoch = manifests.region.epoch;
         if epoch > EPOCH_MAX {
-            println!(
+            said!(
                 "  shown      not before an epoch ends, and one lasts {} s: see `hushmark report`",
                 epoch.as_secs()
             );
             return Ok(Vec::new());
         }
-        println!("  waiting    for the end of an epoch, which lasts {} s", epoch.as_secs());
+        said!("  waiting    for the end of an epoch, which lasts {} s", epoch.as_secs());
         let (mut reports, mut faults) = (Vec::new(), Vec::new());
         let counted_at = now_ms().div_ceil(1_000);
         let begun = Instant::now();
@@ -122,7 +122,7 @@ impl Morning<'_> {
             bail!("what is shown is not what may be shown:\n  {}", faults.join("\n  "));
         }
         let seconds = begun.elapsed().as_secs_f64();
-        println!(
+        said!(
             "  shown      after {seconds:.1} s: all that may be, and but for individual nothing of \
              fewer than {} people",
             manifests.region.minimum_group
@@ -173,7 +173,7 @@ impl Morning<'_> {
 
 /// What came, by who made the request.
 fn say_verdicts(by_verdict: &Cells) {
-    println!("    {:<14} {:>6} {:>6}", "", "opens", "clicks");
+    said!("    {:<14} {:>6} {:>6}", "", "opens", "clicks");
     for verdict in Verdict::ALL {
         let of = |kind| {
             let place = (kind, Dimension::Verdict, verdict.name().to_owned());
@@ -181,7 +181,7 @@ fn say_verdicts(by_verdict: &Cells) {
         };
         let (opens, clicks) = (of(Kind::Open), of(Kind::Click));
         if opens + clicks > 0 {
-            println!("    {:<14} {opens:>6} {clicks:>6}", verdict.name());
+            said!("    {:<14} {opens:>6} {clicks:>6}", verdict.name());
         }
     }
 }

@@ -43,7 +43,7 @@ pub(super) async fn receipts(
         bail!("what was asked for did not get into the refusal log: `hushmark up` says why");
     }
     let until = Instant::now() + PATIENCE;
-    let mut said = String::new();
+    let (mut said, mut furthest) = (String::new(), (0, None));
     loop {
         let mut found = read(folder, &key)?;
         found.retain(|it| positions.contains(&it.verified.receipt.position));
@@ -64,10 +64,13 @@ pub(super) async fn receipts(
                 PATIENCE.as_secs() / 60
             );
         }
-        let now = progress(state, whose.len(), found.len()).await;
-        if now != said {
+        let (stage, now) = progress(state, whose.len(), found.len()).await;
+        // A look that falls between two steps sees the one before again.
+        let is_further = stage.is_none() || (found.len(), stage) >= furthest;
+        if now != said && is_further {
             eprintln!("{now}");
             said = now;
+            furthest = furthest.max((found.len(), stage));
         }
         tokio::time::sleep(EVERY).await;
     }
@@ -93,9 +96,16 @@ fn read(folder: &DataFolder, key: &VerifyingKey) -> Result<Vec<Received>> {
     Ok(all)
 }
 
-/// How far it is, as far as ClickHouse tells.
-async fn progress(state: &State, asked: usize, done: usize) -> String {
-    let of = if asked > 1 { format!("{done} of {asked} receipts; ") } else { String::new() };
+/// The steps, in order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Refused,
+    Removing,
+    OldParts,
+}
+
+/// How far it is, as far as ClickHouse tells; no step while something is in the way.
+async fn progress(state: &State, asked: usize, done: usize) -> (Option<Step>, String) {
     let query = "SELECT \
                  assumeNotNull((SELECT count() FROM system.mutations WHERE NOT is_done)), \
                  assumeNotNull((SELECT uniqExact(n) FROM (SELECT n FROM erased GROUP BY n \
@@ -108,15 +118,21 @@ async fn progress(state: &State, asked: usize, done: usize) -> String {
         }
         Err(_) => None,
     };
-    match told {
-        None => format!("{of}waiting for ClickHouse"),
-        Some((0, 0, _)) => format!("{of}refused from now on; waiting for the writer"),
-        Some((0, _, detached)) if !detached.is_empty() => format!(
-            "{of}waiting: nobody can see what is in detached parts, attach or drop them: {detached}"
-        ),
-        Some((0, ..)) => {
-            format!("{of}rows are removed; waiting until their old parts are gone from the disk")
+    let (stage, text) = match told {
+        None => (None, "waiting for ClickHouse".to_owned()),
+        Some((0, 0, _)) => {
+            (Some(Step::Refused), "refused from now on; waiting for the writer".to_owned())
         }
-        Some(_) => format!("{of}rows are being removed"),
-    }
+        Some((0, _, detached)) if !detached.is_empty() => {
+            let why = "nobody can see what is in detached parts, attach or drop them";
+            (None, format!("waiting: {why}: {detached}"))
+        }
+        Some((0, ..)) => {
+            let text = "rows are removed; waiting until their old parts are gone from the disk";
+            (Some(Step::OldParts), text.to_owned())
+        }
+        Some(_) => (Some(Step::Removing), "rows are being removed".to_owned()),
+    };
+    let of = if asked > 1 { format!("{done} of {asked} receipts; ") } else { String::new() };
+    (stage, format!("{of}{text}"))
 }

@@ -73,7 +73,8 @@ pub(crate) async fn beyond(
         say(
             "redis",
             format!(
-                "{batches} batches in {}, {}",
+                "{batches} {} in {}, {}",
+                if batches == 1 { "batch" } else { "batches" },
                 plural(lanes, "lane"),
                 plural(dead, "dead letter")
             ),

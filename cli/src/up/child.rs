@@ -98,7 +98,7 @@ impl Children {
         loop {
             let Err(error) = ask().await else { return Ok(()) };
             if silent_until.take_if(|until| Instant::now() > *until).is_some() {
-                eprintln!("waiting for {name}: {error:#}");
+                warned!("waiting for {name}: {error:#}");
             }
             let dying = |child: &&Running| child.deaths.load(Ordering::Relaxed) >= HOPELESS;
             if let Some(child) = self.running.iter().find(dying) {
@@ -142,7 +142,7 @@ impl Children {
             child.stop.send_replace(true);
             match child.task.await {
                 Ok(Ok(())) => {
-                    println!("  {name:<10} stopped in {:.1} s", begun.elapsed().as_secs_f64())
+                    said!("  {name:<10} stopped in {:.1} s", begun.elapsed().as_secs_f64())
                 }
                 Ok(Err(error)) => failed = Some(error),
                 Err(error) => failed = Some(anyhow!("{name}: {error}")),
@@ -195,7 +195,7 @@ impl Keeper {
         state.children.push(record);
         if let Err(error) = self.folder.save(&state) {
             // It runs, and that is worth more than the note: a full disk must not stop it.
-            println!("process id {pid} of {} is not written down: {error:#}", self.start.name);
+            said!("process id {pid} of {} is not written down: {error:#}", self.start.name);
         }
         Ok(child)
     }
@@ -214,7 +214,7 @@ impl Keeper {
             }
             self.deaths.fetch_add(1, Ordering::Relaxed);
             let (name, log) = (self.start.name, self.log_path());
-            println!(
+            said!(
                 "{name} ended by itself ({status}); starting it again in {:.1} s; its log is {}",
                 pause.as_secs_f64(),
                 log.display()
@@ -228,7 +228,7 @@ impl Keeper {
                 match self.spawn() {
                     Ok(child) => break child,
                     // Whatever it is, a full disk or too many processes, the others go on.
-                    Err(error) => println!(
+                    Err(error) => said!(
                         "{name} cannot be started again: {error:#}; trying again in {:.1} s",
                         pause.as_secs_f64()
                     ),
@@ -272,7 +272,7 @@ pub(super) async fn stop_left_behind(folder: &DataFolder) -> Result<()> {
         let Some(child) = state.children.iter().find(|child| child.name == name) else { continue };
         let is_the_same = || start_time(child.pid) == Some(child.started);
         let Some(pid) = Pid::from_raw(child.pid).filter(|_| is_the_same()) else { continue };
-        println!("stopping {name} (process id {}), which an earlier `up` left behind", child.pid);
+        said!("stopping {name} (process id {}), which an earlier `up` left behind", child.pid);
         let until = Instant::now() + STOP_WITHIN;
         let mut signal = Signal::TERM;
         while is_the_same() && test_kill_process(pid).is_ok() {

@@ -67,13 +67,13 @@ pub(super) fn choose(folder: &DataFolder, options: &Up) -> Result<Engine> {
                 let own = Own::new(folder)?;
                 return Ok(Engine::new(Choice::Binary { program, version: text, own }));
             }
-            Some((text, _)) => println!(
+            Some((text, _)) => said!(
                 "passing over {} {text}: the oldest that is tested is {}.{}",
                 program.display(),
                 OLDEST_TESTED.0,
                 OLDEST_TESTED.1
             ),
-            None => println!("passing over {}: it does not tell its version", program.display()),
+            None => said!("passing over {}: it does not tell its version", program.display()),
         }
     }
     let Some(library) = library() else {

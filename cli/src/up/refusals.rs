@@ -285,11 +285,11 @@ impl Appender {
         let text = request.text.as_ref()?;
         let wanted = requested(&self.journal, text.as_bytes(), Askers::Owner);
         let Some(refuses) = wanted else {
-            eprintln!("upkeep: request {} to the refusal log makes no sense", request.id);
+            warned!("upkeep: request {} to the refusal log makes no sense", request.id);
             return None;
         };
         if !is_told(&refuses, request.question.as_ref()) {
-            eprintln!("upkeep: request {} names others than its question", request.id);
+            warned!("upkeep: request {} names others than its question", request.id);
             return None;
         }
         Some(refuses)

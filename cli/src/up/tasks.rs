@@ -48,7 +48,7 @@ pub(super) async fn upkeep(folder: DataFolder, mut appender: Appender, chores: C
             Err(error) => {
                 let text = format!("{error:#}");
                 if text != said {
-                    eprintln!("upkeep: {text}; trying again");
+                    warned!("upkeep: {text}; trying again");
                 }
                 said = text;
             }

@@ -133,9 +133,21 @@ fn array(schema: &Json, items: &[Node], field: &str, line: u64, faults: &mut Vec
             faults.push(Fault {
                 line: item.line,
                 field: format!("{field}[{i}]"),
-                message: format!("is there twice, first as {field}[{first}]: keep one"),
+                message: format!(
+                    "{} is there twice, first as {field}[{first}]: keep one",
+                    named(&identities[i])
+                ),
             });
         }
+    }
+}
+
+/// An entry of a list as a person calls it.
+fn named(identity: &Json) -> String {
+    let word = |value: &Json| value.as_str().map_or_else(|| value.to_string(), quoted);
+    match identity {
+        Json::Array(keys) => keys.iter().map(word).collect::<Vec<_>>().join(" of "),
+        value => word(value),
     }
 }
 
