@@ -76,8 +76,10 @@ impl Tools {
     /// # Errors
     /// When it was not built into the folder.
     pub fn program(&self, name: &str) -> Result<PathBuf> {
-        let name = if name == EDGE { self.edge } else { name };
-        let path = self.bin_dir.join(name);
+        let path = self.bin_dir.join(if name == EDGE { self.edge } else { name });
+        if !path.is_file() && name == EDGE && self.edge != EDGE {
+            bail!("{} is not there: put an edge of an older commit there", path.display());
+        }
         if !path.is_file() {
             bail!(
                 "{} is not there: build it with `cargo build --release -p {name}`, or set \

@@ -141,13 +141,6 @@ impl Scene {
         Ok(verifier.output().context("python3 does not start")?.status.success())
     }
 
-    pub(in crate::proofs) fn writer_lag(&self) -> Result<f64> {
-        let admin = self.machine.writer_admin()?;
-        let text = http::get(admin, "/metrics", Duration::from_secs(5))?.text();
-        let lag = text.lines().find_map(|line| line.strip_prefix("hushmark_writer_lag_seconds "));
-        Ok(lag.context("the writer does not tell its lag")?.parse()?)
-    }
-
     /// How many files of ClickHouse hold one of these numbers as it lies in a column or an index.
     /// Numbers that are random do not shrink, so that compression leaves them as they are.
     pub(in crate::proofs) fn files_with(&self, numbers: &[u64]) -> Result<u64> {
