@@ -194,9 +194,8 @@ impl Desk {
             log.caps().apply((tenant, mail_type), campaign, generation, kind, sealed)
         });
         let (mode, place) = capped.filter(|(mode, _)| *mode != Mode::Off).unwrap_or(sealed);
-        let has_country = place >= Place::Country
-            && mode != Mode::LastOpenDay
-            && local.known.countries.is_some();
+        let has_country =
+            place >= Place::Country && mode != Mode::LastOpenDay && local.known.countries.is_some();
         self.commit.forbidden(&context(claims, mode), kind, has_country, asked.now_ms)
     }
 

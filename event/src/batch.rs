@@ -76,7 +76,15 @@ impl BatchBuilder {
     #[must_use]
     pub fn new(rules: u16) -> Self {
         let bytes = Vec::with_capacity(4096);
-        Self { bytes, rules, base_ms: 0, records: 0, contexts: 0, seen: [None; SLOTS], voided: [None; SLOTS] }
+        Self {
+            bytes,
+            rules,
+            base_ms: 0,
+            records: 0,
+            contexts: 0,
+            seen: [None; SLOTS],
+            voided: [None; SLOTS],
+        }
     }
 
     /// Number of records so far.
@@ -108,7 +116,13 @@ impl BatchBuilder {
 
     /// Appends the trace of a hit that policy forbids, as long as the hit: neither by a sealed batch's
     /// length nor by the time that its bytes take is one told from the other.
-    pub fn push_forbidden(&mut self, context: &Context, kind: Kind, has_country: bool, now_ms: u64) {
+    pub fn push_forbidden(
+        &mut self,
+        context: &Context,
+        kind: Kind,
+        has_country: bool,
+        now_ms: u64,
+    ) {
         self.begin(now_ms);
         let named = self.known(context).map_or_else(|| self.unnamed_len(context), varint_len);
         let link = if kind == Kind::Click { 2 } else { 0 };

@@ -79,9 +79,8 @@ impl Kept {
         lines.extend(self.anonymization.as_ref().map(|policy| match policy {
             Policy { name, spec: None } => not_there("AnonymizationPolicy", name),
             Policy { name, spec: Some(spec) } => {
-                let said = |step: &Step| {
-                    format!("{} after {} days", step.action.name(), step.after_days)
-                };
+                let said =
+                    |step: &Step| format!("{} after {} days", step.action.name(), step.after_days);
                 let all: Vec<String> = spec.steps.iter().map(said).collect();
                 format!("{}, by AnonymizationPolicy {name}, {}", all.join(", "), how(spec.mode))
             }
