@@ -163,16 +163,8 @@ impl Here {
                 plan.full_name()
             )
         };
-        if !keys::tenant_path(folder, tenant).exists() {
-            let path = keys::tenant_path(folder, tenant);
-            bail!(
-                "{}. (The tenant has no key {}: where it had one, restore it)",
-                unknown(),
-                path.display()
-            );
-        }
+        let Some(key) = keys::tenant_key_if_there(folder, tenant)? else { bail!(unknown()) };
         Log(self.refused.clone()).is_obeyed(&state.clickhouse()?).await?;
-        let key = keys::known_tenant_key(folder, tenant)?;
         let logs = (folder, &self.refused);
         let contacts = Contacts::read(logs, &state.clickhouse()?, tenant, key).await?;
         let tombstone = contacts.tombstone(person);

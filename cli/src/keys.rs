@@ -16,6 +16,7 @@ use crate::data::DataFolder;
 use crate::files;
 
 pub(crate) use prints::region_keys;
+use prints::{REGION, TENANTS};
 
 /// The refusal log, an entry a line.
 pub(crate) const REFUSAL_LOG: &str = "refusals/log.jsonl";
@@ -42,7 +43,7 @@ pub(crate) fn nothing_lost(folder: &DataFolder) -> Result<()> {
             folder.path(name).display()
         );
     }
-    prints::verify(folder)
+    REGION.verify(folder)
 }
 
 /// How many keys deep the batch and salt rings are made: today, and as many days ahead.
@@ -62,9 +63,19 @@ pub(crate) fn make(folder: &DataFolder, today: Day, days_ahead: u16) -> Result<(
     if !log.exists() {
         files::replace(&log, b"")?;
     }
-    let public = signing_key(folder)?.verifying_key().to_bytes();
-    files::replace(&folder.path("refusal.pub"), &public)?;
-    prints::note(folder)?;
+    let (public, path) =
+        (signing_key(folder)?.verifying_key().to_bytes(), folder.path("refusal.pub"));
+    match files::read_if_there(&path)? {
+        None => files::replace(&path, &public)?,
+        Some(known) => ensure!(
+            known == public,
+            "{} is not the key that {} is of: restore it; nothing was changed",
+            signing.display(),
+            path.display()
+        ),
+    }
+    REGION.note(folder)?;
+    TENANTS.note(folder)?;
     extend_ring(folder, today, days_ahead)
 }
 
@@ -108,7 +119,7 @@ pub(crate) fn rotate(folder: &DataFolder, every_days: Option<u16>, now: SystemTi
         "the newest region key has the last number that there is: take spec.keys.rotateEvery away",
     )?;
     random_file(&keys.join(format!("{next}.key")))?;
-    prints::note(folder)
+    REGION.note(folder)
 }
 
 /// Closes a day by destroying both of its keys. What was sealed or salted with them is gone.
@@ -135,25 +146,27 @@ pub(crate) async fn tenant_key(
     tenant: TenantId,
     clickhouse: &ClickHouse,
 ) -> Result<Zeroizing<[u8; 32]>> {
-    let path = tenant_path(folder, tenant);
-    if !path.exists() {
-        let of = |table| format!("SELECT 1 FROM {table} WHERE tenant = {}", tenant.0);
-        let all = ["contacts", "withdrawals", "consents"].map(of).join(" UNION ALL ");
-        let known: u64 = clickhouse
-            .client()
-            .query_raw(&format!("SELECT count() FROM ({all})"))
-            .fetch_one()
-            .await
-            .context("cannot see whether the tenant had a key; is `hushmark up` running?")?;
-        ensure!(
-            known == 0,
-            "the tenant's key {} is gone, and contacts, withdrawals and consents are found by it \
-             alone: restore it, or erase the whole tenant with `hushmark erase --tenant NAMESPACE \
-             --all`; nothing was changed",
-            path.display()
-        );
-        random_file(&path)?;
+    if let Some(key) = tenant_key_if_there(folder, tenant)? {
+        return Ok(key);
     }
+    let path = tenant_path(folder, tenant);
+    let of = |table| format!("SELECT 1 FROM {table} WHERE tenant = {}", tenant.0);
+    let all = ["contacts", "withdrawals", "consents"].map(of).join(" UNION ALL ");
+    let known: u64 = clickhouse
+        .client()
+        .query_raw(&format!("SELECT count() FROM ({all})"))
+        .fetch_one()
+        .await
+        .context("cannot see whether the tenant had a key; is `hushmark up` running?")?;
+    ensure!(
+        known == 0,
+        "the tenant's key {} is gone, and contacts, withdrawals and consents are found by it alone: \
+         restore it, or erase the whole tenant with `hushmark erase --tenant NAMESPACE --all`; \
+         nothing was changed",
+        path.display()
+    );
+    random_file(&path)?;
+    TENANTS.note(folder)?;
     read_key(&path)
 }
 
@@ -162,8 +175,14 @@ pub(crate) fn tenant_key_if_there(
     folder: &DataFolder,
     tenant: TenantId,
 ) -> Result<Option<Zeroizing<[u8; 32]>>> {
+    TENANTS.verify_one(folder, &tenant.to_string())?;
     let path = tenant_path(folder, tenant);
     path.exists().then(|| read_key(&path)).transpose()
+}
+
+/// What is amiss with the keys of tenants: commands about their people refuse to go on.
+pub(crate) fn tenants_amiss(folder: &DataFolder) -> Result<Vec<String>> {
+    TENANTS.amiss(folder)
 }
 
 /// The key that seals a tenant's addresses, which has to be there.
@@ -171,20 +190,19 @@ pub(crate) fn known_tenant_key(
     folder: &DataFolder,
     tenant: TenantId,
 ) -> Result<Zeroizing<[u8; 32]>> {
-    let path = tenant_path(folder, tenant);
-    if !path.exists() {
-        bail!(
+    tenant_key_if_there(folder, tenant)?.with_context(|| {
+        format!(
             "the tenant's key {} is gone, or no mail was stamped yet, and nobody can be found without \
              it: restore it, or erase the whole tenant with --all; nothing was changed",
-            path.display()
-        );
-    }
-    read_key(&path)
+            tenant_path(folder, tenant).display()
+        )
+    })
 }
 
 /// Destroys the key of a tenant that is erased: what it sealed is gone wherever a copy lies. Returns
 /// whether there was one.
 pub(crate) fn destroy_tenant_key(folder: &DataFolder, tenant: TenantId) -> Result<bool> {
+    TENANTS.forget(folder, &tenant.to_string())?;
     let path = tenant_path(folder, tenant);
     if !path.exists() {
         return Ok(false);

@@ -49,6 +49,9 @@ pub(crate) async fn run(data: &Path, options: Up) -> Result<()> {
     }
     let today = Day::of_unix_ms(now_ms());
     keys::nothing_lost(&folder)?;
+    for why in keys::tenants_amiss(&folder)? {
+        warned!("warning: {why}. Until then commands about the tenant's people are refused");
+    }
     keys::make(&folder, today, manifests.region.longest_tracking_days)?;
     keys::rotate(&folder, manifests.region.rotate_keys_every, SystemTime::now())?;
 

@@ -187,6 +187,13 @@ fn who_is_not_known_and_a_key_that_is_gone_change_nothing() -> Result<()> {
     let complained = complaint(&sent.erase_people(&format!("{known}\n"))?);
     ensure!(complained.contains("is gone") && complained.contains("--all"), "{complained}");
     ensure!(!key.exists(), "a new key in place of a lost one would look like a good one");
+    // By another key nobody would be found who withdrew, and a receipt would say that nothing was there.
+    fs::write(&key, [7; 32])?;
+    let complained = complaint(&sent.erase_people(&format!("{known}\n"))?);
+    ensure!(complained.contains("is not the key that it was"), "{complained}");
+    let stamp = ["stamp", "spring-individual", "--out", text(&nowhere)];
+    let complained = complaint(&sent.machine.run(&stamp)?);
+    ensure!(complained.contains("is not the key that it was"), "{complained}");
     fs::rename(&aside, &key)?;
     ensure!(sent.log_length()? == length && sent.receipts()?.is_empty());
     ensure!(sent.number("SELECT count() FROM hits WHERE tenant != 0")? == 200);

@@ -1,95 +1,139 @@
-//! What each region key was when it was first seen. A key that was replaced by other bytes would
-//! start without a word, and every link that was sealed under it would lead nowhere.
+//! What each key was when it was first seen. One that was replaced by other bytes would be taken
+//! without a word: links that were sealed under the old one would lead nowhere, and whoever withdrew
+//! would not be found, and be tracked again.
 
 use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context, Result, bail};
 use hushmark_token::RegionKeys;
-use hushmark_token::key::KEY_LEN;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::data::DataFolder;
 use crate::files;
 
-/// A hash of each region key's 256 random bits, by number: it tells nothing of them.
-const FILE: &str = "region-keys.json";
+/// The keys of one folder, and where their hashes are: each of 256 random bits, which it tells nothing
+/// of.
+pub(super) struct Keys {
+    folder: &'static str,
+    file: &'static str,
+    /// Whether a key can have the name.
+    is_name: fn(&str) -> bool,
+    /// What comes of it where one is gone or another.
+    why: &'static str,
+    /// What else is left to do where one is lost for good.
+    lost: &'static str,
+}
 
-type Prints = BTreeMap<u16, String>;
+/// Tokens are sealed under them.
+pub(super) const REGION: Keys = Keys {
+    folder: "keys",
+    file: "region-keys.json",
+    is_name: |name| name.parse::<u16>().is_ok_and(|kid| kid.to_string() == name),
+    why: "links that were sealed under it lead nowhere without it",
+    lost: "its links are dead: take its line out of region-keys.json to go on without",
+};
+
+/// They find and open contacts.
+pub(super) const TENANTS: Keys = Keys {
+    folder: "tenants",
+    file: "tenant-keys.json",
+    is_name: |name| name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit()),
+    why: "nobody is found without it, not even who withdrew",
+    lost: "erase the whole tenant: `hushmark erase --tenant NAMESPACE --all`",
+};
+
+type Prints = BTreeMap<String, String>;
 
 /// All region keys.
 ///
 /// # Errors
 /// Where one is gone or is not what it was, which says what to do.
 pub(crate) fn region_keys(folder: &DataFolder) -> Result<RegionKeys> {
-    verify(folder)?;
+    REGION.verify(folder)?;
     Ok(RegionKeys::load(&folder.path("keys"))?)
 }
 
-/// Fails where a key that was seen before is gone, or is not what it was.
-pub(super) fn verify(folder: &DataFolder) -> Result<()> {
-    for (kid, known) in seen(folder)? {
-        let path = folder.path("keys").join(format!("{kid}.key"));
-        let Some(bytes) = files::read_if_there(&path)?.map(Zeroizing::new) else {
-            bail!(
-                "{} is gone, and every link that was sealed under it needs it: restore it from a backup. \
-                 {}; nothing was changed",
-                path.display(),
-                or_else(folder, kid)
-            );
-        };
-        if print(&bytes) != known {
-            bail!(
-                "{} is not the key that it was: links that were sealed under that one would lead \
-                 nowhere. Restore it from a backup. {}; nothing was changed",
-                path.display(),
-                or_else(folder, kid)
-            );
+impl Keys {
+    /// What is amiss with keys that were seen before, a sentence each.
+    pub(super) fn amiss(&self, folder: &DataFolder) -> Result<Vec<String>> {
+        let mut amiss = Vec::new();
+        for (name, known) in self.seen(folder)? {
+            let path = folder.path(self.folder).join(format!("{name}.key"));
+            let what = match files::read_if_there(&path)?.map(Zeroizing::new) {
+                None => "is gone",
+                Some(bytes) if print(&bytes) != known => "is not the key that it was",
+                Some(_) => continue,
+            };
+            let Self { why, lost, .. } = self;
+            amiss.push(format!(
+                "{} {what}, and {why}: restore it from a backup. If it is lost for good, {lost}",
+                path.display()
+            ));
+        }
+        Ok(amiss)
+    }
+
+    /// Fails where a key that was seen before is gone, or is not what it was.
+    pub(super) fn verify(&self, folder: &DataFolder) -> Result<()> {
+        match self.amiss(folder)?.first() {
+            None => Ok(()),
+            Some(why) => bail!("{why}. Nothing was changed"),
         }
     }
-    Ok(())
-}
 
-/// What is left to do where a key is lost for good.
-fn or_else(folder: &DataFolder, kid: u16) -> String {
-    format!(
-        "If it is lost for good, its links are dead: take \"{kid}\" out of {} to go on without",
-        folder.path(FILE).display()
-    )
-}
-
-/// Writes down what the keys are that were not seen before.
-pub(super) fn note(folder: &DataFolder) -> Result<()> {
-    let seen = seen(folder)?;
-    let mut prints = seen.clone();
-    for entry in fs::read_dir(folder.path("keys")).context("cannot read the key folder")? {
-        let path = entry.context("cannot read the key folder")?.path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        let kid = name.and_then(|name| name.strip_suffix(".key")?.parse::<u16>().ok());
-        // What is no key, the edge names and refuses.
-        let Some(kid) = kid.filter(|kid| path.ends_with(format!("{kid}.key"))) else { continue };
-        let Some(bytes) = files::read_if_there(&path)?.map(Zeroizing::new) else { continue };
-        if bytes.len() == KEY_LEN {
-            prints.entry(kid).or_insert_with(|| print(&bytes));
+    /// The same of one key alone.
+    pub(super) fn verify_one(&self, folder: &DataFolder, name: &str) -> Result<()> {
+        let file = format!("{name}.key ");
+        match self.amiss(folder)?.into_iter().find(|why| why.contains(&file)) {
+            None => Ok(()),
+            Some(why) => bail!("{why}. Nothing was changed"),
         }
     }
-    if prints == seen {
-        return Ok(());
-    }
-    let text = serde_json::to_vec(&prints).context("cannot write JSON")?;
-    files::replace(&folder.path(FILE), &text)
-}
 
-fn seen(folder: &DataFolder) -> Result<Prints> {
-    let path = folder.path(FILE);
-    let Some(text) = files::read_if_there(&path)? else { return Ok(Prints::new()) };
-    let prints = serde_json::from_slice(&text);
-    prints.with_context(|| format!("{} is damaged: restore it", path.display()))
+    /// Writes down what the keys are that were not seen before.
+    pub(super) fn note(&self, folder: &DataFolder) -> Result<()> {
+        let mut prints = self.seen(folder)?;
+        let before = prints.len();
+        let cannot = || format!("cannot read the folder {}", folder.path(self.folder).display());
+        for entry in fs::read_dir(folder.path(self.folder)).with_context(cannot)? {
+            let path = entry.with_context(cannot)?.path();
+            let name = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".key"));
+            // What is no key, whoever reads it names.
+            let Some(name) = name.filter(|name| (self.is_name)(name)) else { continue };
+            let Some(bytes) = files::read_if_there(&path)?.map(Zeroizing::new) else { continue };
+            if bytes.len() == 32 {
+                prints.entry(name.to_owned()).or_insert_with(|| print(&bytes));
+            }
+        }
+        if prints.len() == before { Ok(()) } else { self.write(folder, &prints) }
+    }
+
+    /// Forgets a key that is about to be destroyed.
+    pub(super) fn forget(&self, folder: &DataFolder, name: &str) -> Result<()> {
+        let mut prints = self.seen(folder)?;
+        if prints.remove(name).is_none() {
+            return Ok(());
+        }
+        self.write(folder, &prints)
+    }
+
+    fn seen(&self, folder: &DataFolder) -> Result<Prints> {
+        let path = folder.path(self.file);
+        let Some(text) = files::read_if_there(&path)? else { return Ok(Prints::new()) };
+        let prints = serde_json::from_slice(&text);
+        prints.with_context(|| format!("{} is damaged: restore it", path.display()))
+    }
+
+    fn write(&self, folder: &DataFolder, prints: &Prints) -> Result<()> {
+        let text = serde_json::to_vec_pretty(prints).context("cannot write JSON")?;
+        files::replace(&folder.path(self.file), &text)
+    }
 }
 
 fn print(key: &[u8]) -> String {
-    let hash = Sha256::new().chain_update(b"hushmark region key 1\n").chain_update(key);
+    let hash = Sha256::new().chain_update(b"hushmark key 1\n").chain_update(key);
     hex::encode(hash.finalize())
 }
 
@@ -104,28 +148,35 @@ mod tests {
         files::private_folder(&folder.path("keys")).unwrap();
         let (first, second) = (folder.path("keys/1.key"), folder.path("keys/2.key"));
         fs::write(&first, [1; 32]).unwrap();
-        verify(&folder).unwrap();
-        note(&folder).unwrap();
+        REGION.verify(&folder).unwrap();
+        REGION.note(&folder).unwrap();
         fs::write(&second, [2; 32]).unwrap();
-        verify(&folder).unwrap();
-        note(&folder).unwrap();
-        let fault = || verify(&folder).unwrap_err().to_string();
+        REGION.verify(&folder).unwrap();
+        REGION.note(&folder).unwrap();
+        let fault = || REGION.verify(&folder).unwrap_err().to_string();
 
         fs::write(&first, [3; 32]).unwrap();
         assert!(fault().contains("1.key is not the key that it was"), "{}", fault());
+        REGION.note(&folder).unwrap();
+        assert!(fault().contains("1.key is not the key that it was"), "{}", fault());
+        REGION.verify_one(&folder, "2").unwrap();
+        assert!(REGION.verify_one(&folder, "1").is_err());
         fs::write(&first, [1; 32]).unwrap();
         fs::remove_file(&second).unwrap();
         assert!(fault().contains("2.key is gone"), "{}", fault());
         fs::write(&second, [2; 32]).unwrap();
-        verify(&folder).unwrap();
+        REGION.verify(&folder).unwrap();
 
-        // What is no key is not remembered as one.
+        // What is no key is not remembered as one, and a key that went by a command is forgotten.
         for (name, length) in [("07.key", 32), ("8.key", 5)] {
             let path = folder.path("keys").join(name);
             fs::write(&path, vec![7; length]).unwrap();
-            note(&folder).unwrap();
+            REGION.note(&folder).unwrap();
             fs::remove_file(&path).unwrap();
         }
-        verify(&folder).unwrap();
+        REGION.verify(&folder).unwrap();
+        REGION.forget(&folder, "2").unwrap();
+        fs::remove_file(&second).unwrap();
+        REGION.verify(&folder).unwrap();
     }
 }
