@@ -202,6 +202,11 @@ fn read_log(path: &Path) -> Result<Named> {
             );
         }
     }
+    // In a data folder the head is a file beside the log, so that the log is appended to and no more.
+    let beside = path.with_file_name("head.json");
+    if path.file_name().is_some_and(|name| name == "log.jsonl") && beside.is_file() {
+        bytes.extend(read(&beside, RECEIPT_MAX)?.1);
+    }
     if serde_json::from_slice::<ReceiptFile>(&bytes).is_ok() {
         bail!("{name} is a receipt and no log: `hushmark receipt verify` takes it");
     }

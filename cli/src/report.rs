@@ -15,7 +15,10 @@ pub(crate) async fn run(data: &Path, options: &Report) -> Result<()> {
     let state = folder.state()?;
     let (name, tenant, campaign) = state.campaign(&options.campaign)?;
     campaigns::known(&state, &options.campaign, campaign).await?;
-    erase::Log::read(&folder)?.is_obeyed(&state.clickhouse()?).await?;
+    let log = erase::Log::read(&folder)?;
+    log.tenant(tenant, name.split('/').nth(1).unwrap_or_default())?;
+    log.campaign(tenant, campaign, &name)?;
+    log.is_obeyed(&state.clickhouse()?).await?;
     let report = hushmark_report::campaign(&state.clickhouse()?, &name, (tenant, campaign)).await?;
     let rendered = if options.json {
         export::json(&report) + "\n"

@@ -440,6 +440,7 @@ fn a_completed_campaign_forgets_who_was_on_its_list(scene: &Scene, manifests: &P
     ensure!(kept.contains("a legal hold keeps acme/spring-individual (a court asked)"), "{kept}");
     ensure!(scene.segment("spring-individual", "--sent")? == all(0..PEOPLE), "it was held");
     let log = fs::read_to_string(scene.up.data().join("audit/log.jsonl"))?;
-    ensure!(log.matches(r#""action":{"complete":{"tenant":"#).count() == 1, "{log}");
+    ensure!(log.matches(r#""action":{"complete":{"tenant":"#).count() == 2, "{log}");
+    ensure!(log.matches(r#""outcome":{"refused":"legal_hold"}"#).count() == 1, "{log}");
     Ok(())
 }

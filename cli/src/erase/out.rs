@@ -4,7 +4,8 @@
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use hushmark_event::audit::ReceiptFile;
 
 use super::wait::Received;
 
@@ -21,6 +22,13 @@ impl Out {
     /// The place that a person named, for so many receipts: of one it is the file itself, unless it
     /// is a folder that is there. A folder for several is made.
     pub(super) fn ready(named: &Path, receipts: usize) -> Result<Self> {
+        if named.is_file() && !is_receipt(named)? {
+            bail!(
+                "{} is there and is no receipt, so nothing is erased: give another place with --out{}",
+                named.display(),
+                if receipts > 1 { ", a folder, because there are several" } else { "" }
+            );
+        }
         let (out, folder) = if receipts > 1 || named.is_dir() {
             fs::create_dir_all(named).with_context(|| {
                 format!("cannot make {}, so nothing is erased", named.display())
@@ -71,6 +79,14 @@ impl Out {
     }
 }
 
+/// Whether a file is what this command wrote before: it may be written again.
+fn is_receipt(path: &Path) -> Result<bool> {
+    let bytes = fs::read(path).with_context(|| {
+        format!("cannot read {}, so nothing is erased: give another --out", path.display())
+    })?;
+    Ok(serde_json::from_slice::<ReceiptFile>(&bytes).is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,14 +96,15 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let at = |name: &str| root.path().join(name);
         fs::write(at("file"), "kept").unwrap();
-        for (named, receipts) in [("no/receipt.json", 1), ("file/receipt.json", 1), ("file", 2)] {
+        for (named, receipts) in
+            [("no/receipt.json", 1), ("file/receipt.json", 1), ("file", 1), ("file", 2)]
+        {
             let said = format!("{:#}", Out::ready(&at(named), receipts).unwrap_err());
             assert!(said.contains("so nothing is erased"), "{said}");
         }
         assert!(!at("no").exists());
 
         assert!(matches!(Out::ready(&at("receipt.json"), 1).unwrap(), Out::File(_)));
-        assert!(matches!(Out::ready(&at("file"), 1).unwrap(), Out::File(_)));
         assert!(matches!(Out::ready(root.path(), 1).unwrap(), Out::Folder(_)));
         assert_eq!(
             fs::read(at("file")).unwrap(),

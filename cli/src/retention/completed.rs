@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use clickhouse::{Client, Row};
-use hushmark_event::audit::Action;
+use hushmark_event::audit::{Action, Reason};
 use hushmark_policy::{CampaignId, Day, TenantId};
 use hushmark_writer::retention::{List, Messages, forget, list};
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use crate::policies::hold;
 use crate::report::print;
 use crate::stamp::plural;
 use crate::up::now_ms;
-use crate::{args, asks, campaigns, stamp};
+use crate::{args, asks, stamp};
 
 /// How far the last run over a campaign came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +55,17 @@ pub(crate) async fn complete(data: &Path, options: &args::Complete) -> Result<()
     let state = folder.state()?;
     let (name, tenant, id) = state.campaign(&options.campaign)?;
     let of = (tenant, id);
-    campaigns::known(&state, &options.campaign, id).await?;
+    let action = Action::Complete { tenant, id };
+    asks::known_campaign(&folder, &state, (&options.campaign, id), action.clone()).await?;
     let log = Log::read(&folder)?;
     log.campaign(tenant, id, &name)?;
     log.is_obeyed(&state.clickhouse()?).await?;
     let _one_at_a_time = Plans::open(&folder)?.lock()?;
     let client = state.clickhouse()?.client().with_setting("async_insert", "0");
-    is_not_held(&state, &client, of).await?;
+    if let Some(why) = held(&state, &client, of).await? {
+        asks::decline(&folder, vec![action], Reason::LegalHold).await;
+        bail!("{why}; nothing was changed");
+    }
     let (found, run) = (list(&client, of).await.context(CANNOT_COUNT)?, last(&client, of).await?);
     let unfinished = run.filter(|run| run.ended.is_none());
     if found.people == 0 && unfinished.is_none() {
@@ -74,7 +78,6 @@ pub(crate) async fn complete(data: &Path, options: &args::Complete) -> Result<()
     if !options.yes {
         confirm(&question(&folder, &name, id, &found)?)?;
     }
-    let action = Action::Complete { tenant, id };
     asks::ask_for(&folder, vec![(None, action)]).await.context(
         "who removes what is in the audit log before anything is removed, and it cannot be \
          written, so nothing was changed",
@@ -90,33 +93,28 @@ pub(crate) async fn complete(data: &Path, options: &args::Complete) -> Result<()
 
 const CANNOT_COUNT: &str = "cannot count in ClickHouse who is on the list";
 
-/// Fails where a legal hold keeps what is known of the campaign.
-async fn is_not_held(
+/// Why a legal hold keeps what is known of the campaign, if one does.
+async fn held(
     state: &State,
     client: &Client,
     (tenant, id): (TenantId, CampaignId),
-) -> Result<()> {
+) -> Result<Option<String>> {
     let manifests = stamp::manifests(state)?;
     match manifests.campaigns.iter().find(|campaign| campaign.id == id) {
         Some(campaign) => {
-            if let Some(hold) = hold(&manifests, campaign) {
-                let (name, reason) = (campaign.full_name(), &hold.reason);
-                bail!("a legal hold keeps {name} ({reason}): nothing was changed");
-            }
+            let (name, hold) = (campaign.full_name(), hold(&manifests, campaign));
+            Ok(hold.map(|hold| format!("a legal hold keeps {name} ({})", hold.reason)))
         }
         None => {
             // Its manifest is gone; what `up` read of the last one still holds.
             let query = "SELECT held FROM policies FINAL WHERE tenant = ? AND campaign = ?";
             let ask = client.query(query).bind(tenant.0).bind(id.0).fetch_optional::<bool>().await;
             let held = ask.context("cannot read from ClickHouse whether a legal hold keeps it")?;
-            ensure!(
-                held != Some(true),
-                "a legal hold kept this campaign when its manifest was last seen: put the manifest \
-                 back without the hold, and start `hushmark up` again; nothing was changed"
-            );
+            let why = "a legal hold kept this campaign when its manifest was last seen: put the \
+                       manifest back without the hold, and start `hushmark up` again";
+            Ok((held == Some(true)).then(|| why.to_owned()))
         }
     }
-    Ok(())
 }
 
 fn question(folder: &DataFolder, name: &str, id: CampaignId, found: &List) -> Result<String> {

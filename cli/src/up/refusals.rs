@@ -44,6 +44,9 @@ pub(crate) struct Applied {
     /// The Region's smallest group.
     #[serde(default)]
     minimum_group: u64,
+    /// The law that its data is under; empty before it was written down.
+    #[serde(default)]
+    jurisdiction: String,
     allowed: BTreeMap<String, Allowed>,
 }
 
@@ -148,8 +151,16 @@ impl Appender {
                  {known}, and the manifests say {k}"
             );
         }
+        let (law, known) = (&manifests.region.jurisdiction, &self.applied.jurisdiction);
+        if !known.is_empty() && law != known {
+            bail!(
+                "spec.jurisdiction cannot change: people's data came here under the law of {known}, and \
+                 the manifests say {law}; put it back, or start another region with another --data"
+            );
+        }
         self.none_erased(manifests)?;
         self.applied.minimum_group = k;
+        self.applied.jurisdiction.clone_from(law);
         for (mail, allowed) in allowed(manifests) {
             self.apply(mail, allowed, now_ms)?;
         }
