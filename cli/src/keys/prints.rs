@@ -58,38 +58,35 @@ pub(crate) fn region_keys(folder: &DataFolder) -> Result<RegionKeys> {
 impl Keys {
     /// What is amiss with keys that were seen before, a sentence each.
     pub(super) fn amiss(&self, folder: &DataFolder) -> Result<Vec<String>> {
-        let mut amiss = Vec::new();
-        for (name, known) in self.seen(folder)? {
-            let path = folder.path(self.folder).join(format!("{name}.key"));
-            let what = match files::read_if_there(&path)?.map(Zeroizing::new) {
-                None => "is gone",
-                Some(bytes) if print(&bytes) != known => "is not the key that it was",
-                Some(_) => continue,
-            };
-            let Self { why, lost, .. } = self;
-            amiss.push(format!(
-                "{} {what}, and {why}: restore it from a backup. If it is lost for good, {lost}",
-                path.display()
-            ));
-        }
-        Ok(amiss)
+        let seen = self.seen(folder)?;
+        let all = seen.iter().map(|(name, known)| self.fault(folder, name, known));
+        all.filter_map(Result::transpose).collect()
+    }
+
+    /// What is amiss with one key, which was seen before.
+    fn fault(&self, folder: &DataFolder, name: &str, known: &str) -> Result<Option<String>> {
+        let path = folder.path(self.folder).join(format!("{name}.key"));
+        let what = match files::read_if_there(&path)?.map(Zeroizing::new) {
+            None => "is gone",
+            Some(bytes) if print(&bytes) != known => "is not the key that it was",
+            Some(_) => return Ok(None),
+        };
+        let Self { why, lost, .. } = self;
+        Ok(Some(format!(
+            "{} {what}, and {why}: restore it from a backup. If it is lost for good, {lost}",
+            path.display()
+        )))
     }
 
     /// Fails where a key that was seen before is gone, or is not what it was.
     pub(super) fn verify(&self, folder: &DataFolder) -> Result<()> {
-        match self.amiss(folder)?.first() {
-            None => Ok(()),
-            Some(why) => bail!("{why}. Nothing was changed"),
-        }
+        self.amiss(folder)?.into_iter().next().map_or(Ok(()), refused)
     }
 
     /// The same of one key alone.
     pub(super) fn verify_one(&self, folder: &DataFolder, name: &str) -> Result<()> {
-        let file = format!("{name}.key ");
-        match self.amiss(folder)?.into_iter().find(|why| why.contains(&file)) {
-            None => Ok(()),
-            Some(why) => bail!("{why}. Nothing was changed"),
-        }
+        let Some(known) = self.seen(folder)?.remove(name) else { return Ok(()) };
+        self.fault(folder, name, &known)?.map_or(Ok(()), refused)
     }
 
     /// Writes down what the keys are that were not seen before.
@@ -130,6 +127,10 @@ impl Keys {
         let text = serde_json::to_vec_pretty(prints).context("cannot write JSON")?;
         files::replace(&folder.path(self.file), &text)
     }
+}
+
+fn refused(why: String) -> Result<()> {
+    bail!("{why}. Nothing was changed")
 }
 
 fn print(key: &[u8]) -> String {
